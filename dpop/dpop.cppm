@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+export module latchkey.dpop;
+
+export import latchkey.dpop.jwk;
+export import latchkey.dpop.nonce;
+export import latchkey.dpop.p256;
+export import latchkey.dpop.prover;
+export import latchkey.dpop.transport;

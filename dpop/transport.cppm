@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+export module latchkey.dpop.transport;
+import latchkey.core.error;
+import latchkey.core.time;
+import latchkey.dpop.nonce;
+import latchkey.dpop.prover;
+import latchkey.http;
+
+// A transport that adds a DPoP proof to every request (RFC 9449 §4, §7), learns nonces from every answer, and repeats a
+// request exactly once when the server asks for a nonce, in both forms (400 with a JSON error at an authorization
+// server, 401 with a WWW-Authenticate challenge at a resource server).
+
+export namespace latchkey {
+
+/// How far each server's clock is from ours, learnt from `Date`. Corrections under 2 s are not made, and none beyond a
+/// day. Thread-safe; share one between transports.
+class ClockSkew {
+ public:
+  void learn(std::string_view origin, const HttpResponse& response, TimePoint sent, TimePoint received);
+  [[nodiscard]] Duration offset(std::string_view origin) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, Duration> offsets_;
+};
+
+/// What a DpopTransport works with. All are shared and thread-safe.
+struct DpopContext {
+  std::shared_ptr<HttpTransport> inner;
+  std::shared_ptr<DpopProver> prover;
+  std::shared_ptr<NonceCache> nonces;
+  std::shared_ptr<Clock> clock;
+  std::shared_ptr<ClockSkew> skew;
+};
+
+/// Thread-safe. `ath` is sent iff the request carries an Authorization of scheme dpop. Every attempt has a new proof.
+/// Errors besides the inner transport's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce in a row, or one
+/// without a usable nonce).
+class DpopTransport final : public HttpTransport {
+ public:
+  explicit DpopTransport(DpopContext context) : context_(std::move(context)) {}
+  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override;
+
+ private:
+  [[nodiscard]] Result<HttpResponse> attempt(const HttpRequest& request, const SendOptions& options);
+  DpopContext context_;
+};
+
+/// True if the answer asks for a nonce in either form.
+[[nodiscard]] bool asks_for_nonce(const HttpResponse& response);
+
+}  // namespace latchkey
