@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <sodium.h>
-
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +14,7 @@ module;
 module latchkey.session.json;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.session;
@@ -134,107 +133,12 @@ std::optional<std::string> text_of(const std::optional<TimePoint>& value) {
 }
 
 // ----------------------------------------------------------------------------------------------------------
-// reading
+// ---------------------------------------------------------------------------------------- reading
 
-Error corrupt(std::string_view prefix, std::string_view detail, std::string cause) {
-  return make_error(ErrorCode::corrupt, std::string(prefix) + "." + std::string(detail),
-                    "cannot read a session record: " + std::move(cause) +
-                        "; restore it from a copy, or log in again");
-}
-
-struct Member {
-  std::string_view name;
-  bool secret = false;
-  bool seen = false;
-  bool null = false;
-  std::string text{};     // of a clear member
-  SecretString hidden{};  // of a secret one
-};
-
-// Takes the parser's events; stops at the first that a flat object of texts and nulls does not
-// have.
-class MemberReader {
- public:
-  MemberReader(std::vector<Member>& members, std::string_view prefix)
-      : members_(members), prefix_(prefix) {}
-
-  [[nodiscard]] Error error() const {
-    return error_.value_or(corrupt(prefix_, "malformed", "it is not a JSON object"));
-  }
-
-  bool start_object(std::size_t) {
-    if (depth_++ == 0) return true;
-    return refuse_type();
-  }
-  bool key(std::string& name) {
-    // In the order we write, the next member is the one after the last: the search ends at once.
-    for (std::size_t i = 0; i < members_.size(); ++i) {
-      Member& candidate = members_[(next_ + i) % members_.size()];
-      if (candidate.name != name) continue;
-      current_ = &candidate;
-      next_ = (next_ + i + 1) % members_.size();
-      if (!std::exchange(candidate.seen, true)) return true;
-      return refuse("duplicate_member", "the member " + name + " occurs twice");
-    }
-    return refuse("unknown_member", "it has the unknown member " + printable(name, 64));
-  }
-  bool string(std::string& text) {
-    if (current_ == nullptr) return refuse_type();
-    if (current_->secret) {
-      current_->hidden = SecretString(text);
-      sodium_memzero(text.data(), text.size());
-    } else {
-      current_->text = text;
-    }
-    current_ = nullptr;
-    return true;
-  }
-  bool null() {
-    if (current_ == nullptr) return refuse_type();
-    std::exchange(current_, nullptr)->null = true;
-    return true;
-  }
-  bool end_object() { return true; }
-  bool boolean(bool) { return refuse_type(); }
-  bool number_integer(std::int64_t) { return refuse_type(); }
-  bool number_unsigned(std::uint64_t) { return refuse_type(); }
-  bool number_float(double, const std::string&) { return refuse_type(); }
-  bool binary(nlohmann::json::binary_t&) { return refuse_type(); }
-  bool start_array(std::size_t) { return refuse_type(); }
-  bool end_array() { return refuse_type(); }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) {
-    return refuse("malformed", "it is not JSON");
-  }
-
- private:
-  bool refuse(std::string_view detail, std::string cause) {
-    error_ = corrupt(prefix_, detail, std::move(cause));
-    return false;
-  }
-  bool refuse_type() {
-    if (current_ == nullptr) return refuse("malformed", "it is not a JSON object");
-    return refuse("wrong_type", "the member " + std::string(current_->name) + " has a wrong type");
-  }
-
-  std::vector<Member>& members_;
-  std::string_view prefix_;
-  std::optional<Error> error_;
-  Member* current_ = nullptr;
-  std::size_t next_ = 0;
-  int depth_ = 0;
-};
-
-Result<void> read_members(std::string_view json, std::vector<Member>& members,
-                          std::string_view prefix) {
-  MemberReader reader(members, prefix);
-  if (!nlohmann::json::sax_parse(json.begin(), json.end(), &reader)) return reader.error();
-  for (const Member& member : members) {
-    if (!member.seen) {
-      return corrupt(prefix, "missing_member",
-                     "the member " + std::string(member.name) + " is missing");
-    }
-  }
-  return {};
+Error corrupt(std::string_view prefix, std::string_view detail, const std::string& cause) {
+  return make_error(
+      ErrorCode::corrupt, std::string(prefix) + "." + std::string(detail),
+      "cannot read a session record: " + cause + "; restore it from a copy, or log in again");
 }
 
 TimePoint time_from(const std::string& text) {
@@ -274,41 +178,67 @@ bool assign(ClientAuthMethod& to, std::string&& text) {
   return method.has_value();
 }
 
-// Moves what was read into the summary; members[first] is the summary's first.
-Result<void> assign_summary(SessionSummary& summary, std::vector<Member>& members,
-                            std::size_t first, std::string_view prefix) {
+Result<void> read_member(const JsonObject& json, std::string_view prefix, std::string_view name,
+                         auto& target) {
+  constexpr bool optional =
+      std::is_same_v<std::remove_reference_t<decltype(target)>, std::optional<TimePoint>>;
+  if (optional && json.kind(name) == JsonKind::null) return {};
+  auto text = json.string(name);
+  if (!text) return std::move(text).error();
+  if (!*text) return json.missing(name);
+  if (assign(target, std::move(**text))) return {};
+  return corrupt(prefix, "bad_value",
+                 "the member " + std::string(name) + " has a value that is not allowed");
+}
+
+Result<void> read_summary(const JsonObject& json, std::string_view prefix,
+                          SessionSummary& summary) {
   std::optional<Error> error;
-  std::size_t index = first;
   for_each_member(summary, [&](std::string_view name, auto& target) {
-    Member& member = members[index++];
-    constexpr bool optional =
-        std::is_same_v<std::remove_reference_t<decltype(target)>, std::optional<TimePoint>>;
-    if (error || (optional && member.null)) return;
-    if (member.null) {
-      error = corrupt(prefix, "wrong_type", "the member " + std::string(name) + " is null");
-    } else if (!assign(target, std::move(member.text))) {
-      error = corrupt(prefix, "bad_value",
-                      "the member " + std::string(name) + " has a value that is not allowed");
-    }
+    if (error) return;
+    if (auto read = read_member(json, prefix, name, target); !read) error = std::move(read).error();
   });
   if (error) return *std::move(error);
   return {};
 }
 
-std::vector<Member> summary_members() {
-  std::vector<Member> members;
-  members.reserve(32);
-  const SessionSummary names_only;
-  for_each_member(names_only,
-                  [&](std::string_view name, const auto&) { members.push_back({.name = name}); });
-  return members;
+Result<void> read_secret(JsonObject& json, std::string_view name, SecretString& target) {
+  auto secret = json.take_secret(name);
+  if (!secret) return std::move(secret).error();
+  if (!*secret) return json.missing(name);
+  target = std::move(**secret);
+  return {};
 }
 
-Result<void> check_format(const Member& format) {
-  if (!format.null && format.text == kFormat) return {};
-  if (format.text.starts_with(kFormatFamily)) {
+Result<void> read_secret(JsonObject& json, std::string_view name,
+                         std::optional<SecretString>& target) {
+  if (json.kind(name) == JsonKind::null) return {};
+  return read_secret(json, name, target.emplace());
+}
+
+Result<void> refuse_unknown(const JsonObject& json, std::string_view prefix,
+                            const std::vector<std::string_view>& known) {
+  for (const auto& name : json.names()) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    return corrupt(prefix, "unknown_member", "it has the unknown member " + printable(name, 64));
+  }
+  return {};
+}
+
+std::vector<std::string_view> summary_names() {
+  std::vector<std::string_view> names;
+  const SessionSummary any;
+  for_each_member(any, [&](std::string_view name, const auto&) { names.push_back(name); });
+  return names;
+}
+
+Result<void> check_format(const JsonObject& json) {
+  auto format = json.required_string("format");
+  if (!format) return std::move(format).error();
+  if (*format == kFormat) return {};
+  if (format->starts_with(kFormatFamily)) {
     return make_error(ErrorCode::schema_too_new, "session_json.version",
-                      "cannot read a session: it was written by a newer latchkey; update this one");
+                      "cannot read a session: a newer latchkey wrote it; update this one");
   }
   return corrupt("session_json", "bad_value", "the member format does not name a session");
 }
@@ -349,13 +279,15 @@ std::string summary_to_json(const SessionSummary& summary) {
   return out;
 }
 
-Result<SessionSummary> summary_from_json(std::string_view json) {
-  auto members = summary_members();
-  if (auto read = read_members(json, members, "record"); !read) return std::move(read).error();
-  SessionSummary summary;
-  if (auto assigned = assign_summary(summary, members, 0, "record"); !assigned) {
-    return std::move(assigned).error();
+Result<SessionSummary> summary_from_json(std::string_view text) {
+  constexpr std::string_view prefix = "record";
+  auto json = JsonObject::parse(text, ErrorCode::corrupt, prefix);
+  if (!json) return std::move(json).error();
+  if (auto known = refuse_unknown(*json, prefix, summary_names()); !known) {
+    return std::move(known).error();
   }
+  SessionSummary summary;
+  if (auto read = read_summary(*json, prefix, summary); !read) return std::move(read).error();
   return summary;
 }
 
@@ -377,28 +309,24 @@ Result<SecretString> session_to_json(const OAuthSession& session) {
   return std::move(out).finish();
 }
 
-Result<OAuthSession> session_from_json(const SecretString& json) {
+Result<OAuthSession> session_from_json(const SecretString& text) {
   constexpr std::string_view prefix = "session_json";
-  auto members = summary_members();
-  members.insert(members.begin(), Member{.name = "format"});
+  auto json = JsonObject::parse(text.expose(), ErrorCode::corrupt, prefix);
+  if (!json) return std::move(json).error();
+  // First: a newer format may have other members, and its name is what the user must hear about.
+  if (auto format = check_format(*json); !format) return std::move(format).error();
   OAuthSession session;
-  for_each_secret(session, [&](std::string_view name, const auto&) {
-    members.push_back({.name = name, .secret = true});
+  auto known = summary_names();
+  known.push_back("format");
+  for_each_secret(session, [&](std::string_view name, const auto&) { known.push_back(name); });
+  if (auto all = refuse_unknown(*json, prefix, known); !all) return std::move(all).error();
+  if (auto read = read_summary(*json, prefix, session); !read) return std::move(read).error();
+  std::optional<Error> error;
+  for_each_secret(session, [&](std::string_view name, auto& secret) {
+    if (error) return;
+    if (auto read = read_secret(*json, name, secret); !read) error = std::move(read).error();
   });
-  auto read = read_members(json.expose(), members, prefix);
-  // A newer format may have other members: its name is what the user must hear about.
-  if (members[0].seen) {
-    if (auto format = check_format(members[0]); !format) return std::move(format).error();
-  }
-  if (!read) return std::move(read).error();
-  if (auto assigned = assign_summary(session, members, 1, prefix); !assigned) {
-    return std::move(assigned).error();
-  }
-  Member* const secrets = &members[members.size() - 3];
-  if (secrets[0].null) return corrupt(prefix, "wrong_type", "the member access_token is null");
-  session.access_token = std::move(secrets[0].hidden);
-  if (!secrets[1].null) session.refresh_token = std::move(secrets[1].hidden);
-  if (!secrets[2].null) session.id_token = std::move(secrets[2].hidden);
+  if (error) return *std::move(error);
   return session;
 }
 

@@ -18,14 +18,14 @@ export namespace latchkey {
 [[nodiscard]] std::string summary_to_json(const SessionSummary& summary);
 
 /// A time that does not parse becomes kMalformedTime, so that the session counts as expired. Errors, all corrupt:
-/// "record.malformed" (not such an object), "record.unknown_member", "record.duplicate_member",
+/// "record.not_json", "record.unknown_member", "record.duplicate_member",
 /// "record.missing_member", "record.wrong_type", "record.bad_value".
-[[nodiscard]] Result<SessionSummary> summary_from_json(std::string_view json);
+[[nodiscard]] Result<SessionSummary> summary_from_json(std::string_view text);
 
 /// The whole session, tokens included. Error: invalid_argument, "session_json.text" (a member is not UTF-8).
 [[nodiscard]] Result<SecretString> session_to_json(const OAuthSession& session);
 
 /// Errors: those of summary_from_json as "session_json.…", and schema_too_new, "session_json.version".
-[[nodiscard]] Result<OAuthSession> session_from_json(const SecretString& json);
+[[nodiscard]] Result<OAuthSession> session_from_json(const SecretString& text);
 
 }  // namespace latchkey
