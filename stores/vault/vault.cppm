@@ -7,6 +7,7 @@ module;
 #include <string_view>
 #include <vector>
 export module latchkey.store.vault;
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
@@ -60,5 +61,20 @@ class KeyVault {
 
 /// Keys in memory only, sealed with a random key of its own; for tests and for the memory store.
 [[nodiscard]] std::shared_ptr<KeyVault> memory_vault();
+
+// For those who write a vault --------------------------------------------------------------------------------------
+
+/// A sealer under a subkey of each data key: seals with the first, opens with any. `purpose` keeps apart what is sealed
+/// for different uses. There must be one key of 32 bytes at least.
+[[nodiscard]] std::shared_ptr<Sealer> make_sealer(std::span<const SecretBytes> data_keys,
+                                                  std::string_view purpose,
+                                                  std::shared_ptr<Random> random);
+inline constexpr std::string_view kVaultKeysPurpose = "latchkey.vault.keys.v1";
+inline constexpr std::string_view kSessionsPurpose = "latchkey.vault.sessions.v1";
+
+/// What put() and the others check first. Error: invalid_argument, "vault.id".
+[[nodiscard]] Result<void> check_key_id(std::string_view id);
+/// The conflict of put().
+[[nodiscard]] Error key_exists(std::string_view id);
 
 }  // namespace latchkey
