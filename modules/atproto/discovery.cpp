@@ -104,8 +104,8 @@ Result<LoginTarget> AtprotoDiscovery::find(std::string_view handle_did_or_url,
     std::string pds = *named ? origin->origin() : std::string();
     auto server = checked_server(*transport_, *named ? **named : *origin, pds, rule_, stop);
     if (!server) return std::move(server).error();
-    return LoginTarget{.identity = {}, .pds = std::move(pds), .server = std::move(*server),
-                       .login_hint = {}};
+    return LoginTarget{
+        .identity = {}, .pds = std::move(pds), .server = std::move(*server), .login_hint = {}};
   }
   auto identity = identities_->resolve(typed, stop);
   if (!identity) return std::move(identity).error();
@@ -113,8 +113,8 @@ Result<LoginTarget> AtprotoDiscovery::find(std::string_view handle_did_or_url,
   if (!server) return std::move(server).error();
   // "@" and "at://" are how people write a handle, not part of it.
   const bool decorated = typed.starts_with('@') || typed.starts_with("at://");
-  LoginTarget target{.identity = std::move(*identity), .pds = {}, .server = std::move(*server),
-                     .login_hint = {}};
+  LoginTarget target{
+      .identity = std::move(*identity), .pds = {}, .server = std::move(*server), .login_hint = {}};
   target.pds = target.identity.pds;
   target.login_hint = decorated ? target.identity.handle : std::string(typed);
   return target;

@@ -156,9 +156,9 @@ Result<std::string> parse_handle(std::string_view text) {
   auto handle = lower(name);
   if (std::find(kReservedTlds.begin(), kReservedTlds.end(), last_label(handle)) !=
       kReservedTlds.end()) {
-    return malformed("handle.reserved_tld", "a handle", text,
-                     "names under ." + std::string(last_label(handle)) +
-                         " belong to nobody on the internet");
+    return malformed(
+        "handle.reserved_tld", "a handle", text,
+        "names under ." + std::string(last_label(handle)) + " belong to nobody on the internet");
   }
   return handle;
 }

@@ -105,8 +105,7 @@ HandleAnswer ask_server(HttpTransport& transport, const IdentityOptions& options
                         const std::string& handle, const std::stop_token& stop) {
   const auto server = configured_origin(options.resolve_handles_at, options.http_rule);
   if (!server) return server.error();
-  const auto url =
-      server->with_target("/xrpc/com.atproto.identity.resolveHandle?handle=" + handle);
+  const auto url = server->with_target("/xrpc/com.atproto.identity.resolveHandle?handle=" + handle);
   if (!url) return url.error();
   const auto response = transport.send(json_get(*url), handle_options(stop));
   if (!response) return response.error();
@@ -173,9 +172,9 @@ bool is_pds(const JsonObject& service, std::string_view did) {
 }
 
 Error bad_endpoint(std::string_view did, const std::string& why) {
-  return make_error(ErrorCode::invalid_metadata, "did_document.pds_endpoint",
-                    "cannot use the PDS that the DID document of " + std::string(did) +
-                        " names: " + why);
+  return make_error(
+      ErrorCode::invalid_metadata, "did_document.pds_endpoint",
+      "cannot use the PDS that the DID document of " + std::string(did) + " names: " + why);
 }
 
 // A default port, capitals and one slash at the end name the same origin: they are normalised.
@@ -249,13 +248,14 @@ Result<DidDocument> IdentityResolver::resolve_did(std::string_view did, std::sto
   if (status != 200) return wrong_status("did_document.status", *url, status);
   if (!has_json_content(*response)) {
     return make_error(ErrorCode::invalid_response, "did_document.content_type",
-                      "cannot use the DID document of " + *checked + ": its content type is not "
-                      "JSON");
+                      "cannot use the DID document of " + *checked +
+                          ": its content type is not "
+                          "JSON");
   }
   auto document = parse_did_document(response->body.expose(), *checked, options_.http_rule);
   if (document && document->pds.empty()) {
-    return mismatch("identity.no_pds", "cannot find the PDS of " + *checked +
-                                           ": its DID document names none");
+    return mismatch("identity.no_pds",
+                    "cannot find the PDS of " + *checked + ": its DID document names none");
   }
   return document;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <fcntl.h>
+#include <signal.h>
 #include <algorithm>
 #include <array>
 #include <boost/asio/error.hpp>
@@ -64,7 +65,7 @@ void close_on_exec(int descriptor) {
 }
 
 Response make_response(int status, std::string_view html) {
-  Response response{http::int_to_status(static_cast<unsigned>(status)), 11};
+  Response response;
   response.result(static_cast<unsigned>(status));
   response.set(http::field::content_type, "text/html; charset=utf-8");
   response.set(http::field::cache_control, "no-store");
@@ -197,22 +198,22 @@ class Desk {
                                                 const std::function<void()>& on_stray) {
     std::unique_lock lock(mutex_);
     for (;;) {
-      const bool news =
-          changed_.wait_until(lock, stop, deadline, [&] { return held_ != nullptr || strays_ > 0; });
-      if (strays_ > 0 && on_stray) {
+      changed_.wait_until(lock, stop, deadline, [&] { return held_ != nullptr || strays_ > 0; });
+      if (strays_ > 0) {
         --strays_;
         lock.unlock();
-        on_stray();
+        if (on_stray) on_stray();
         lock.lock();
-        continue;
+      } else if (held_ != nullptr) {
+        return std::move(held_);
       }
-      strays_ = 0;
-      if (held_ != nullptr) return std::move(held_);
+      // After the right callback no more strays are counted, so it cannot be kept waiting by them.
+      if (held_ != nullptr) continue;
       if (stop.stop_requested()) {
         return make_error(ErrorCode::cancelled, "loopback.cancelled",
                           "stopped waiting for the browser: the caller asked for it");
       }
-      if (!news) {
+      if (steady_clock::now() >= deadline) {
         return make_error(ErrorCode::timeout, "loopback.timeout",
                           "no login arrived from the browser: it was not finished in time; begin "
                           "the login again");
@@ -258,7 +259,7 @@ class BeastReceiver final : public LoopbackReceiver {
     port_ = acceptor_.local_endpoint().port();
     authority_ = "127.0.0.1:" + std::to_string(port_);
     accept();
-    thread_ = std::thread([this] { run(); });
+    start();
   }
   ~BeastReceiver() override {
     io_.stop();
@@ -284,6 +285,18 @@ class BeastReceiver final : public LoopbackReceiver {
   }
 
  private:
+  // The host program's signal handlers stay on its own threads.
+  void start() {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    struct Restore {
+      const sigset_t& mask;
+      ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+    } const restore{before};
+    thread_ = std::thread([this] { run(); });
+  }
+
   void run() noexcept {
     for (;;) {
       try {
@@ -299,8 +312,8 @@ class BeastReceiver final : public LoopbackReceiver {
     acceptor_.async_accept([this](error_code failed, tcp::socket socket) {
       if (failed) return accept_later();
       close_on_exec(socket.native_handle());
-      if (make_room()) serve(std::make_shared<Connection>(std::move(socket), options_));
       accept();
+      if (make_room()) serve(std::make_shared<Connection>(std::move(socket), options_));
     });
   }
 
@@ -325,10 +338,9 @@ class BeastReceiver final : public LoopbackReceiver {
   void serve(const ConnectionPtr& connection) {
     connections_.push_back(connection);
     connection->stream.expires_after(options_.read_timeout);
-    http::async_read_header(connection->stream, connection->buffer, connection->parser,
-                            [this, connection](error_code failed, std::size_t) {
-                              on_request(connection, failed);
-                            });
+    http::async_read_header(
+        connection->stream, connection->buffer, connection->parser,
+        [this, connection](error_code failed, std::size_t) { on_request(connection, failed); });
   }
 
   void on_request(const ConnectionPtr& connection, error_code failed) {
@@ -419,12 +431,13 @@ class BeastReceiver final : public LoopbackReceiver {
 
   // Reads what the client still sends, so that closing does not reset the answer away.
   void drain(const ConnectionPtr& connection) {
-    connection->stream.async_read_some(
-        asio::buffer(connection->sink), [this, connection](error_code failed, std::size_t size) {
-          connection->drained += size;
-          if (failed || connection->drained > kMaxDrain) return drop(connection);
-          drain(connection);
-        });
+    connection->stream.async_read_some(asio::buffer(connection->sink),
+                                       [this, connection](error_code failed, std::size_t size) {
+                                         connection->drained += size;
+                                         if (failed || connection->drained > kMaxDrain)
+                                           return drop(connection);
+                                         drain(connection);
+                                       });
   }
 
   void drop(const ConnectionPtr& connection) {
