@@ -27,7 +27,9 @@ Error invalid(std::string_view detail, std::string message) {
   return make_error(ErrorCode::invalid_argument, detail, std::move(message));
 }
 
-std::string shown(std::string_view subject) { return printable(subject, 100); }
+std::string shown(std::string_view subject) {
+  return printable(subject, 100);
+}
 
 class LocalLease final : public Lease {
  public:
@@ -80,7 +82,9 @@ Result<void> check_list_limit(std::size_t limit) {
                                    std::to_string(limit));
 }
 
-std::string make_cursor(std::string_view position) { return base64url_encode(as_bytes(position)); }
+std::string make_cursor(std::string_view position) {
+  return base64url_encode(as_bytes(position));
+}
 
 Result<std::string> read_cursor(std::string_view cursor) {
   const auto position = base64url_decode(cursor);
@@ -89,8 +93,9 @@ Result<std::string> read_cursor(std::string_view cursor) {
 }
 
 Error cursor_error() {
-  return invalid("list.cursor",
-                 "cannot list sessions: the cursor is none of this store's; begin with an empty one");
+  return invalid(
+      "list.cursor",
+      "cannot list sessions: the cursor is none of this store's; begin with an empty one");
 }
 
 SaveVerdict judge_save(std::optional<Revision> stored, Revision expected,
@@ -145,7 +150,8 @@ Result<std::unique_ptr<Lease>> take_local_lease(LockFile& locks, std::string_vie
 
 Result<std::unique_ptr<HeldLock>> take_write_lock(LockFile& locks, const Clock& clock,
                                                   std::string_view name) {
-  auto lock = locks.acquire(LockKind::write, name, {.deadline = clock.steady_now() + kWriteLockPatience});
+  auto lock =
+      locks.acquire(LockKind::write, name, {.deadline = clock.steady_now() + kWriteLockPatience});
   if (lock || lock.error().code != ErrorCode::locked) return lock;
   return make_error(ErrorCode::locked, "store.busy",
                     "cannot change the store: another process has held its write lock for " +

@@ -14,8 +14,9 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.record;
 
-// What the backends of this folder share: the judgement of a compare-and-swap, the bounds of what they keep, and leases
-// out of a lock file. Not part of the public hub; useful for writing a further backend.
+// What the backends of this folder share: the judgement of a compare-and-swap, the bounds of what
+// they keep, and leases out of a lock file. Not part of the public hub; useful for writing a
+// further backend.
 
 export namespace latchkey {
 
@@ -24,8 +25,8 @@ inline constexpr std::size_t kMaxSummarySize = 64 * 1024;
 /// The most rows that a page of a list may have.
 inline constexpr std::size_t kMaxListLimit = 1000;
 
-/// What a record must be to be kept. Errors, all invalid_argument: "subject.invalid", "session.no_revision",
-/// "session.too_large".
+/// What a record must be to be kept. Errors, all invalid_argument: "subject.invalid",
+/// "session.no_revision", "session.too_large".
 [[nodiscard]] Result<void> check_record(const SealedRecord& record);
 /// Errors: invalid_argument, "pending.key" (not base64url of 32 bytes) or "pending.too_large".
 [[nodiscard]] Result<void> check_pending(const PendingRecord& pending);
@@ -41,7 +42,8 @@ inline constexpr std::size_t kMaxListLimit = 1000;
 
 enum class SaveVerdict { write, already_saved, conflict };
 /// The compare of compare-and-swap; `stored` is empty when there is no record.
-[[nodiscard]] SaveVerdict judge_save(std::optional<Revision> stored, Revision expected, Revision coming) noexcept;
+[[nodiscard]] SaveVerdict judge_save(std::optional<Revision> stored, Revision expected,
+                                     Revision coming) noexcept;
 
 [[nodiscard]] Error save_conflict(std::string_view subject);
 [[nodiscard]] Error remove_conflict(std::string_view subject);
@@ -50,12 +52,13 @@ enum class SaveVerdict { write, already_saved, conflict };
 [[nodiscard]] Error lease_cancelled(std::string_view subject);
 
 /// The lease of a store on this machine. `on_release` runs while the lease is still held.
-[[nodiscard]] Result<std::unique_ptr<Lease>> take_local_lease(LockFile& locks, std::string_view subject,
+[[nodiscard]] Result<std::unique_ptr<Lease>> take_local_lease(LockFile& locks,
+                                                              std::string_view subject,
                                                               const LockWait& wait,
                                                               std::function<void()> on_release);
 
-/// The short lock around one change of files; waits for a bounded time. `name` is a subject, or begins with a line
-/// break (which no subject may contain). Error: locked, "store.busy".
+/// The short lock around one change of files; waits for a bounded time. `name` is a subject, or
+/// begins with a line break (which no subject may contain). Error: locked, "store.busy".
 [[nodiscard]] Result<std::unique_ptr<HeldLock>> take_write_lock(LockFile& locks, const Clock& clock,
                                                                 std::string_view name);
 

@@ -24,7 +24,9 @@ constexpr std::size_t kPrefixSize = 40;
 constexpr std::size_t kDigestSize = 64;
 constexpr std::string_view kSuffix = ".json";
 
-bool is_hex(char c) noexcept { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+bool is_hex(char c) noexcept {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
 
 // "-<digest>.json" at the end of a name.
 std::optional<std::string_view> digest_in(std::string_view name) noexcept {
@@ -55,7 +57,8 @@ std::string session_file_name(std::string_view subject) {
 }
 
 bool is_session_file_name(std::string_view name) noexcept {
-  return digest_in(name).has_value() && name.size() <= kPrefixSize + 1 + kDigestSize + kSuffix.size();
+  return digest_in(name).has_value() &&
+         name.size() <= kPrefixSize + 1 + kDigestSize + kSuffix.size();
 }
 
 std::string staging_name(std::string_view subject, StagingPlace place) {

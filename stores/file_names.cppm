@@ -7,20 +7,20 @@ export module latchkey.store.file_names;
 import latchkey.core.error;
 import latchkey.core.time;
 
-// The names of the file store's files. A name holds a digest of what it stands for, so that no two subjects share a
-// file, whatever the file system does with case, length or special characters.
+// The names of the file store's files. A name holds a digest of what it stands for, so that no two
+// subjects share a file, whatever the file system does with case, length or special characters.
 
 export namespace latchkey {
 
-/// "<readable prefix>-<64 hex digits of SHA-256(subject)>.json"; the prefix is the subject's first 40 characters of
-/// a-z, 0-9, "." and "-", in lower case, other characters left out.
+/// "<readable prefix>-<64 hex digits of SHA-256(subject)>.json"; the prefix is the subject's first
+/// 40 characters of a-z, 0-9, "." and "-", in lower case, other characters left out.
 [[nodiscard]] std::string session_file_name(std::string_view subject);
 /// True if the name looks like one that session_file_name makes.
 [[nodiscard]] bool is_session_file_name(std::string_view name) noexcept;
 
-/// The name under which a subject's files are written before they are put in place: one for room that is held under
-/// the lease, one for files that are written under the short write lock. Whoever holds that lock may remove what an
-/// earlier holder left there.
+/// The name under which a subject's files are written before they are put in place: one for room
+/// that is held under the lease, one for files that are written under the short write lock. Whoever
+/// holds that lock may remove what an earlier holder left there.
 enum class StagingPlace { room, write };
 [[nodiscard]] std::string staging_name(std::string_view subject, StagingPlace place);
 

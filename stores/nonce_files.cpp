@@ -4,11 +4,11 @@ module;
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <nlohmann/json.hpp>
 module latchkey.store.nonce_files;
 import latchkey.core.crypto;
 import latchkey.core.encoding;

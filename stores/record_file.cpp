@@ -4,12 +4,12 @@ module;
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <nlohmann/json.hpp>
 module latchkey.store.record_file;
 import latchkey.core.encoding;
 import latchkey.core.error;
@@ -34,7 +34,8 @@ Error corrupt(std::string_view detail, std::string why) {
                         "; restore it from a backup, or remove it and log in again");
 }
 
-// All files begin with their format, so that an older program knows a newer file by its first bytes.
+// All files begin with their format, so that an older program knows a newer file by its first
+// bytes.
 std::optional<int> leading_format(std::string_view text) {
   if (!text.starts_with(kFormat)) return std::nullopt;
   text.remove_prefix(kFormat.size());
@@ -53,7 +54,8 @@ Error too_new(std::string_view detail, int format) {
 
 std::string hex64(std::uint64_t value) {
   std::array<unsigned char, 8> bytes{};
-  for (std::size_t i = bytes.size(); i-- > 0; value >>= 8) bytes[i] = static_cast<unsigned char>(value);
+  for (std::size_t i = bytes.size(); i-- > 0; value >>= 8)
+    bytes[i] = static_cast<unsigned char>(value);
   return hex_encode(bytes);
 }
 
@@ -75,7 +77,9 @@ std::optional<std::string> text_of(const Json& json, const char* name) {
   return found->get<std::string>();
 }
 
-Json parse(std::string_view text) { return Json::parse(text, nullptr, false); }
+Json parse(std::string_view text) {
+  return Json::parse(text, nullptr, false);
+}
 
 std::optional<RefreshClaim> claim_from(const Json& json) {
   if (!json.is_object()) return std::nullopt;
@@ -177,7 +181,9 @@ Result<PendingRecord> decode_pending_file(std::string_view text) {
   return corrupt("pending.malformed", "it is not a pending login");
 }
 
-std::string encode_marker_file() { return dump({{"format", kFileStoreFormat}}); }
+std::string encode_marker_file() {
+  return dump({{"format", kFileStoreFormat}});
+}
 
 Result<void> check_marker_file(std::string_view text) {
   const auto format = leading_format(text);

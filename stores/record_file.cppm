@@ -8,8 +8,8 @@ import latchkey.core.error;
 import latchkey.store;
 import latchkey.store.record;
 
-// The contents of the file store's files, as docs/formats.md has them. Readers accept exactly what the writers make:
-// what another reader could understand differently is corrupt.
+// The contents of the file store's files, as docs/formats.md has them. Readers accept exactly what
+// the writers make: what another reader could understand differently is corrupt.
 
 export namespace latchkey {
 
@@ -19,8 +19,8 @@ inline constexpr std::size_t kMaxRecordFile = 1024 * 1024;
 
 /// {"format":1,"summary":{…},"box":"…"} and a line feed.
 [[nodiscard]] std::string encode_record_file(const SealedRecord& record);
-/// Errors: corrupt ("record.empty", "record.malformed", "record.truncated", "record.too_large" and those of
-/// summary_from_json), schema_too_new ("record.format").
+/// Errors: corrupt ("record.empty", "record.malformed", "record.truncated", "record.too_large" and
+/// those of summary_from_json), schema_too_new ("record.format").
 [[nodiscard]] Result<SealedRecord> decode_record_file(std::string_view text);
 
 [[nodiscard]] std::string encode_claim_file(const RefreshClaim& claim);

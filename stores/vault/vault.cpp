@@ -137,7 +137,7 @@ class MemoryVault final : public KeyVault {
   }
 
   Result<void> put(std::string_view id, const SecretBytes& key) override {
-    if (auto good = check_key_id(id); !good) return good;
+    if (auto good = check_new_key(id, key); !good) return good;
     const std::scoped_lock lock(mutex_);
     const auto found = boxes_.find(id);
     if (found == boxes_.end()) {
@@ -221,6 +221,13 @@ Result<void> check_key_id(std::string_view id) {
   if (good && !id.empty() && id.size() <= kMaxKeyIdSize) return {};
   return make_error(ErrorCode::invalid_argument, "vault.id",
                     "cannot use a key id: it must be 1 to 128 characters of base64url");
+}
+
+Result<void> check_new_key(std::string_view id, const SecretBytes& key) {
+  if (auto good = check_key_id(id); !good) return good;
+  if (!key.empty() && key.size() <= kMaxVaultKeySize) return {};
+  return make_error(ErrorCode::invalid_argument, "vault.key_size",
+                    "cannot keep the key " + std::string(id) + ": it must have 1 to 16384 bytes");
 }
 
 }  // namespace latchkey

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,6 +39,9 @@ class Sealer {
 /// (wrong_key, "box.unsealed").
 [[nodiscard]] std::shared_ptr<Sealer> store_sessions_unsealed();
 
+/// The largest key that a vault keeps.
+inline constexpr std::size_t kMaxVaultKeySize = 16 * 1024;
+
 /// Keeps private keys. Thread-safe, and safe between processes.
 class KeyVault {
  public:
@@ -47,7 +51,8 @@ class KeyVault {
   virtual ~KeyVault();
 
   /// Durable when it returns. Putting the same bytes again is fine; others under the same id: conflict, "vault.exists".
-  /// `id`: 1 to 128 characters of base64url. Error: invalid_argument, "vault.id".
+  /// `id`: 1 to 128 characters of base64url. `key`: 1 to kMaxVaultKeySize bytes. Errors: invalid_argument, "vault.id",
+  /// "vault.key_size".
   [[nodiscard]] virtual Result<void> put(std::string_view id, const SecretBytes& key) = 0;
   /// Empty if there is no such key. Errors: corrupt, wrong_key, schema_too_new, io, insecure_location.
   [[nodiscard]] virtual Result<std::optional<SecretBytes>> get(std::string_view id) = 0;
@@ -72,8 +77,10 @@ class KeyVault {
 inline constexpr std::string_view kVaultKeysPurpose = "latchkey.vault.keys.v1";
 inline constexpr std::string_view kSessionsPurpose = "latchkey.vault.sessions.v1";
 
-/// What put() and the others check first. Error: invalid_argument, "vault.id".
+/// Error: invalid_argument, "vault.id".
 [[nodiscard]] Result<void> check_key_id(std::string_view id);
+/// What put() checks first. Errors: invalid_argument, "vault.id", "vault.key_size".
+[[nodiscard]] Result<void> check_new_key(std::string_view id, const SecretBytes& key);
 /// The conflict of put().
 [[nodiscard]] Error key_exists(std::string_view id);
 
