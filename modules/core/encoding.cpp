@@ -284,6 +284,15 @@ SecretForm& SecretForm::add(std::string_view name, std::string_view value) {
 
 SecretString SecretForm::finish() && { return std::move(text_).finish(); }
 
+bool is_utf8(std::string_view text) noexcept {
+  for (std::size_t pos = 0; pos < text.size();) {
+    const std::size_t length = utf8_length(text, pos);
+    if (length == 0) return false;
+    pos += length;
+  }
+  return true;
+}
+
 std::string printable(std::string_view text, std::size_t max) {
   std::string out;
   std::size_t pos = 0, count = 0;
