@@ -67,7 +67,8 @@ export class Server {
 
   /** The refresh requests since the mark. */
   async refreshes(since) {
-    return (await this.requests(since, 'pds')).filter((e) => e.path === '/oauth/token' && e.grant_type === 'refresh_token')
+    const seen = await this.requests(since, 'pds')
+    return seen.filter((e) => e.path === '/oauth/token' && e.grant_type === 'refresh_token')
   }
 
   fault(fault) {
@@ -129,7 +130,7 @@ export class Place {
     return { PATH: process.env.PATH, HOME: this.home, TMPDIR: this.root, LANG: 'C.UTF-8' }
   }
 
-  /** Starts the tool and gives a Running. `wrap`: words before it, such as strace. */
+  /** Starts the tool, a Running. `wrap`: words before it, such as strace. `input`: text, or null to keep stdin open. */
   start(args, { wrap = [], input, json = true, env = {} } = {}) {
     const words = [...wrap, toolPath, ...this.globalOptions, ...(json ? ['--json'] : []), ...args]
     return new Running(words, { env: { ...this.environment, ...env }, input })
@@ -155,8 +156,9 @@ class Running {
   constructor(words, { env, input }) {
     this.stdout = ''
     this.stderr = ''
-    this.child = spawn(words[0], words.slice(1), { env, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
-    if (input !== undefined) this.child.stdin.end(input)
+    const stdin = input === undefined ? 'ignore' : 'pipe'
+    this.child = spawn(words[0], words.slice(1), { env, stdio: [stdin, 'pipe', 'pipe'] })
+    if (input != null) this.child.stdin.end(input)
     const limit = setTimeout(() => this.child.kill('SIGKILL'), kTimeLimitMs)
     this.child.stdout.on('data', (part) => (this.stdout += part))
 
@@ -166,7 +168,7 @@ class Running {
         const line = /^(https?:\/\/\S+)$/m.exec(this.stderr.slice(0, this.stderr.lastIndexOf('\n') + 1))
         if (line) resolve(line[1])
       })
-      this.child.on('close', (code) => reject(new Error(`the tool ended (${code}) without an authorize URL: ${this.stderr}`)))
+      this.child.on('close', (code) => reject(new Error(`ended (${code}) without an authorize URL: ${this.stderr}`)))
       this.child.on('error', reject)
     })
     this.authorizeUrl.catch(() => {}) // most runs are not logins
