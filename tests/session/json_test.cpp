@@ -25,7 +25,9 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
   return text.replace(at, from.size(), to);
 }
 
-std::string sample_json() { return summary_to_json(test::sample_summary()); }
+std::string sample_json() {
+  return summary_to_json(test::sample_summary());
+}
 
 std::string summary_outcome(std::string_view from, std::string_view to) {
   return outcome(summary_from_json(replaced(sample_json(), from, to)));
@@ -69,11 +71,13 @@ TEST_CASE("summary_to_json: text that is not UTF-8 never gives text that is not 
 
 TEST_CASE("summary_from_json: a malformed time counts as expired and is not an error",
           "[session][json]") {
-  for (const std::string_view text : {"\"\"", "\"yesterday\"", "\"malformed\"", "\"2026-13-01T00:00:00Z\"",
-                                      "\"2026-11-20\"", "\"2026-11-20T12:00:00\""}) {
+  for (const std::string_view text :
+       {"\"\"", "\"yesterday\"", "\"malformed\"", "\"2026-13-01T00:00:00Z\"", "\"2026-11-20\"",
+        "\"2026-11-20T12:00:00\""}) {
     INFO(text);
-    const auto summary = summary_from_json(
-        replaced(sample_json(), "\"expires_at\":\"2026-11-20T13:00:00Z\"", "\"expires_at\":" + std::string(text)));
+    const auto summary =
+        summary_from_json(replaced(sample_json(), "\"expires_at\":\"2026-11-20T13:00:00Z\"",
+                                   "\"expires_at\":" + std::string(text)));
     REQUIRE(summary);
     CHECK(summary->expires_at == kMalformedTime);
     CHECK(summary->is_expired(TimePoint{}));
@@ -143,8 +147,9 @@ TEST_CASE("summary_from_json: numbers and names must be written as we write them
 
 TEST_CASE("summary_from_json: what is not one JSON object is refused", "[session][json]") {
   const auto text = sample_json();
-  for (const std::string& bad : {std::string(), std::string("null"), std::string("[]"), "[" + text + "]",
-                                 text + text, text + "x", "\xEF\xBB\xBF" + text}) {
+  for (const std::string& bad :
+       {std::string(), std::string("null"), std::string("[]"), "[" + text + "]", text + text,
+        text + "x", "\xEF\xBB\xBF" + text}) {
     INFO(bad);
     CHECK(outcome(summary_from_json(bad)) == "corrupt record.not_json");
   }
@@ -205,8 +210,8 @@ TEST_CASE("session_from_json: a newer format is said to be newer, another one is
 }
 
 TEST_CASE("session_from_json: no error shows a token", "[session][json]") {
-  const auto session = session_from_json(
-      SecretString(replaced(session_text(), "\"id-token\"", "{\"id-token\":1}")));
+  const auto session =
+      session_from_json(SecretString(replaced(session_text(), "\"id-token\"", "{\"id-token\":1}")));
   REQUIRE_FALSE(session);
   CHECK(session.error().message.find("-token\"") == std::string::npos);
   CHECK(session.error().message.find("access-token") == std::string::npos);

@@ -6,7 +6,8 @@ module;
 export module latchkey.test.sample;
 import latchkey.session;
 
-// A session with every member set, and a change for every member: for tests that must not forget one.
+// A session with every member set, and a change for every member: for tests that must not forget
+// one.
 
 export namespace latchkey::test {
 

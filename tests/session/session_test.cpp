@@ -23,7 +23,9 @@ SessionSummary expiring(std::optional<TimePoint> at) {
   return summary;
 }
 
-TimePoint instant(std::string_view text) { return parse_rfc3339(text).value(); }
+TimePoint instant(std::string_view text) {
+  return parse_rfc3339(text).value();
+}
 
 }  // namespace
 

@@ -29,7 +29,9 @@ namespace {
 constexpr std::uint64_t kMiB = 1024 * 1024;
 constexpr std::size_t kVersionAt = 15, kKindAt = 16, kPassesAt = 17, kMemoryAt = 25;
 
-SecretBytes key(std::string_view text) { return SecretBytes(as_bytes(text)); }
+SecretBytes key(std::string_view text) {
+  return SecretBytes(as_bytes(text));
+}
 
 std::string with_number(std::string header, std::size_t at, std::uint64_t value) {
   for (std::size_t i = 0; i < 8; ++i) header[at + i] = static_cast<char>(value >> (56 - 8 * i));
@@ -81,10 +83,11 @@ class DamagedVault {
 
 TEST_CASE("vault header: every flipped byte is noticed (key file)", "[vault_damage]") {
   const DamagedVault vault;
-  const std::set<std::string> expected{"corrupt vault.header_altered", "corrupt vault.header_truncated",
-                                       "corrupt vault.kdf_bounds", "schema_too_new vault.version",
-                                       "schema_too_new vault.kind_unknown", "locked vault.kind",
-                                       "wrong_key vault.wrong_master_key"};
+  const std::set<std::string> expected{
+      "corrupt vault.header_altered",      "corrupt vault.header_truncated",
+      "corrupt vault.kdf_bounds",          "schema_too_new vault.version",
+      "schema_too_new vault.kind_unknown", "locked vault.kind",
+      "wrong_key vault.wrong_master_key"};
   for (std::size_t i = 0; i < vault.header().size(); ++i) {
     for (const int mask : {0x01, 0x02, 0x03, 0x80, 0xFF}) {
       auto header = vault.header();
@@ -124,7 +127,8 @@ TEST_CASE("vault header: cut at any length it is truncated, with more at its end
   const DamagedVault vault;
   for (std::size_t size = 0; size < vault.header().size(); ++size) {
     INFO(size);
-    CHECK(vault.open_with_header(vault.header().substr(0, size)) == "corrupt vault.header_truncated");
+    CHECK(vault.open_with_header(vault.header().substr(0, size)) ==
+          "corrupt vault.header_truncated");
   }
   CHECK(vault.open_with_header(vault.header() + '\0') == "corrupt vault.header_altered");
   CHECK(vault.open_with_header(std::string(5000, 'x')) == "corrupt file.too_large");
@@ -148,8 +152,8 @@ TEST_CASE("vault header: absurd KDF parameters are refused before they cost anyt
   for (const std::uint64_t passes : {std::uint64_t{0}, std::uint64_t{21}, ~std::uint64_t{0}}) {
     CHECK(vault.open_with_header(with_number(vault.header(), kPassesAt, passes)) == refused);
   }
-  for (const std::uint64_t memory : {std::uint64_t{0}, 8 * kMiB - 1, 1024 * kMiB + 1, std::uint64_t{1} << 45,
-                                     ~std::uint64_t{0}}) {
+  for (const std::uint64_t memory : {std::uint64_t{0}, 8 * kMiB - 1, 1024 * kMiB + 1,
+                                     std::uint64_t{1} << 45, ~std::uint64_t{0}}) {
     CHECK(vault.open_with_header(with_number(vault.header(), kMemoryAt, memory)) == refused);
   }
 }
@@ -176,7 +180,8 @@ TEST_CASE("vault header: holds several data keys in their order", "[vault_damage
   const SecretBytes master = key("0123456789abcdef0123456789abcdef");
   for (const std::size_t count : {std::size_t{1}, std::size_t{2}, std::size_t{32}}) {
     std::vector<SecretBytes> keys;
-    for (std::size_t i = 0; i < count; ++i) keys.emplace_back(Bytes(32, static_cast<unsigned char>(i)));
+    for (std::size_t i = 0; i < count; ++i)
+      keys.emplace_back(Bytes(32, static_cast<unsigned char>(i)));
     const auto bytes = build_header({}, master, keys, random);
     CHECK(outcome(parse_header(bytes)) == "ok");
     CHECK(unlock_header(bytes, master).value() == keys);
@@ -184,7 +189,8 @@ TEST_CASE("vault header: holds several data keys in their order", "[vault_damage
 }
 
 TEST_CASE("vault header: wrapped keys that changed places are noticed", "[vault_damage]") {
-  // With the master key an insider can make the outer code match; the place is in the inner one too.
+  // With the master key an insider can make the outer code match; the place is in the inner one
+  // too.
   SystemRandom random;
   const SecretBytes master = key("0123456789abcdef0123456789abcdef");
   std::vector<SecretBytes> keys;

@@ -23,7 +23,9 @@ using test::outcome;
 
 namespace {
 
-SecretBytes key(std::string_view text) { return SecretBytes(as_bytes(text)); }
+SecretBytes key(std::string_view text) {
+  return SecretBytes(as_bytes(text));
+}
 
 Result<std::shared_ptr<FileKeyVault>> open_below(const std::filesystem::path& root,
                                                  std::shared_ptr<FileSystem> files = nullptr) {
@@ -71,7 +73,8 @@ TEST_CASE("file vault: a power cut at any moment leaves the old or the new, and 
     const auto one = text_of(**reopened, "one"), two = text_of(**reopened, "two");
     if (state.changes >= created) CHECK(outcome((*reopened)->sealer()->open(box, "")) == "ok");
     if (state.changes >= put_one && state.changes <= put_two) CHECK(one == "first");
-    CHECK((one == "first" || (one == "absent" && (state.changes < put_one || state.changes > put_two))));
+    CHECK((one == "first" ||
+           (one == "absent" && (state.changes < put_one || state.changes > put_two))));
     if (state.changes >= removed_one) CHECK(one == "absent");
     CHECK((two == "second" || (two == "absent" && state.changes < put_two)));
     CHECK(outcome((*reopened)->put("three", key("third"))) == "ok");

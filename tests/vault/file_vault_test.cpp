@@ -39,13 +39,15 @@ struct Place {
   [[nodiscard]] Result<std::shared_ptr<FileKeyVault>> open_with(std::string_view passphrase,
                                                                 Argon2Cost cost = kCheap) const {
     return FileKeyVault::open(
-        vault, MasterKey::passphrase(
-                   [text = std::string(passphrase)]() -> Result<SecretString> { return SecretString(text); },
-                   cost));
+        vault, MasterKey::passphrase([text = std::string(passphrase)]()
+                                         -> Result<SecretString> { return SecretString(text); },
+                                     cost));
   }
 };
 
-SecretBytes key(std::string_view text) { return SecretBytes(as_bytes(text)); }
+SecretBytes key(std::string_view text) {
+  return SecretBytes(as_bytes(text));
+}
 
 std::string text_of(KeyVault& vault, std::string_view id) {
   auto found = vault.get(id);
@@ -137,8 +139,9 @@ TEST_CASE("file vault: who cannot be asked for a passphrase gives the error", "[
 TEST_CASE("file vault: a cost out of bounds is refused at creation", "[file_vault]") {
   const Place place;
   constexpr std::uint64_t mib = 1024 * 1024;
-  for (const auto& cost : {Argon2Cost{0, 8 * mib}, Argon2Cost{21, 8 * mib}, Argon2Cost{1, 8 * mib - 1},
-                           Argon2Cost{1, 1024 * mib + 1}, Argon2Cost{~0ull, ~0ull}}) {
+  for (const auto& cost :
+       {Argon2Cost{0, 8 * mib}, Argon2Cost{21, 8 * mib}, Argon2Cost{1, 8 * mib - 1},
+        Argon2Cost{1, 1024 * mib + 1}, Argon2Cost{~0ull, ~0ull}}) {
     CHECK(outcome(place.open_with("pass", cost)) == "invalid_argument vault.kdf_cost");
   }
   CHECK_FALSE(std::filesystem::exists(place.vault / "vault.header"));
@@ -171,7 +174,8 @@ TEST_CASE("file vault: a key file that went missing is locked, and no new one is
 }
 
 TEST_CASE("file vault: a key file of another size is corrupt and stays as it is", "[file_vault]") {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{31}, std::size_t{33}, std::size_t{64}, std::size_t{5000}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{31}, std::size_t{33}, std::size_t{64}, std::size_t{5000}}) {
     const Place place;
     std::filesystem::create_directories(place.key_file.parent_path());
     test::write_text(place.key_file, std::string(size, 'x'));
@@ -226,8 +230,8 @@ TEST_CASE("file vault: symbolic links in the place of its files are refused", "[
   CHECK(text_of(*vault, "id") == refused);
   CHECK(vault->list().value() == std::vector<std::string>{"id"});  // it does not vanish
   undo();
-  for (const auto& path : {place.vault / "vault.header", place.key_file, place.vault,
-                           place.vault / "vault.lock"}) {
+  for (const auto& path :
+       {place.vault / "vault.header", place.key_file, place.vault, place.vault / "vault.lock"}) {
     INFO(path);
     if (path == place.vault) {
       const auto aside = place.root.path() / "aside";
@@ -258,7 +262,8 @@ TEST_CASE("file vault: a key file in the vault's folder is refused, however it i
   CHECK(open_with_key(place.root.path() / "x" / ".." / "vault" / "vault.key") == refused);
   std::filesystem::create_directory_symlink(place.vault, place.root.path() / "link");
   CHECK(open_with_key(place.root.path() / "link" / "vault.key") == refused);
-  CHECK(outcome(FileKeyVault::open(place.vault / "", MasterKey::key_file(place.vault / "k"))) == refused);
+  CHECK(outcome(FileKeyVault::open(place.vault / "", MasterKey::key_file(place.vault / "k"))) ==
+        refused);
   CHECK(open_with_key(place.root.path() / "config" / "") == "invalid_argument vault.key_file_name");
   CHECK(test::names_in(place.vault).empty());
   CHECK(open_with_key(place.root.path() / "vault.key") == "ok");
@@ -280,7 +285,8 @@ TEST_CASE("file vault: foreign files are not keys, and leftovers of dead writers
   const Place place;
   const auto vault = place.open().value();
   REQUIRE(vault->put("id", key("mine")));
-  for (const std::string_view name : {"README", "a.key", ".key", "MFRGG.key", "nfsa.key.bak", "nfsb.key"}) {
+  for (const std::string_view name :
+       {"README", "a.key", ".key", "MFRGG.key", "nfsa.key.bak", "nfsb.key"}) {
     test::write_text(place.vault / name, "?");
   }
   test::write_text(place.vault / ".latchkey-tmp-dead", "half a ke");
@@ -291,7 +297,8 @@ TEST_CASE("file vault: foreign files are not keys, and leftovers of dead writers
 
 TEST_CASE("file vault: the name of a key's file has no capital and leads back to its id",
           "[file_vault]") {
-  for (const std::string_view id : {"a", "aB", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I", "-_-"}) {
+  for (const std::string_view id :
+       {"a", "aB", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I", "-_-"}) {
     const auto name = key_file_name(id);
     CHECK(name.find_first_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ/") == std::string::npos);
     CHECK(id_of_key_file(name) == std::string(id));

@@ -19,8 +19,8 @@ import latchkey.store.vault.opening;
 import latchkey.test.sample;
 import latchkey.test.support;
 
-// tests/data/formats holds one file of each format, as hexadecimal text. They may only be added to: a change of one
-// means that records of people who have this version become unreadable.
+// tests/data/formats holds one file of each format, as hexadecimal text. They may only be added to:
+// a change of one means that records of people who have this version become unreadable.
 
 using namespace latchkey;
 using test::outcome;
@@ -55,12 +55,13 @@ std::string golden_text(std::string_view name) {
   return std::string(as_text(hex_decode(golden(name)).value()));
 }
 
-std::string hex_of(std::string_view text) { return hex_encode(as_bytes(text)); }
+std::string hex_of(std::string_view text) {
+  return hex_encode(as_bytes(text));
+}
 
 MasterKey passphrase() {
-  return MasterKey::passphrase(
-      []() -> Result<SecretString> { return SecretString(kPassphrase); },
-      {.passes = 1, .memory_bytes = 8 * 1024 * 1024});
+  return MasterKey::passphrase([]() -> Result<SecretString> { return SecretString(kPassphrase); },
+                               {.passes = 1, .memory_bytes = 8 * 1024 * 1024});
 }
 
 struct Place {
@@ -69,7 +70,8 @@ struct Place {
   std::filesystem::path key_file = root.path() / "vault.key";
 
   [[nodiscard]] std::shared_ptr<FileKeyVault> open(const MasterKey& master) const {
-    return FileKeyVault::open(vault, master, {.random = std::make_shared<CountingRandom>()}).value();
+    return FileKeyVault::open(vault, master, {.random = std::make_shared<CountingRandom>()})
+        .value();
   }
 };
 
@@ -79,7 +81,8 @@ std::shared_ptr<FileKeyVault> golden_vault(const Place& place) {
   std::filesystem::permissions(place.vault, std::filesystem::perms::owner_all);
   test::write_text(place.key_file, golden_text("vault-key-file-v1.hex"));
   test::write_text(place.vault / "vault.header", golden_text("vault-header-key-file-v1.hex"));
-  test::write_text(place.vault / key_file_name("golden-ID"), golden_text("vault-sealed-key-v1.hex"));
+  test::write_text(place.vault / key_file_name("golden-ID"),
+                   golden_text("vault-sealed-key-v1.hex"));
   return place.open(MasterKey::key_file(place.key_file));
 }
 
@@ -89,8 +92,8 @@ TEST_CASE("golden files: a vault with a key file is read", "[golden]") {
   const Place place;
   const auto vault = golden_vault(place);
   CHECK(as_text(vault->get("golden-ID").value().value().expose()) == "the golden key");
-  const SealedRecord record{
-      test::sample_summary(), hex_decode(golden("session-box-v1.hex")).value()};
+  const SealedRecord record{test::sample_summary(),
+                            hex_decode(golden("session-box-v1.hex")).value()};
   const auto session = unseal_session(record, *vault->sealer()).value();
   CHECK(session.access_token.expose() == "access-token");
   CHECK(session.refresh_token.value().expose() == "refresh-token");

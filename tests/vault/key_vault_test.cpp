@@ -41,7 +41,9 @@ Subject make(Kind kind) {
   return subject;
 }
 
-SecretBytes key(std::string_view text) { return SecretBytes(as_bytes(text)); }
+SecretBytes key(std::string_view text) {
+  return SecretBytes(as_bytes(text));
+}
 
 std::string text_of(KeyVault& vault, std::string_view id) {
   auto found = vault.get(id);
@@ -95,7 +97,8 @@ TEST_CASE("key vault: lists ids in ascending order", "[vault]") {
   const auto subject = make(GENERATE(Kind::memory, Kind::file));
   auto& vault = *subject.vault;
   CHECK(vault.list().value().empty());
-  for (const std::string_view id : {"b", "a", "_", "B", "-0", "ab"}) REQUIRE(vault.put(id, key(id)));
+  for (const std::string_view id : {"b", "a", "_", "B", "-0", "ab"})
+    REQUIRE(vault.put(id, key(id)));
   CHECK(vault.list().value() == std::vector<std::string>{"-0", "B", "_", "a", "ab", "b"});
 }
 
@@ -105,8 +108,9 @@ TEST_CASE("key vault: takes ids of 1 to 128 characters of base64url only", "[vau
   CHECK(outcome(vault.put(std::string(128, 'Z'), key("long"))) == "ok");
   CHECK(text_of(vault, std::string(128, 'Z')) == "long");
   const std::string bad = "invalid_argument vault.id";
-  for (const std::string& id : {std::string(), std::string(129, 'Z'), std::string("a/b"), std::string(".."),
-                                std::string("a b"), std::string("a=\0", 3), std::string("\xC3\xA9")}) {
+  for (const std::string& id :
+       {std::string(), std::string(129, 'Z'), std::string("a/b"), std::string(".."),
+        std::string("a b"), std::string("a=\0", 3), std::string("\xC3\xA9")}) {
     CHECK(outcome(vault.put(id, key("k"))) == bad);
     CHECK(outcome(vault.get(id)) == bad);
     CHECK(outcome(vault.remove(id)) == bad);
@@ -140,9 +144,8 @@ TEST_CASE("key vault: of threads that put different keys under one id exactly on
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < kThreads; ++i) {
-      threads.emplace_back([&, i] {
-        outcomes[i] = outcome(subject.vault->put("id", key(std::to_string(i))));
-      });
+      threads.emplace_back(
+          [&, i] { outcomes[i] = outcome(subject.vault->put("id", key(std::to_string(i)))); });
     }
   }
   std::size_t winners = 0;

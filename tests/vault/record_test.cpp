@@ -22,7 +22,9 @@ using test::outcome;
 
 namespace {
 
-std::shared_ptr<Sealer> some_sealer() { return memory_vault()->sealer(); }
+std::shared_ptr<Sealer> some_sealer() {
+  return memory_vault()->sealer();
+}
 
 // A box of tokens that was sealed for the sample summary.
 std::string unsealed_outcome(std::string_view tokens) {
@@ -50,17 +52,23 @@ TEST_CASE("canonical_summary: changing any one member changes it", "[record]") {
 }
 
 TEST_CASE("canonical_summary: bytes moved between neighbours do not collide", "[record]") {
-  const std::vector<std::string SessionSummary::*> fields{
-      &SessionSummary::subject,        &SessionSummary::issuer,
-      &SessionSummary::resource_server, &SessionSummary::token_endpoint,
-      &SessionSummary::revocation_endpoint, &SessionSummary::par_endpoint,
-      &SessionSummary::client_id,      &SessionSummary::client_auth_kid,
-      &SessionSummary::redirect_uri,   &SessionSummary::scope,
-      &SessionSummary::token_type,     &SessionSummary::dpop_jkt,
-      &SessionSummary::handle,         &SessionSummary::state_cause};
+  const std::vector<std::string SessionSummary::*> fields{&SessionSummary::subject,
+                                                          &SessionSummary::issuer,
+                                                          &SessionSummary::resource_server,
+                                                          &SessionSummary::token_endpoint,
+                                                          &SessionSummary::revocation_endpoint,
+                                                          &SessionSummary::par_endpoint,
+                                                          &SessionSummary::client_id,
+                                                          &SessionSummary::client_auth_kid,
+                                                          &SessionSummary::redirect_uri,
+                                                          &SessionSummary::scope,
+                                                          &SessionSummary::token_type,
+                                                          &SessionSummary::dpop_jkt,
+                                                          &SessionSummary::handle,
+                                                          &SessionSummary::state_cause};
   // Contents that look like the encoding itself are the hard case.
-  for (const std::string text : {std::string("ab"), std::string("\1\0\0\0\0", 5),
-                                 std::string("\1\0\0\0\1\1\0\0\0\1", 10)}) {
+  for (const std::string text :
+       {std::string("ab"), std::string("\1\0\0\0\0", 5), std::string("\1\0\0\0\1\1\0\0\0\1", 10)}) {
     for (std::size_t i = 0; i + 1 < fields.size(); ++i) {
       std::set<std::string> seen;
       for (std::size_t cut = 0; cut <= text.size(); ++cut) {
@@ -153,10 +161,10 @@ TEST_CASE("unseal_session: a box that holds no tokens is malformed", "[record]")
     CHECK(unsealed_outcome(good.substr(0, size)) == malformed);
   }
   CHECK(unsealed_outcome(good + '\0') == malformed);
-  CHECK(unsealed_outcome(std::string("\1\0\0\0", 4)) == malformed);              // no access token
-  CHECK(unsealed_outcome(std::string("\1\2\0\0\0\1a\0\0", 9)) == malformed);     // presence 2
+  CHECK(unsealed_outcome(std::string("\1\0\0\0", 4)) == malformed);           // no access token
+  CHECK(unsealed_outcome(std::string("\1\2\0\0\0\1a\0\0", 9)) == malformed);  // presence 2
   CHECK(unsealed_outcome(std::string("\1\1\xFF\xFF\xFF\xFF\1a\0\0", 10)) == malformed);
-  CHECK(unsealed_outcome(std::string("\0\1\0\0\0\1a\0\0", 9)) == malformed);     // version 0
+  CHECK(unsealed_outcome(std::string("\0\1\0\0\0\1a\0\0", 9)) == malformed);  // version 0
   CHECK(unsealed_outcome(std::string("\2anything")) == "schema_too_new record.version");
 }
 

@@ -48,7 +48,8 @@ std::string open_outcome(Sealer& sealer, std::span<const unsigned char> box,
 
 TEST_CASE("sealer: what was sealed opens, empty and large texts too", "[sealer]") {
   const auto sealer = sealer_with(keys(data_key(1)));
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{64}, std::size_t{200'000}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{64}, std::size_t{200'000}}) {
     const std::string text(size, 'x');
     const auto box = sealer->seal(as_bytes(text), "context").value();
     CHECK(box.size() == size + kOverhead);
@@ -102,7 +103,8 @@ TEST_CASE("sealer: another data key is a wrong key", "[sealer]") {
 }
 
 TEST_CASE("sealer: a box of the same data key for another purpose does not open", "[sealer]") {
-  const auto box = sealer_with(keys(data_key(1)), kSessionsPurpose)->seal(as_bytes("s"), "").value();
+  const auto box =
+      sealer_with(keys(data_key(1)), kSessionsPurpose)->seal(as_bytes("s"), "").value();
   CHECK(open_outcome(*sealer_with(keys(data_key(1)), kVaultKeysPurpose), box, "") ==
         "corrupt box.altered");
 }
@@ -137,7 +139,8 @@ TEST_CASE("sealer: lives on after its vault is gone", "[sealer]") {
 
 TEST_CASE("aead: agrees with the published XChaCha20-Poly1305 vector", "[sealer]") {
   // draft-irtf-cfrg-xchacha-03, appendix A.3.1.
-  const auto key = hex_decode("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f").value();
+  const auto key =
+      hex_decode("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f").value();
   const auto nonce = hex_decode("404142434445464748494a4b4c4d4e4f5051525354555657").value();
   const auto associated = hex_decode("50515253c0c1c2c3c4c5c6c7").value();
   const std::string_view plaintext =
