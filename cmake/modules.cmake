@@ -21,7 +21,7 @@ endfunction()
 # latchkey_test(target file...): a Catch2 program over the library. Sources ending in _test.cpp hold the tests.
 function(latchkey_test target)
   add_executable(${target} ${ARGN})
-  target_link_libraries(${target} PRIVATE latchkey latchkey_warnings Catch2::Catch2WithMain)
+  target_link_libraries(${target} PRIVATE latchkey latchkey_test_support latchkey_warnings Catch2::Catch2WithMain)
   target_compile_definitions(${target} PRIVATE LATCHKEY_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   catch_discover_tests(${target} TEST_PREFIX "${target}: " PROPERTIES TIMEOUT 120 DISCOVERY_MODE PRE_TEST)
 endfunction()

@@ -13,10 +13,10 @@ module;
 module latchkey.dpop.transport;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
-import latchkey.dpop.json;
 import latchkey.dpop.nonce;
 import latchkey.dpop.prover;
 import latchkey.http;
@@ -63,8 +63,11 @@ bool asks_for_nonce(const HttpResponse& response) {
     if (is_dpop(challenge.scheme) && error != nullptr && *error == kUseNonce) return true;
   }
   if (!has_json_content(response) || response.body.size() > kMaxErrorBody) return false;
-  const auto body = JsonMembers::parse(response.body.expose());
-  return body && body->text("error") == kUseNonce;
+  const auto body =
+      JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "error_answer");
+  const auto error =
+      body ? body->string("error") : Result<std::optional<std::string>>(body.error());
+  return error && *error == kUseNonce;
 }
 
 void ClockSkew::learn(std::string_view origin, const HttpResponse& response, TimePoint sent,
