@@ -16,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # The folders that Bazel builds, and the tests of each.
 ROOMS = ["modules/core", "modules/core/os", "modules/http", "modules/session", "dpop", "stores", "stores/vault"]
+# Modules that several test programs share.
+SUPPORT = "tests/support"
 TESTS = ["tests/core", "tests/http", "tests/session", "tests/dpop", "tests/stores", "tests/vault"]
 # The HTTP adapters stay with CMake: Bazel has the contract, and a program brings a transport of its own.
 LEFT_OUT = {"modules/http": lambda name: name != "http"}
@@ -40,7 +42,9 @@ def cmake_calls(folder, function):
 def module_name(folder, name):
     """Path is module name; a file named like its folder has the bare name."""
     parts = folder.split("/")
-    parts = parts[1:] if parts[0] == "modules" else (["store"] + parts[1:] if parts[0] == "stores" else parts)
+    parts = {"modules": [], "stores": ["store"], "tests": ["test"]}.get(parts[0], parts[:1]) + parts[1:]
+    if folder == SUPPORT:
+        parts = ["test"]
     return ".".join(["latchkey"] + parts + ([] if parts and name == parts[-1] else [name]))
 
 
@@ -78,10 +82,16 @@ def read_modules():
                 raise Problem("%s/%s: latchkey_sources lists implementation units, and this is none" % (folder, source))
             if owner[1] in modules:
                 modules[owner[1]].sources.append(source)
+    for name in (word[:-5] for call in cmake_calls(SUPPORT, "target_sources") for word in call if word.endswith(".cppm")):
+        module = Module(SUPPORT, name)
+        if all(needed in modules or needed.startswith("latchkey.test.") for needed in imports(module.text())):
+            modules[module.module] = module
     return modules
 
 
 def attribute(name, values):
+    if values is True:
+        return "    %s = True,\n" % name
     if not values:
         return ""
     if len(values) == 1:
@@ -111,8 +121,10 @@ def room_file(folder, modules):
         content = module.text()
         wanted = imports(content) - {module.module}
         deps = labels(wanted, modules, folder, "%s/%s" % (folder, module.name))
-        text += "\n" + target(
-            "latchkey_module", module.name, srcs=module.sources, deps=deps, libraries=system_libraries(content))
+        attributes = dict(srcs=module.sources, deps=deps, libraries=system_libraries(content))
+        if folder == SUPPORT:
+            attributes["testonly"] = True
+        text += "\n" + target("latchkey_module", module.name, **attributes)
     return text
 
 
@@ -154,7 +166,7 @@ def check_no_circle(modules):
 def wanted_files():
     modules = read_modules()
     check_no_circle(modules)
-    files = {folder: room_file(folder, modules) for folder in ROOMS}
+    files = {folder: room_file(folder, modules) for folder in ROOMS + [SUPPORT]}
     files.update({folder: test_file(folder, modules) for folder in TESTS})
     return {ROOT / folder / "BUILD": text for folder, text in files.items()}
 
