@@ -55,6 +55,9 @@ def test_concrete_choices_belong_to_the_caller():
     assert interface("import latchkey.store;", **keeper) == []
     assert interface("import latchkey.store.sqlite;", **keeper)
     assert interface("import latchkey.http.cpprest;", **keeper)
+    client = {"path": "modules/atproto/client.cppm", "name": "latchkey.atproto.client"}
+    assert interface("import latchkey.http.cpprest;", **client) == []
+    assert interface("import latchkey.store.sqlite;", **client)
     assert interface("import latchkey.store.sqlite;", path="modules/latchkey.cppm", name="latchkey") == []
 
 
