@@ -67,7 +67,7 @@ Result<void> revoke_token(const SessionContext& context, const SessionSummary& s
   if (!request) return std::move(request).error();
   auto transport = session_transport(context, session.dpop_jkt);
   if (!transport) return std::move(transport).error();
-  SendOptions options = token_request_options();
+  SendOptions options = token_limits();
   options.timeout = std::chrono::seconds{5};
   auto answer = (*transport)->send(*request, options);
   if (!answer) return std::move(answer).error();

@@ -74,7 +74,18 @@ bool is_transient(const Error& error) {
 
 // The starter of a flight may have had less time than those who wait for it too.
 bool ended_for_its_starter(const Error& error) {
-  return error.code == ErrorCode::cancelled || (error.code == ErrorCode::locked && error.detail != "vault.kind");
+  return error.code == ErrorCode::cancelled || error.detail == "lease.timeout";
+}
+
+// After these the token in hand is no good either, whatever its expiry says.
+bool ends_the_token(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::login_required:
+    case ErrorCode::session_dead:
+    case ErrorCode::refresh_interrupted:
+    case ErrorCode::session_not_durable: return true;
+    default: return false;
+  }
 }
 
 Error not_durable_error(const UnsavedSession& unsaved) {
@@ -128,11 +139,11 @@ class Entries {
   // One that nobody uses: without a flight, an unsaved session or a failure to remember.
   static void drop_idle(Shard& shard) {
     for (auto it = shard.entries.begin(); it != shard.entries.end(); ++it) {
-      if (it->second.use_count() != 1) continue;
-      const std::scoped_lock lock(it->second->mutex);
-      if (it->second->in_flight || it->second->unsaved || it->second->failures != 0) continue;
-      // The entry must outlive the lock on its own mutex.
-      const SharedEntry keep = it->second;
+      if (it->second.use_count() != 1) continue;  // the shard's lock keeps it so
+      {
+        const std::scoped_lock lock(it->second->mutex);
+        if (it->second->in_flight || it->second->unsaved || it->second->failures != 0) continue;
+      }
       shard.entries.erase(it);
       return;
     }
@@ -335,7 +346,7 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject, const
     auto renewed = wait_for_flight(*entry, lock, deadline, options);
     if (renewed && !is_rejected(**renewed, options.rejected)) return renewed;
     if (!renewed) {
-      if (usable && is_transient(renewed.error())) return session;
+      if (usable && !ends_the_token(renewed.error())) return session;
       if (!ended_for_its_starter(renewed.error()) || options.stop.stop_requested() || Steady::now() >= deadline) {
         return renewed;
       }
@@ -361,7 +372,7 @@ Result<std::unique_ptr<Lease>> SessionKeeper::Impl::lease_for_change(Entry& entr
   return context.store->lease(subject, {.deadline = context.clock->steady_now() + timeout, .stop = std::move(stop)});
 }
 
-SessionKeeper::SessionKeeper(SessionContext context) : impl_(std::make_shared<Impl>(std::move(context))) {}
+SessionKeeper::SessionKeeper(SessionContext context) : impl_(std::make_unique<Impl>(std::move(context))) {}
 
 SessionKeeper::~SessionKeeper() { impl_->stopping.request_stop(); }
 

@@ -76,7 +76,7 @@ class SessionKeeper {
 
  private:
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace latchkey

@@ -154,7 +154,7 @@ class RefreshRun {
 
   Result<HttpResponse> send() {
     requested_at_ = context_.clock->now();
-    return transport_->send(*request_, token_request_options());
+    return transport_->send(*request_, token_limits());
   }
 
   Refreshed settle(const Result<HttpResponse>& answer) {
