@@ -10,14 +10,14 @@ import latchkey.core.secret;
 import latchkey.dpop.prover;
 
 // DPoP proofs with ES256 (ECDSA on P-256 with SHA-256, RFC 7518 §3.4), signed by OpenSSL. The header is serialised once
-// a key, the signing context is kept per key and thread, and no JSON document is built on this path.
+// a key, signing contexts are kept with the key, and no JSON document is built on this path.
 
 export namespace latchkey {
 
 /// A P-256 key and the proofs it signs. Thread-safe; the private key never leaves it but through the to_… functions.
 class P256DpopProver final : public DpopProver {
  public:
-  /// A new key.
+  /// A new key. Error: invalid_key, "key.not_generated".
   [[nodiscard]] static Result<std::shared_ptr<P256DpopProver>> generate(std::shared_ptr<Random> random);
   /// RFC 7517/7518 private JWK. Refuses other curves, points off the curve, scalars that are zero or too large, members
   /// of the wrong length or type, duplicate members, and a `d` that does not belong to `x` and `y`.
@@ -32,6 +32,7 @@ class P256DpopProver final : public DpopProver {
   [[nodiscard]] static Result<std::shared_ptr<P256DpopProver>> from_sec1(const SecretBytes& key,
                                                                          std::shared_ptr<Random> random);
   /// The vault's form, as to_bytes() wrote it: format byte 1, d, x, y (97 bytes).
+  /// Error: invalid_key, also "key.not_bytes".
   [[nodiscard]] static Result<std::shared_ptr<P256DpopProver>> from_bytes(const SecretBytes& key,
                                                                           std::shared_ptr<Random> random);
   ~P256DpopProver() override;

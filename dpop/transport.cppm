@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,8 +21,8 @@ import latchkey.http;
 
 export namespace latchkey {
 
-/// How far each server's clock is from ours, learnt from `Date`. Corrections under 2 s are not made, and none beyond a
-/// day. Thread-safe; share one between transports.
+/// How far each server's clock is from ours, learnt from `Date`. Nothing is corrected that the time of travel or 2 s
+/// explain, and a date more than a day away is not believed. Thread-safe; share one between transports.
 class ClockSkew {
  public:
   void learn(std::string_view origin, const HttpResponse& response, TimePoint sent, TimePoint received);
@@ -43,15 +43,19 @@ struct DpopContext {
 };
 
 /// Thread-safe. `ath` is sent iff the request carries an Authorization of scheme dpop. Every attempt has a new proof.
-/// Errors besides the inner transport's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce in a row, or one
-/// without a usable nonce).
+/// Both attempts share SendOptions::timeout.
+/// Errors besides the inner transport's and the prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce in
+/// a row, or one without a usable new nonce); timeout, "dpop.timeout" (no time left for the second attempt);
+/// invalid_argument, "dpop.header_present".
 class DpopTransport final : public HttpTransport {
  public:
   explicit DpopTransport(DpopContext context) : context_(std::move(context)) {}
   [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override;
 
  private:
-  [[nodiscard]] Result<HttpResponse> attempt(const HttpRequest& request, const SendOptions& options);
+  /// Sets the proof and sends; learns from the answer.
+  [[nodiscard]] Result<HttpResponse> attempt(HttpRequest& request, const SendOptions& options,
+                                             const std::optional<std::string>& nonce);
   DpopContext context_;
 };
 

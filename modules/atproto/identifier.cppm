@@ -9,12 +9,14 @@ import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
 
-// The names of AT Protocol: DIDs, handles, NSIDs, record keys, AT-URIs and TIDs, by the grammars of its specification.
+// The names of AT Protocol: DIDs, handles, NSIDs, record keys, AT-URIs and TIDs, by the grammars of
+// its specification.
 
 export namespace latchkey {
 
-/// did:plc (24 characters of base32) or did:web (a host name, no port but for localhost, no path), at most 2048
-/// characters. Other methods are refused. Error: invalid_argument, "did.malformed" or "did.method".
+/// did:plc (24 characters of base32) or did:web (a host name, no port but for localhost, no path),
+/// at most 2048 characters. Other methods are refused. Error: invalid_argument, "did.malformed" or
+/// "did.method".
 [[nodiscard]] Result<std::string> parse_did(std::string_view text);
 /// A leading "@" or "at://" is dropped; lower-cased. Error: invalid_argument, "handle.malformed" or
 /// "handle.reserved_tld" (.local, .arpa, .invalid, .localhost, .internal, .example, .alt, .onion).
@@ -33,7 +35,8 @@ struct AtUri {
 /// Error: invalid_argument, "at_uri.malformed".
 [[nodiscard]] Result<AtUri> parse_at_uri(std::string_view text);
 
-/// Makes TIDs: 13 characters, sortable by time, never the same twice in this process; a random clock id. Thread-safe.
+/// Makes TIDs: 13 characters, sortable by time, never the same twice in this process; a random
+/// clock id. Thread-safe.
 class TidSource {
  public:
   TidSource(Clock& clock, Random& random);

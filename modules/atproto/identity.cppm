@@ -12,8 +12,8 @@ import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
 
-// From a handle or DID to the PDS that hosts it (C2), asking servers that strangers name. Nothing is cached here: login
-// and refresh need fresh answers.
+// From a handle or DID to the PDS that hosts it (C2), asking servers that strangers name. Nothing
+// is cached here: login and refresh need fresh answers.
 
 export namespace latchkey {
 
@@ -30,14 +30,16 @@ struct DidDocument {
   std::string handle;  ///< first at:// alias, lower case; empty: none
   std::string pds;     ///< origin of the first #atproto_pds service; empty: none
 };
-/// `id` must equal the DID; both old and new service id forms; first service that matches (C2.6). Errors:
-/// identity_mismatch ("did_document.id"), invalid_metadata ("did_document.not_json", "did_document.wrong_type",
-/// "did_document.pds_endpoint").
-[[nodiscard]] Result<DidDocument> parse_did_document(std::string_view json, std::string_view did, HttpRule rule);
+/// `id` must equal the DID; both old and new service id forms; first service that matches (C2.6).
+/// Errors: identity_mismatch ("did_document.id"), invalid_metadata ("did_document.not_json",
+/// "did_document.wrong_type", "did_document.pds_endpoint").
+[[nodiscard]] Result<DidDocument> parse_did_document(std::string_view json, std::string_view did,
+                                                     HttpRule rule);
 
 struct IdentityOptions {
   std::string plc_url = "https://plc.directory";
-  /// Development: ask this PDS with com.atproto.identity.resolveHandle instead of the handle's own host.
+  /// Development: ask this PDS with com.atproto.identity.resolveHandle instead of the handle's own
+  /// host.
   std::string resolve_handles_at{};
   HttpRule http_rule = HttpRule::https_only;
 };
@@ -50,12 +52,14 @@ class IdentityResolver {
 
   /// A handle: resolved, its DID document fetched, and the document must claim the handle (C2.4).
   /// A DID: document fetched; a handle that does not resolve back becomes "handle.invalid".
-  /// Errors: identity_not_found ("handle.not_found", "did.not_found"), identity_mismatch ("handle.not_claimed",
-  /// "handle.ambiguous", "identity.no_pds"), and transport errors.
+  /// Errors: identity_not_found ("handle.not_found", "did.not_found"), identity_mismatch
+  /// ("handle.not_claimed", "handle.ambiguous", "identity.no_pds"), and transport errors.
   [[nodiscard]] Result<Identity> resolve(std::string_view handle_or_did, std::stop_token stop = {});
-  /// DID document -> PDS origin only; what refresh confirms. Error: identity_mismatch, "identity.no_pds".
+  /// DID document -> PDS origin only; what refresh confirms. Error: identity_mismatch,
+  /// "identity.no_pds".
   [[nodiscard]] Result<DidDocument> resolve_did(std::string_view did, std::stop_token stop = {});
-  [[nodiscard]] Result<std::string> resolve_handle(std::string_view handle, std::stop_token stop = {});
+  [[nodiscard]] Result<std::string> resolve_handle(std::string_view handle,
+                                                   std::stop_token stop = {});
 
  private:
   std::shared_ptr<HttpTransport> transport_;

@@ -67,6 +67,9 @@ class SecretForm {
   bool empty_ = true;
 };
 
+/// Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF.
+[[nodiscard]] bool is_utf8(std::string_view text) noexcept;
+
 /// Keeps printable text, cut to `max` characters; control characters and invalid UTF-8 become "?". For text from peers
 /// that is shown to people.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t max = 512);

@@ -23,8 +23,8 @@ export namespace latchkey {
 /// Header fields in order. Names compare without case.
 class Headers {
  public:
-  /// Appends. Refuses names that are not tokens (RFC 9110 §5.6.2) and values with CR, LF, NUL or other control
-  /// characters. Error: invalid_argument, "header.name" or "header.value".
+  /// Appends; spaces around the value are dropped. Refuses names that are not tokens (RFC 9110 §5.6.2) and values with
+  /// CR, LF, NUL or other control characters but tab. Error: invalid_argument, "header.name" or "header.value".
   [[nodiscard]] Result<void> add(std::string_view name, std::string_view value);
   /// Like add, but replaces what has the same name.
   [[nodiscard]] Result<void> set(std::string_view name, std::string_view value);
@@ -94,7 +94,7 @@ class HttpTransport {
 
 /// True if Content-Type is application/json or ends in +json, whatever its parameters.
 [[nodiscard]] bool has_json_content(const HttpResponse& response);
-/// Retry-After (seconds or HTTP date, RFC 9110 §10.2.3), at most one day. `date_now` for the date form.
+/// Retry-After (seconds or HTTP date, RFC 9110 §10.2.3), at most one day. `now` for the date form.
 [[nodiscard]] std::optional<std::chrono::seconds> retry_after(const HttpResponse& response,
                                                               std::chrono::sys_time<std::chrono::milliseconds> now);
 

@@ -6,7 +6,8 @@ export module latchkey.loopback.browser;
 import latchkey.core.error;
 import latchkey.core.url;
 
-// Opening a URL in the person's browser. Failing is normal (no display, SSH, CI) and never fatal: the URL is printed.
+// Opening a URL in the person's browser. Failing is normal (no display, SSH, CI) and never fatal:
+// the URL is printed.
 
 export namespace latchkey {
 
@@ -20,7 +21,8 @@ class BrowserOpener {
   [[nodiscard]] virtual Result<void> open(const Url& url) = 0;
 };
 
-/// $BROWSER, xdg-open, and what else opens URLs here; never through a shell, only http and https URLs.
+/// $BROWSER, xdg-open, and what else opens URLs here; never through a shell, only http and https
+/// URLs.
 [[nodiscard]] std::shared_ptr<BrowserOpener> system_browser();
 
 }  // namespace latchkey

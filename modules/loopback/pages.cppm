@@ -4,7 +4,8 @@ module;
 #include <string_view>
 export module latchkey.loopback.pages;
 
-// The pages that a browser shows after a login: self-contained (no outside assets), light and dark, readable on a phone.
+// The pages that a browser shows after a login: self-contained (no outside assets), light and dark,
+// readable on a phone.
 
 export namespace latchkey {
 

@@ -17,14 +17,14 @@ import latchkey.oauth.pkce;
 import latchkey.oauth.server_metadata;
 import latchkey.session;
 
-// Beginning and ending an authorization code login: the pushed request (RFC 9126), the URL for the browser, and the
-// redirect that comes back (RFC 6749 §4.1.2, RFC 9207).
+// Beginning and ending an authorization code login: the pushed request (RFC 9126), the URL for the
+// browser, and the redirect that comes back (RFC 6749 §4.1.2, RFC 9207).
 
 export namespace latchkey {
 
 /// What a login must remember between its beginning and its callback. Sealed whenever it is kept.
 struct PendingLogin {
-  std::string state;             ///< 32 random bytes
+  std::string state;  ///< 32 random bytes
   SecretString code_verifier;
   std::string issuer;
   std::string token_endpoint;
@@ -39,26 +39,36 @@ struct PendingLogin {
   std::string handle;
   std::string resource_server;
   std::string dpop_jkt;
-  std::string app_state;         ///< the caller's own, carried through
+  std::string app_state;  ///< the caller's own, carried through
   TimePoint created_at{};
 };
 
-/// Binary, versioned, length-prefixed; for sealing. Error: corrupt, "pending.malformed".
+/// Binary, versioned, length-prefixed (docs/formats.md); for sealing. Errors: corrupt,
+/// "pending.malformed"; schema_too_new, "pending.version".
 [[nodiscard]] SecretBytes serialize_pending(const PendingLogin& pending);
 [[nodiscard]] Result<PendingLogin> parse_pending(const SecretBytes& bytes);
 
-/// POST to the PAR endpoint (RFC 9126 §2.1): response_type, code_challenge(_method), state, redirect_uri, scope, and
-/// login_hint if not empty.
-[[nodiscard]] Result<HttpRequest> build_par_request(const PendingLogin& pending, std::string_view code_challenge,
-                                                    std::string_view login_hint, ClientAuthenticator& client);
+/// POST to the PAR endpoint (RFC 9126 §2.1): response_type, code_challenge(_method), state,
+/// redirect_uri, scope, and login_hint if not empty. Error: invalid_argument, "par.no_endpoint",
+/// and those of parse_endpoint().
+[[nodiscard]] Result<HttpRequest> build_par_request(const PendingLogin& pending,
+                                                    std::string_view code_challenge,
+                                                    std::string_view login_hint,
+                                                    ClientAuthenticator& client);
 struct ParAnswer {
   std::string request_uri;
   std::optional<std::chrono::seconds> expires_in;
 };
-/// 201 (or 200) with request_uri. Errors: invalid_response ("par.…"), or the server's OAuth error (oauth_error()).
-[[nodiscard]] Result<ParAnswer> process_par_response(const HttpResponse& response);
-/// authorization_endpoint with client_id and request_uri, nothing else (C4.9); an existing query is kept.
-[[nodiscard]] Result<Url> authorization_url(std::string_view authorization_endpoint, std::string_view client_id,
+/// 201 (or 200) with request_uri. Errors: invalid_response ("par.content_type", ".not_json",
+/// ".duplicate_member",
+/// ".wrong_type", ".missing_member", ".request_uri", ".expires_in"), or the server's OAuth error
+/// (oauth_error()).
+[[nodiscard]] Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint now);
+/// authorization_endpoint with client_id and request_uri, nothing else (C4.9); an existing query is
+/// kept. Errors: those of parse_endpoint(), step "authorization": a browser is never sent to
+/// another scheme.
+[[nodiscard]] Result<Url> authorization_url(std::string_view authorization_endpoint,
+                                            std::string_view client_id,
                                             std::string_view request_uri);
 
 /// What the redirect carries, once it has been found to belong to a pending login.
@@ -67,19 +77,33 @@ struct CallbackParameters {
   SecretString code;
   std::string iss;
 };
-/// The `state` of a callback query, without judging the rest; empty if there is none, it is duplicated, or it is over
-/// 512 characters.
+/// The `state` of a callback query, without judging the rest; empty if there is none, it is
+/// duplicated, or it is over 512 characters.
 [[nodiscard]] std::string callback_state(std::string_view query);
-/// Checks in this order: no `response` (JARM), no duplicates, state equal (constant time), iss exact and required
-/// (C5.2), then `error`, then `code`. Errors: callback_invalid ("callback.jarm", "callback.malformed",
-/// "callback.state_mismatch", "callback.iss_missing", "callback.iss_mismatch", "callback.code_missing"), access_denied
-/// ("callback.access_denied"), provider_error ("callback.error").
-[[nodiscard]] Result<CallbackParameters> process_callback(std::string_view query, const PendingLogin& pending);
+/// Checks in this order: no `response` (JARM), no duplicates, state equal (constant time), iss
+/// exact and required (C5.2), then `error`, then `code`. Errors: callback_invalid ("callback.jarm",
+/// "callback.malformed", "callback.state_mismatch", "callback.iss_missing",
+/// "callback.iss_mismatch", "callback.code_missing"), access_denied
+/// ("callback.access_denied"), provider_error ("callback.error"). A state over 512 characters, a
+/// code over 4 KiB or outside printable ASCII, and a query over 16 KiB are malformed.
+[[nodiscard]] Result<CallbackParameters> process_callback(std::string_view query,
+                                                          const PendingLogin& pending);
 
-/// An OAuth error answer as an Error: invalid_grant, invalid_client, access_denied, dpop_refused (invalid_dpop_proof,
-/// use_dpop_nonce), rate_limited (429), else provider_error; details "<step>.<error>" with the error cut to a token.
-/// An answer without a readable OAuth error: invalid_response ("<step>.status"), or provider_error for 5xx
-/// ("<step>.server_error"). Retry-After is read.
+/// An OAuth error answer as an Error. The status decides first: 5xx is provider_error,
+/// "<step>.server_error", and 429 rate_limited, "<step>.rate_limited", whatever the body says. Then
+/// the error: invalid_grant, invalid_client, access_denied, dpop_refused (invalid_dpop_proof,
+/// use_dpop_nonce), else provider_error; details "<step>.<error>", or
+/// "<step>.unknown_error" if it is not a plain word. No readable OAuth error: invalid_response,
+/// "<step>.status". Retry-After is read. What looks like a token in the server's texts is left out.
 [[nodiscard]] Error oauth_error(std::string_view step, const HttpResponse& response, TimePoint now);
+
+}  // namespace latchkey
+
+namespace latchkey {
+
+// The server's error texts made fit to be shown: printable, cut, without anything that looks like a
+// token.
+[[nodiscard]] OAuthErrorBody shown_error(std::string_view error, std::string_view description,
+                                         std::string_view uri);
 
 }  // namespace latchkey

@@ -6,11 +6,12 @@ module;
 export module latchkey.oauth.client_auth;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.url;
 import latchkey.http;
 import latchkey.session;
 
-// How a request proves which client sends it (RFC 6749 §2.3). A new proof for each attempt: apply() is called again when
-// a request is built again.
+// How a request proves which client sends it (RFC 6749 §2.3). A new proof for each attempt: apply()
+// is called again when a request is built again.
 
 export namespace latchkey {
 
@@ -25,12 +26,19 @@ class ClientAuthenticator {
   [[nodiscard]] virtual ClientAuthMethod method() const noexcept = 0;
   /// The key that a new session will be bound to; empty unless private_key_jwt.
   [[nodiscard]] virtual std::string kid() const = 0;
-  /// Adds client_id and whatever the method needs to the form. `issuer` is the audience of an assertion, `kid` the
-  /// session's own key. Error: invalid_client, "client.key_gone" if that key is no longer there.
-  [[nodiscard]] virtual Result<void> apply(SecretForm& form, std::string_view issuer, std::string_view kid) = 0;
+  /// Adds client_id and whatever the method needs to the form. `issuer` is the audience of an
+  /// assertion, `kid` the session's own key. Error: invalid_client, "client.key_gone" if that key
+  /// is no longer there.
+  [[nodiscard]] virtual Result<void> apply(SecretForm& form, std::string_view issuer,
+                                           std::string_view kid) = 0;
 };
 
 /// A public client: client_id alone.
 [[nodiscard]] std::shared_ptr<ClientAuthenticator> public_client(std::string client_id);
+
+/// The URL of an endpoint that requests with credentials go to: https, or http to this machine,
+/// without a fragment. Errors: invalid_argument, "<step>.no_endpoint" if the text is empty;
+/// invalid_url, "<step>.endpoint_fragment"; and those of Url::parse and check_scheme.
+[[nodiscard]] Result<Url> parse_endpoint(std::string_view endpoint, std::string_view step);
 
 }  // namespace latchkey

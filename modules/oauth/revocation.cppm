@@ -16,8 +16,10 @@ export namespace latchkey {
 enum class TokenKind { access_token, refresh_token };
 
 /// Error: invalid_argument, "revocation.no_endpoint".
-[[nodiscard]] Result<HttpRequest> build_revocation_request(const SessionSummary& session, const SecretString& token,
-                                                           TokenKind kind, ClientAuthenticator& client);
+[[nodiscard]] Result<HttpRequest> build_revocation_request(const SessionSummary& session,
+                                                           const SecretString& token,
+                                                           TokenKind kind,
+                                                           ClientAuthenticator& client);
 /// Any 2xx is success (RFC 7009 §2.2). Otherwise the server's OAuth error.
 [[nodiscard]] Result<void> process_revocation_response(const HttpResponse& response, TimePoint now);
 

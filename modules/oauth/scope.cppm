@@ -6,7 +6,8 @@ module;
 export module latchkey.oauth.scope;
 import latchkey.core.error;
 
-// Scope strings (RFC 6749 §3.3): space-separated tokens of printable ASCII, a set in the order of first mention.
+// Scope strings (RFC 6749 §3.3): space-separated tokens of printable ASCII, a set in the order of
+// first mention.
 
 export namespace latchkey {
 

@@ -9,8 +9,9 @@ import latchkey.core.error;
 import latchkey.core.url;
 import latchkey.http;
 
-// What servers say of themselves: authorization server metadata (RFC 8414) and protected resource metadata (RFC 9728).
-// Documents come from strangers: every member is checked for its type before it is used.
+// What servers say of themselves: authorization server metadata (RFC 8414) and protected resource
+// metadata (RFC 9728). Documents come from strangers: every member is checked for its type before
+// it is used.
 
 export namespace latchkey {
 
@@ -45,27 +46,30 @@ struct ResourceMetadata {
 
 /// GET issuer + /.well-known/oauth-authorization-server (RFC 8414 §3).
 [[nodiscard]] Result<HttpRequest> build_server_metadata_request(const Url& issuer);
-/// Exactly 200, JSON content, an object without duplicate members, `issuer` equal to the text that was asked for.
-/// Errors: invalid_metadata with "metadata.status", "metadata.content_type", "metadata.not_json",
-/// "metadata.duplicate_member", "metadata.wrong_type", "metadata.missing_member", "metadata.issuer_mismatch".
+/// Exactly 200, JSON content, an object without duplicate members, `issuer` equal to the text that
+/// was asked for. Errors: invalid_metadata with "metadata.status", "metadata.content_type",
+/// "metadata.not_json", "metadata.duplicate_member", "metadata.wrong_type",
+/// "metadata.missing_member", "metadata.issuer_mismatch".
 [[nodiscard]] Result<ServerMetadata> process_server_metadata_response(std::string_view issuer,
                                                                       const HttpResponse& response);
 
 /// GET origin + /.well-known/oauth-protected-resource (RFC 9728 §3).
 [[nodiscard]] Result<HttpRequest> build_resource_metadata_request(const Url& resource);
 /// As above; `resource`, if given, must equal the origin asked ("metadata.resource_mismatch").
-[[nodiscard]] Result<ResourceMetadata> process_resource_metadata_response(std::string_view resource,
-                                                                          const HttpResponse& response);
+[[nodiscard]] Result<ResourceMetadata> process_resource_metadata_response(
+    std::string_view resource, const HttpResponse& response);
 
-/// Every MUST of the ATProto profile for an authorization server (C3.5 to C3.13), each with a detail of its own:
-/// "metadata.atproto.issuer_not_origin", "….endpoint_missing", "….endpoint_not_https", "….response_type", "….grant_type",
-/// "….code_challenge_method", "….auth_method", "….auth_signing_alg", "….scope", "….iss_parameter", "….par_not_required",
-/// "….client_id_metadata", "….dpop_alg", "….request_uri_registration", "….protected_resources". `pds_origin`: the PDS
-/// that named this server, or empty for a server start.
-[[nodiscard]] Result<void> check_atproto_server(const ServerMetadata& metadata, std::string_view pds_origin,
-                                                HttpRule rule);
-/// C3.2: exactly one authorization server, a simple origin. Error: invalid_metadata "metadata.atproto.one_server" or
-/// "metadata.atproto.server_not_origin".
-[[nodiscard]] Result<Url> atproto_authorization_server(const ResourceMetadata& metadata, HttpRule rule);
+/// Every MUST of the ATProto profile for an authorization server (C3.5 to C3.13), each with a
+/// detail of its own: "metadata.atproto.issuer_not_origin", "….endpoint_missing",
+/// "….endpoint_not_https", "….response_type", "….grant_type", "….code_challenge_method",
+/// "….auth_method", "….auth_signing_alg", "….scope", "….iss_parameter", "….par_not_required",
+/// "….client_id_metadata", "….dpop_alg", "….request_uri_registration", "….protected_resources".
+/// `pds_origin`: the PDS that named this server, or empty for a server start.
+[[nodiscard]] Result<void> check_atproto_server(const ServerMetadata& metadata,
+                                                std::string_view pds_origin, HttpRule rule);
+/// C3.2: exactly one authorization server, a simple origin. Error: invalid_metadata
+/// "metadata.atproto.one_server" or "metadata.atproto.server_not_origin".
+[[nodiscard]] Result<Url> atproto_authorization_server(const ResourceMetadata& metadata,
+                                                       HttpRule rule);
 
 }  // namespace latchkey

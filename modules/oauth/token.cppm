@@ -13,7 +13,8 @@ import latchkey.oauth.authorization;
 import latchkey.oauth.client_auth;
 import latchkey.session;
 
-// The token endpoint: exchanging a code (RFC 6749 §4.1.3) and refreshing (§6), and what its answers must look like.
+// The token endpoint: exchanging a code (RFC 6749 §4.1.3) and refreshing (§6), and what its answers
+// must look like.
 
 export namespace latchkey {
 
@@ -28,30 +29,42 @@ struct TokenAnswer {
   std::string sub;  ///< ATProto; empty if absent
 };
 
-[[nodiscard]] Result<HttpRequest> build_code_exchange(const PendingLogin& pending, const SecretString& code,
+[[nodiscard]] Result<HttpRequest> build_code_exchange(const PendingLogin& pending,
+                                                      const SecretString& code,
                                                       ClientAuthenticator& client);
-/// The session's own client, endpoint and kid. Error: login_required, "refresh.no_refresh_token".
-[[nodiscard]] Result<HttpRequest> build_refresh_request(const OAuthSession& session, ClientAuthenticator& client);
+/// The session's own client, endpoint and kid. Errors: login_required, "refresh.no_refresh_token";
+/// client_mismatch, "refresh.auth_method" if the client authenticates otherwise than the session
+/// began (C7.3).
+[[nodiscard]] Result<HttpRequest> build_refresh_request(const OAuthSession& session,
+                                                        ClientAuthenticator& client);
 
-/// 200 with a JSON object: access_token and token_type required; wrong types, duplicates, empty tokens, tokens over
-/// 32 KiB or with characters that can't stand in a header refused. `step` names the error ("token" or "refresh").
-/// Errors: invalid_response ("<step>.content_type", ".not_json", ".duplicate_member", ".wrong_type", ".missing_member",
-/// ".bad_token"), or the server's OAuth error. expires_in: a number of seconds; absurd ones (under 1 s, over a day's
-/// bound of 366 days) are invalid_response, "<step>.expires_in".
-[[nodiscard]] Result<TokenAnswer> process_token_response(std::string_view step, const HttpResponse& response,
+/// 200 with a JSON object (with an `error` instead of an access token it is the server's OAuth
+/// error): access_token and token_type required; wrong types, duplicates, empty tokens, tokens over
+/// 32 KiB or with characters that can't stand in a header refused. `step` names the error ("token"
+/// or "refresh"). Errors: invalid_response ("<step>.content_type", ".not_json",
+/// ".duplicate_member", ".wrong_type", ".missing_member",
+/// ".bad_token"), or the server's OAuth error. expires_in: a number of seconds; absurd ones (under
+/// 1 s, over a day's bound of 366 days) are invalid_response, "<step>.expires_in".
+[[nodiscard]] Result<TokenAnswer> process_token_response(std::string_view step,
+                                                         const HttpResponse& response,
                                                          TimePoint now);
 
-/// The ATProto rules for a token answer (C5.5 to C5.10): token_type DPoP, sub a DID and equal to `expected_subject`
-/// (unless that is empty), scope present with "atproto", expires_in at most a day. Errors: token_invalid
-/// ("token.type", "token.sub_missing", "token.sub_malformed", "token.sub_mismatch", "token.scope_missing",
-/// "token.scope_without_atproto", "token.expires_in", "token.unexpected_id_token").
-[[nodiscard]] Result<void> check_atproto_token(const TokenAnswer& answer, std::string_view expected_subject);
+/// The ATProto rules for a token answer (C5.5 to C5.10): token_type DPoP, sub a DID and equal to
+/// `expected_subject` (unless that is empty), scope present with "atproto", expires_in at most a
+/// day. Errors: token_invalid
+/// ("token.type", "token.sub_missing", "token.sub_malformed", "token.sub_mismatch",
+/// "token.scope_missing", "token.scope_without_atproto", "token.expires_in",
+/// "token.unexpected_id_token").
+[[nodiscard]] Result<void> check_atproto_token(const TokenAnswer& answer,
+                                               std::string_view expected_subject);
 
-/// A new session from a code exchange; expiry counted from `requested_at` (before the request was sent).
+/// A new session from a code exchange; expiry counted from `requested_at` (before the request was
+/// sent).
 [[nodiscard]] OAuthSession session_from_exchange(const PendingLogin& pending, TokenAnswer answer,
                                                  TimePoint requested_at);
-/// The session after a refresh: new tokens and times; refresh token and scope kept when the answer omits them; identity,
-/// login_id and session_started_at kept. The revision is not drawn here.
-[[nodiscard]] OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer, TimePoint requested_at);
+/// The session after a refresh: new tokens and times; refresh token and scope kept when the answer
+/// omits them; identity, login_id and session_started_at kept. The revision is not drawn here.
+[[nodiscard]] OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer,
+                                                TimePoint requested_at);
 
 }  // namespace latchkey

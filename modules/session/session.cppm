@@ -66,7 +66,7 @@ struct SessionSummary {
   [[nodiscard]] bool is_expired(TimePoint now) const;
   /// What is left, never negative; empty if unknown.
   [[nodiscard]] std::optional<Duration> time_until_expiry(TimePoint now) const;
-  /// Remaining time <= threshold.
+  /// Remaining time <= threshold. A negative threshold means: only that long after the expiry.
   [[nodiscard]] bool needs_refresh(TimePoint now, Duration threshold = std::chrono::seconds{60}) const;
   /// now >= refresh_expires_at.
   [[nodiscard]] bool refresh_expired(TimePoint now) const;

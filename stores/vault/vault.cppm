@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
@@ -7,6 +8,7 @@ module;
 #include <string_view>
 #include <vector>
 export module latchkey.store.vault;
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
@@ -37,6 +39,9 @@ class Sealer {
 /// (wrong_key, "box.unsealed").
 [[nodiscard]] std::shared_ptr<Sealer> store_sessions_unsealed();
 
+/// The largest key that a vault keeps.
+inline constexpr std::size_t kMaxVaultKeySize = 16 * 1024;
+
 /// Keeps private keys. Thread-safe, and safe between processes.
 class KeyVault {
  public:
@@ -46,7 +51,8 @@ class KeyVault {
   virtual ~KeyVault();
 
   /// Durable when it returns. Putting the same bytes again is fine; others under the same id: conflict, "vault.exists".
-  /// `id`: 1 to 128 characters of base64url. Error: invalid_argument, "vault.id".
+  /// `id`: 1 to 128 characters of base64url. `key`: 1 to kMaxVaultKeySize bytes. Errors: invalid_argument, "vault.id",
+  /// "vault.key_size".
   [[nodiscard]] virtual Result<void> put(std::string_view id, const SecretBytes& key) = 0;
   /// Empty if there is no such key. Errors: corrupt, wrong_key, schema_too_new, io, insecure_location.
   [[nodiscard]] virtual Result<std::optional<SecretBytes>> get(std::string_view id) = 0;
@@ -60,5 +66,22 @@ class KeyVault {
 
 /// Keys in memory only, sealed with a random key of its own; for tests and for the memory store.
 [[nodiscard]] std::shared_ptr<KeyVault> memory_vault();
+
+// For those who write a vault --------------------------------------------------------------------------------------
+
+/// A sealer under a subkey of each data key: seals with the first, opens with any. `purpose` keeps apart what is sealed
+/// for different uses. There must be one key of 32 bytes at least.
+[[nodiscard]] std::shared_ptr<Sealer> make_sealer(std::span<const SecretBytes> data_keys,
+                                                  std::string_view purpose,
+                                                  std::shared_ptr<Random> random);
+inline constexpr std::string_view kVaultKeysPurpose = "latchkey.vault.keys.v1";
+inline constexpr std::string_view kSessionsPurpose = "latchkey.vault.sessions.v1";
+
+/// Error: invalid_argument, "vault.id".
+[[nodiscard]] Result<void> check_key_id(std::string_view id);
+/// What put() checks first. Errors: invalid_argument, "vault.id", "vault.key_size".
+[[nodiscard]] Result<void> check_new_key(std::string_view id, const SecretBytes& key);
+/// The conflict of put().
+[[nodiscard]] Error key_exists(std::string_view id);
 
 }  // namespace latchkey

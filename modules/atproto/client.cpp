@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+module latchkey.atproto.client;
+import latchkey.atproto.discovery;
+import latchkey.atproto.identifier;
+import latchkey.atproto.identity;
+import latchkey.atproto.login;
+import latchkey.atproto.pds;
+import latchkey.core.crypto;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.dpop.nonce;
+import latchkey.dpop.transport;
+import latchkey.http;
+import latchkey.http.cpprest;
+import latchkey.http.curl;
+import latchkey.http.policy;
+import latchkey.loopback.browser;
+import latchkey.loopback.pages;
+import latchkey.loopback.receiver;
+import latchkey.oauth.authorization;
+import latchkey.oauth.client_auth;
+import latchkey.oauth.client_metadata;
+import latchkey.oauth.token;
+import latchkey.refresh.authorized;
+import latchkey.refresh.context;
+import latchkey.refresh.keeper;
+import latchkey.refresh.provers;
+import latchkey.session;
+import latchkey.store;
+
+namespace latchkey {
+
+LoopbackClient loopback_client(std::string scope) { return {.scope = std::move(scope)}; }
+
+LoopbackClient loopback_client_of(std::string client_id) { return {.scope = {}, .client_id = std::move(client_id)}; }
+
+struct AtprotoClient::Impl {
+  AtprotoClientOptions options;
+  std::shared_ptr<AtprotoDiscovery> discovery;
+  std::shared_ptr<SessionKeeper> keeper;
+  std::shared_ptr<AtprotoLogin> login;
+  std::shared_ptr<TidSource> tids;
+
+  Result<std::shared_ptr<const OAuthSession>> by_receiver(const LoginTarget& target,
+                                                          const LoginInteraction& interaction);
+  Result<std::shared_ptr<const OAuthSession>> by_paste(const LoginTarget& target,
+                                                       const LoginInteraction& interaction);
+  void show(const Url& url, const LoginInteraction& interaction);
+};
+
+namespace {
+
+Result<ClientIdentity> identity_of(const LoopbackClient& client) {
+  return client.client_id.empty() ? loopback_client_identity(client.scope, client.redirect_path)
+                                  : parse_loopback_client_id(client.client_id);
+}
+
+Result<void> fill_defaults(AtprotoClientOptions& options) {
+  if (!options.store) {
+    return make_error(ErrorCode::invalid_argument, "client.store_missing",
+                      "cannot make a client: it has no store for sessions; set AtprotoClientOptions::store");
+  }
+  if (!options.vault) {
+    return make_error(ErrorCode::invalid_argument, "client.vault_missing",
+                      "cannot make a client: it has no vault for keys; set AtprotoClientOptions::vault");
+  }
+  for (const std::string& text : {options.plc_url, options.resolve_handles_at}) {
+    if (text.empty()) continue;
+    const auto url = Url::parse(text);
+    if (!url) return url.error();
+    if (auto allowed = check_scheme(*url, options.http_rule); !allowed) return allowed;
+  }
+  if (!options.clock) options.clock = std::make_shared<SystemClock>();
+  if (!options.random) options.random = std::make_shared<SystemRandom>();
+  if (!options.browser) options.browser = system_browser();
+  return {};
+}
+
+Result<void> make_default_transports(AtprotoClientOptions& options) {
+  if (!options.transport) {
+    auto made = CpprestTransport::open(
+        {.http_rule = options.http_rule, .extra_ca_file = options.extra_ca_file, .proxy = options.proxy.clone()});
+    if (!made) return std::move(made).error();
+    options.transport = *std::move(made);
+  }
+  if (!options.strangers) {
+    const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
+    auto made = CurlTransport::open({.address_rule = development ? AddressRule::any : AddressRule::public_only,
+                                     .http_rule = options.http_rule,
+                                     .extra_ca_file = options.extra_ca_file,
+                                     .proxy = options.proxy.clone()});
+    if (!made) return std::move(made).error();
+    options.strangers = *std::move(made);
+  }
+  return {};
+}
+
+Error pasted_elsewhere() {
+  return make_error(ErrorCode::callback_invalid, "callback.pasted",
+                    "cannot use what was pasted: it is not a URL with a query; copy the whole address from the "
+                    "browser's address bar, also if the page there says that it can't be reached");
+}
+
+// What stands between "?" and "#" of a URL that a person pasted, white space around it and all.
+Result<std::string> query_of_pasted_url(std::string text) {
+  const auto begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
+  if (begin == std::string::npos) return pasted_elsewhere();
+  const auto url = Url::parse(std::string_view(text).substr(begin, end - begin + 1));
+  if (!url || !url->has_query()) return pasted_elsewhere();
+  return url->query();
+}
+
+}  // namespace
+
+Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
+  if (auto filled = fill_defaults(options); !filled) return std::move(filled).error();
+  auto identity = identity_of(options.client);
+  if (!identity) return std::move(identity).error();
+  if (auto made = make_default_transports(options); !made) return std::move(made).error();
+
+  auto impl = std::make_shared<Impl>();
+  impl->discovery = std::make_shared<AtprotoDiscovery>(
+      options.strangers,
+      std::make_shared<IdentityResolver>(options.strangers,
+                                         IdentityOptions{.plc_url = options.plc_url,
+                                                         .resolve_handles_at = options.resolve_handles_at,
+                                                         .http_rule = options.http_rule}),
+      options.http_rule);
+  impl->keeper = std::make_shared<SessionKeeper>(SessionContext{
+      .store = options.store,
+      .provers = std::make_shared<ProverCache>(options.vault, options.random),
+      .transport = options.transport,
+      .nonces = std::make_shared<NonceCache>(nonce_storage(options.store)),
+      .skew = std::make_shared<ClockSkew>(),
+      .clock = options.clock,
+      .random = options.random,
+      .client = public_client(identity->client_id),
+      .client_id = identity->client_id,
+      .profile = {.confirm =
+                      [discovery = impl->discovery](const SessionSummary& session, std::stop_token stop) {
+                        return discovery->confirm_authority(session.subject, session.issuer, std::move(stop));
+                      },
+                  .check = [](const TokenAnswer& answer, const SessionSummary& session) {
+                    return check_atproto_token(answer, session.subject);
+                  }}});
+  impl->login = std::make_shared<AtprotoLogin>(impl->keeper, impl->discovery, *std::move(identity));
+  impl->tids = std::make_shared<TidSource>(*options.clock, *options.random);
+  impl->options = std::move(options);
+  return AtprotoClient(std::move(impl));
+}
+
+AtprotoClient::AtprotoClient(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+void AtprotoClient::Impl::show(const Url& url, const LoginInteraction& interaction) {
+  if (interaction.on_url) interaction.on_url(url);
+  if (!interaction.open_browser) return;
+  const auto opened = options.browser->open(url);
+  if (!opened && interaction.on_browser_failure) interaction.on_browser_failure(opened.error());
+}
+
+Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_receiver(const LoginTarget& target,
+                                                                             const LoginInteraction& interaction) {
+  auto receiver = LoopbackReceiver::open({.path = options.client.redirect_path});
+  if (!receiver) return std::move(receiver).error();
+  auto begun = login->begin(target, {.redirect_uri = (*receiver)->redirect_uri(),
+                                     .scope = interaction.scope,
+                                     .app_state = {},
+                                     .stop = interaction.stop});
+  if (!begun) return std::move(begun).error();
+  show(begun->url, interaction);
+  auto callback =
+      (*receiver)->wait(begun->state, interaction.timeout, interaction.stop, [&] {
+        if (interaction.on_stray) interaction.on_stray();
+      });
+  if (!callback) {
+    login->abandon(begun->state);
+    return std::move(callback).error();
+  }
+  auto session = login->finish((*callback)->query(), interaction.stop);
+  if (session) {
+    const std::string& name = (*session)->handle.empty() ? (*session)->subject : (*session)->handle;
+    (*callback)->answer(200, success_page(name, options.application_name));
+  } else {
+    (*callback)->answer(400, failure_page(session.error().message, options.application_name));
+  }
+  return session;
+}
+
+// The browser ends on an address where nobody listens; the person carries it over.
+Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_paste(const LoginTarget& target,
+                                                                          const LoginInteraction& interaction) {
+  auto begun = login->begin(target, {.redirect_uri = "http://127.0.0.1" + options.client.redirect_path,
+                                     .scope = interaction.scope,
+                                     .app_state = {},
+                                     .stop = interaction.stop});
+  if (!begun) return std::move(begun).error();
+  show(begun->url, interaction);
+  auto pasted = interaction.paste();
+  auto query = std::move(pasted).and_then(query_of_pasted_url);
+  if (!query || !constant_time_equal(callback_state(*query), begun->state)) {
+    login->abandon(begun->state);
+    return query ? pasted_elsewhere() : std::move(query).error();
+  }
+  return login->finish(*query, interaction.stop);
+}
+
+Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url, const LoginInteraction& interaction) {
+  auto target = impl_->discovery->find(handle_did_or_url, interaction.stop);
+  if (!target) return std::move(target).error();
+  auto session =
+      interaction.paste ? impl_->by_paste(*target, interaction) : impl_->by_receiver(*target, interaction);
+  if (!session) return std::move(session).error();
+  return static_cast<const SessionSummary&>(**session);
+}
+
+PdsClient AtprotoClient::pds(std::string did) const { return PdsClient(impl_->keeper, impl_->tids, std::move(did)); }
+
+Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string method, std::string target,
+                                            std::string content_type, std::string_view body,
+                                            std::stop_token stop) const {
+  const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
+    auto base = Url::parse(session.resource_server);
+    if (!base) return std::move(base).error();
+    auto url = target.rfind('/', 0) == 0 ? base->with_target(target) : Url::parse(target);
+    if (!url) return std::move(url).error();
+    if (url->origin() != base->origin()) {
+      return make_error(ErrorCode::insecure_address, "resource.other_origin",
+                        "cannot send the access token to " + printable(url->origin(), 200) +
+                            ": it is meant for " + base->origin() + " only");
+    }
+    HttpRequest request{.method = method, .url = *std::move(url)};
+    if (!content_type.empty()) {
+      if (auto set = request.headers.set("Content-Type", content_type); !set) return std::move(set).error();
+    }
+    request.body = SecretString(body);
+    return request;
+  };
+  const Repeat repeat = method == "GET" || method == "HEAD" ? Repeat::safe : Repeat::never;
+  SendOptions options = resource_limits(std::move(stop));
+  if (repeat == Repeat::never) options.connection = Connection::fresh;
+  return send_authorized(*impl_->keeper, did, make, repeat, options);
+}
+
+Result<std::shared_ptr<const OAuthSession>> AtprotoClient::fresh(std::string_view did,
+                                                                 const FreshOptions& options) const {
+  return impl_->keeper->fresh(did, options);
+}
+
+Result<LogoutOutcome> AtprotoClient::logout(std::string_view did, const LogoutOptions& options) const {
+  return impl_->keeper->logout(did, options);
+}
+
+SessionKeeper& AtprotoClient::keeper() const noexcept { return *impl_->keeper; }
+
+}  // namespace latchkey

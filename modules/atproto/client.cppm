@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+export module latchkey.atproto.client;
+import latchkey.atproto.identity;
+import latchkey.atproto.pds;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.http;
+import latchkey.http.policy;
+import latchkey.loopback.browser;
+import latchkey.refresh.authorized;
+import latchkey.refresh.keeper;
+import latchkey.session;
+import latchkey.store;
+import latchkey.store.vault;
+
+// The AT Protocol client in one object: log in once, and from then on a DID is all it needs.
+
+export namespace latchkey {
+
+/// A public client that needs no hosted document (C1.2): for tools and desktop programs on the user's own machine.
+struct LoopbackClient {
+  std::string scope;
+  std::string redirect_path = "/callback";
+  std::string client_id{};  ///< filled in when it comes from a stored session; made from the others when empty
+};
+/// `scope`: must contain "atproto".
+[[nodiscard]] LoopbackClient loopback_client(std::string scope);
+/// The client that a stored session belongs to. Errors are reported by AtprotoClient::create.
+[[nodiscard]] LoopbackClient loopback_client_of(std::string client_id);
+
+struct AtprotoClientOptions {
+  LoopbackClient client;
+  std::shared_ptr<OAuthTokenStore> store;
+  std::shared_ptr<KeyVault> vault;
+  /// Shown on the result page of a login.
+  std::string application_name = "latchkey";
+
+  // Development servers.
+  std::string plc_url = "https://plc.directory";
+  std::string resolve_handles_at{};  ///< see IdentityOptions
+  /// With allow_http_for_loopback, addresses that strangers supply may be private too.
+  HttpRule http_rule = HttpRule::https_only;
+
+  // The network. The library reads no environment: programs hand over what they read.
+  Proxy proxy{};
+  std::string extra_ca_file{};  ///< PEM, trusted beside the system's store
+
+  // Seams; the defaults are the real ones.
+  std::shared_ptr<HttpTransport> transport{};  ///< to endpoints that were checked: cpprestsdk
+  std::shared_ptr<HttpTransport> strangers{};  ///< to addresses that strangers supply: libcurl
+  std::shared_ptr<BrowserOpener> browser{};
+  std::shared_ptr<Clock> clock{};
+  std::shared_ptr<Random> random{};
+};
+
+/// How a person is brought to the authorization page and back.
+struct LoginInteraction {
+  std::string scope{};                         ///< empty: what the client declares
+  std::chrono::milliseconds timeout{300'000};  ///< for the person
+  std::stop_token stop{};
+  bool open_browser = true;
+  /// Told the URL before anything else happens with it.
+  std::function<void(const Url&)> on_url{};
+  /// Told when the browser could not be opened; the login waits on.
+  std::function<void(const Error&)> on_browser_failure{};
+  /// Told when a redirect came that belongs to no login of ours (a stale tab); the login waits on.
+  std::function<void()> on_stray{};
+  /// If set, nothing listens here: the person copies the URL on which the browser ended, and this returns it.
+  std::function<Result<std::string>()> paste{};
+};
+
+/// A handle to shared state: copying it is cheap, and all copies may be used from several threads.
+class AtprotoClient {
+ public:
+  /// Errors: invalid_argument ("client.store_missing", "client.vault_missing", "client.…", "scope.malformed"),
+  /// invalid_url for plc_url and resolve_handles_at.
+  [[nodiscard]] static Result<AtprotoClient> create(AtprotoClientOptions options);
+
+  /// Logs in with a handle, a DID or the URL of a server, through the browser; saved, durable, when it returns.
+  [[nodiscard]] Result<SessionSummary> login(std::string_view handle_did_or_url,
+                                             const LoginInteraction& interaction = {});
+  /// Writes to and reads from the PDS of `did`. Nothing is checked or fetched yet.
+  [[nodiscard]] PdsClient pds(std::string did) const;
+  /// Sends any request with the session's token and proof. `target`: a path on the session's resource server, or an
+  /// absolute URL there. Error: insecure_address, "resource.other_origin" for another origin.
+  [[nodiscard]] Result<HttpResponse> request(std::string_view did, std::string method, std::string target,
+                                             std::string content_type, std::string_view body,
+                                             std::stop_token stop = {}) const;
+
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> fresh(std::string_view did,
+                                                                  const FreshOptions& options = {}) const;
+  [[nodiscard]] Result<LogoutOutcome> logout(std::string_view did, const LogoutOptions& options = {}) const;
+  [[nodiscard]] SessionKeeper& keeper() const noexcept;
+
+ private:
+  struct Impl;
+  explicit AtprotoClient(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace latchkey

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+module latchkey.atproto.pds;
+import latchkey.atproto.identifier;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.json;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.http;
+import latchkey.http.policy;
+import latchkey.refresh.authorized;
+import latchkey.refresh.keeper;
+import latchkey.session;
+
+namespace latchkey {
+namespace {
+
+constexpr std::size_t kMaxRecordSize = 1024 * 1024;
+
+// A member of a JSON body that is put together as text, so that a record goes out exactly as it came in.
+std::string member(std::string_view name, std::string_view json) {
+  return json_quote(name) + ':' + std::string(json);
+}
+
+// The record as text with "$type" in it.
+Result<std::string> typed_record(std::string_view collection, std::string_view record) {
+  if (record.size() > kMaxRecordSize) {
+    return make_error(ErrorCode::invalid_argument, "record.too_large", "cannot write the record: it is over 1 MiB");
+  }
+  auto object = JsonObject::parse(record, ErrorCode::invalid_argument, "record");
+  if (!object) return std::move(object).error();
+  auto type = object->string("$type");
+  if (!type) return std::move(type).error();
+  if (!type->has_value()) {
+    const auto brace = record.find('{');
+    const bool empty = object->names().empty();
+    return "{" + member("$type", json_quote(collection)) + (empty ? "" : ",") + std::string(record.substr(brace + 1));
+  }
+  if (**type != collection) {
+    return make_error(ErrorCode::invalid_argument, "record.type_mismatch",
+                      "cannot write the record to " + std::string(collection) + ": its $type is " +
+                          printable(**type, 100) + "; make them the same");
+  }
+  return std::string(record);
+}
+
+void add_swaps(std::string& body, const WriteOptions& options) {
+  if (options.swap_record.kind == SwapRecord::Kind::absent) body += ',' + member("swapRecord", "null");
+  if (options.swap_record.kind == SwapRecord::Kind::cid) {
+    body += ',' + member("swapRecord", json_quote(options.swap_record.cid));
+  }
+  if (!options.swap_commit.empty()) body += ',' + member("swapCommit", json_quote(options.swap_commit));
+}
+
+std::string key_members(std::string_view did, std::string_view collection, std::string_view rkey) {
+  return "{" + member("repo", json_quote(did)) + ',' + member("collection", json_quote(collection)) + ',' +
+         member("rkey", json_quote(rkey));
+}
+
+Result<void> check_names(std::string_view collection, std::string_view rkey) {
+  if (auto nsid = parse_nsid(collection); !nsid) return std::move(nsid).error();
+  if (auto key = parse_record_key(rkey); !key) return std::move(key).error();
+  return {};
+}
+
+Result<RecordRef> read_ref(const std::string& text) {
+  auto answer = JsonObject::parse(text, ErrorCode::invalid_response, "xrpc");
+  if (!answer) return std::move(answer).error();
+  auto uri = answer->required_string("uri");
+  if (!uri) return std::move(uri).error();
+  auto cid = answer->required_string("cid");
+  if (!cid) return std::move(cid).error();
+  return RecordRef{.uri = *std::move(uri), .cid = *std::move(cid)};
+}
+
+Result<Record> read_record(const JsonObject& object) {
+  auto uri = object.required_string("uri");
+  if (!uri) return std::move(uri).error();
+  auto cid = object.string("cid");
+  if (!cid) return std::move(cid).error();
+  auto value = object.json_text("value");
+  if (!value || object.kind("value") != JsonKind::object) return object.missing("value");
+  return Record{.uri = *std::move(uri), .cid = cid->value_or(""), .value = *std::move(value)};
+}
+
+// Seconds until RateLimit-Reset (a Unix time), measured by the server's own clock where it says what that is.
+std::optional<std::chrono::seconds> rate_limit_reset(const HttpResponse& response) {
+  const std::string* reset = response.headers.find("RateLimit-Reset");
+  const std::string* date = response.headers.find("Date");
+  if (reset == nullptr || date == nullptr) return std::nullopt;
+  const auto now = parse_http_date(*date);
+  long long at = 0;
+  const auto [end, fault] = std::from_chars(reset->data(), reset->data() + reset->size(), at);
+  if (!now || fault != std::errc{} || end != reset->data() + reset->size()) return std::nullopt;
+  const auto wait = std::chrono::seconds{at} -
+                    std::chrono::duration_cast<std::chrono::seconds>(now->time_since_epoch());
+  return std::clamp(wait, std::chrono::seconds{0}, std::chrono::seconds{86'400});
+}
+
+ErrorCode code_of(int status, std::string_view name) {
+  if (name == "RecordNotFound" || name == "RepoNotFound") return ErrorCode::record_not_found;
+  if (name == "InvalidSwap") return ErrorCode::invalid_swap;
+  if (status == 403 && name == "ScopeMissingError") return ErrorCode::insufficient_scope;
+  if (status == 429 || name == "RateLimitExceeded") return ErrorCode::rate_limited;
+  return ErrorCode::resource_error;
+}
+
+bool is_error_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+}  // namespace
+
+Error xrpc_error(std::string_view nsid, const HttpResponse& response) {
+  std::string name, message;
+  if (has_json_content(response)) {
+    if (auto body = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "xrpc")) {
+      if (auto text = body->string("error"); text && text->has_value()) name = **text;
+      if (auto text = body->string("message"); text && text->has_value()) message = printable(**text, 300);
+    }
+  }
+  const bool named = is_error_name(name);
+  std::string text = "the server refused " + std::string(nsid) + ": " +
+                     (message.empty() ? (named ? name : "status " + std::to_string(response.status)) : message);
+  const ErrorCode code = code_of(response.status, name);
+  if (code == ErrorCode::insufficient_scope) text += "; log in again and ask for this permission";
+  Error error = make_error(code, named ? "xrpc." + name : "xrpc.status", std::move(text));
+  error.http_status = response.status;
+  if (const std::string* after = response.headers.find("Retry-After")) {
+    int seconds = 0;
+    const auto [end, fault] = std::from_chars(after->data(), after->data() + after->size(), seconds);
+    if (fault == std::errc{} && end == after->data() + after->size() && seconds >= 0) {
+      error.retry_after = std::min(std::chrono::seconds{seconds}, std::chrono::seconds{86'400});
+    }
+  }
+  if (!error.retry_after && code == ErrorCode::rate_limited) error.retry_after = rate_limit_reset(response);
+  return error;
+}
+
+Result<std::string> PdsClient::call(std::string_view method, std::string_view nsid, const QueryParameters& parameters,
+                                    std::string_view body, Repeat repeat, std::stop_token stop) {
+  if (auto checked = parse_nsid(nsid); !checked) return std::move(checked).error();
+  std::string target = "/xrpc/" + std::string(nsid);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    target += (i == 0 ? '?' : '&') + percent_encode(parameters[i].first) + '=' + percent_encode(parameters[i].second);
+  }
+  const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
+    auto base = Url::parse(session.resource_server);
+    if (!base) return std::move(base).error();
+    auto url = base->with_target(target);
+    if (!url) return std::move(url).error();
+    HttpRequest request{.method = std::string(method), .url = *std::move(url)};
+    if (auto set = request.headers.set("Accept", "application/json"); !set) return std::move(set).error();
+    if (!body.empty()) {
+      if (auto set = request.headers.set("Content-Type", "application/json"); !set) return std::move(set).error();
+      request.body = SecretString(body);
+    }
+    return request;
+  };
+  SendOptions options = resource_limits(std::move(stop));
+  if (repeat == Repeat::never) options.connection = Connection::fresh;
+  auto answer = send_authorized(*keeper_, did_, make, repeat, options);
+  if (!answer) return std::move(answer).error();
+  if (answer->status != 200) return xrpc_error(nsid, *answer);
+  return std::string(answer->body.expose());
+}
+
+Result<std::string> PdsClient::query(std::string_view nsid, const QueryParameters& parameters, std::stop_token stop) {
+  return call("GET", nsid, parameters, {}, Repeat::safe, std::move(stop));
+}
+
+Result<std::string> PdsClient::procedure(std::string_view nsid, std::string_view json, std::stop_token stop) {
+  return call("POST", nsid, {}, json, Repeat::never, std::move(stop));
+}
+
+Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view collection, std::string_view rkey,
+                                   std::string_view record, const WriteOptions& options) {
+  if (auto names = check_names(collection, rkey); !names) return std::move(names).error();
+  auto typed = typed_record(collection, record);
+  if (!typed) return std::move(typed).error();
+  std::string body = key_members(did_, collection, rkey) + ',' + member("record", *typed);
+  if (options.validation != Validation::by_server) {
+    body += ',' + member("validate", options.validation == Validation::required ? "true" : "false");
+  }
+  add_swaps(body, options);
+  body += '}';
+  auto answer = call("POST", nsid, {}, body, Repeat::safe, options.stop);
+  if (!answer) return std::move(answer).error();
+  return read_ref(*answer);
+}
+
+Result<RecordRef> PdsClient::create_record(std::string_view collection, std::string_view record,
+                                           const WriteOptions& options) {
+  const std::string rkey = options.rkey.empty() ? tids_->next() : options.rkey;
+  return write("com.atproto.repo.createRecord", collection, rkey, record, options);
+}
+
+Result<RecordRef> PdsClient::put_record(std::string_view collection, std::string_view rkey, std::string_view record,
+                                        const WriteOptions& options) {
+  return write("com.atproto.repo.putRecord", collection, rkey, record, options);
+}
+
+Result<void> PdsClient::delete_record(std::string_view collection, std::string_view rkey,
+                                      const WriteOptions& options) {
+  if (auto names = check_names(collection, rkey); !names) return names;
+  std::string body = key_members(did_, collection, rkey);
+  add_swaps(body, options);
+  auto answer = call("POST", "com.atproto.repo.deleteRecord", {}, body + '}', Repeat::safe, options.stop);
+  if (!answer) return std::move(answer).error();
+  return {};
+}
+
+Result<Record> PdsClient::get_record(std::string_view collection, std::string_view rkey, std::string_view repo,
+                                     std::stop_token stop) {
+  if (auto names = check_names(collection, rkey); !names) return std::move(names).error();
+  auto answer = query("com.atproto.repo.getRecord",
+                      {{"repo", std::string(repo.empty() ? std::string_view(did_) : repo)},
+                       {"collection", std::string(collection)},
+                       {"rkey", std::string(rkey)}},
+                      std::move(stop));
+  if (!answer) return std::move(answer).error();
+  auto object = JsonObject::parse(*answer, ErrorCode::invalid_response, "xrpc");
+  if (!object) return std::move(object).error();
+  return read_record(*object);
+}
+
+Result<RecordPage> PdsClient::list_records(std::string_view collection, const ListOptions& options) {
+  if (auto nsid = parse_nsid(collection); !nsid) return std::move(nsid).error();
+  QueryParameters parameters{{"repo", options.repo.empty() ? did_ : options.repo},
+                             {"collection", std::string(collection)},
+                             {"limit", std::to_string(std::clamp(options.limit, 1, 100))}};
+  if (!options.cursor.empty()) parameters.emplace_back("cursor", options.cursor);
+  if (options.reverse) parameters.emplace_back("reverse", "true");
+  auto answer = query("com.atproto.repo.listRecords", parameters, options.stop);
+  if (!answer) return std::move(answer).error();
+  auto object = JsonObject::parse(*answer, ErrorCode::invalid_response, "xrpc");
+  if (!object) return std::move(object).error();
+  auto rows = object->objects("records");
+  if (!rows) return std::move(rows).error();
+  if (!rows->has_value()) return object->missing("records");
+  RecordPage page;
+  for (const JsonObject& row : **rows) {
+    auto record = read_record(row);
+    if (!record) return std::move(record).error();
+    page.records.push_back(*std::move(record));
+  }
+  auto cursor = object->string("cursor");
+  if (!cursor) return std::move(cursor).error();
+  page.cursor = cursor->value_or("");
+  return page;
+}
+
+}  // namespace latchkey

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <sodium.h>
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.oauth.authorization;
+import latchkey.core.crypto;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.json;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.http;
+import latchkey.oauth.client_auth;
+
+namespace latchkey {
+namespace {
+
+constexpr std::size_t kMaxQuery = 16 * 1024;
+constexpr std::size_t kMaxState = 512;
+constexpr std::size_t kMaxCode = 4 * 1024;
+constexpr std::size_t kMaxRequestUri = 2 * 1024;
+constexpr double kMaxParSeconds = 86'400;
+
+bool is_visible_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+Error par_error(std::string_view fact, const std::string& why) {
+  return make_error(ErrorCode::invalid_response, "par." + std::string(fact),
+                    "cannot use the answer to the pushed authorization request: " + why);
+}
+
+Error callback_error(std::string_view fact, const std::string& why) {
+  return make_error(ErrorCode::callback_invalid, "callback." + std::string(fact),
+                    "login callback refused: " + why);
+}
+
+// The members that decide, each there at most once (RFC 6749 §3.1).
+struct CallbackFields {
+  const std::string* response = nullptr;
+  const std::string* state = nullptr;
+  const std::string* iss = nullptr;
+  const std::string* code = nullptr;
+  const std::string* error = nullptr;
+  const std::string* error_description = nullptr;
+  const std::string* error_uri = nullptr;
+};
+
+Result<CallbackFields> find_fields(const FormFields& fields) {
+  CallbackFields out;
+  const std::pair<std::string_view, const std::string**> wanted[] = {
+      {"response", &out.response},
+      {"state", &out.state},
+      {"iss", &out.iss},
+      {"code", &out.code},
+      {"error", &out.error},
+      {"error_description", &out.error_description},
+      {"error_uri", &out.error_uri},
+  };
+  // JARM is refused before anything else is looked at, even twice.
+  const bool jarm = std::any_of(fields.begin(), fields.end(),
+                                [](const auto& field) { return field.first == "response"; });
+  if (jarm)
+    return callback_error("jarm", "it carries a signed response (JARM), which was not asked for");
+  for (const auto& [name, to] : wanted) {
+    auto value = form_value(fields, name);
+    if (!value)
+      return callback_error("malformed", "the parameter " + std::string(name) + " occurs twice");
+    *to = *value;
+  }
+  if (out.state != nullptr && out.state->size() > kMaxState) {
+    return callback_error("malformed", "its state is longer than 512 characters");
+  }
+  if (out.code != nullptr && (out.code->size() > kMaxCode || !is_visible_ascii(*out.code))) {
+    return callback_error("malformed", "its code is over 4 KiB or not printable ASCII");
+  }
+  return out;
+}
+
+Result<void> check_origin_of(const CallbackFields& found, const PendingLogin& pending) {
+  if (found.state == nullptr || pending.state.empty() ||
+      !constant_time_equal(*found.state, pending.state)) {
+    return callback_error("state_mismatch",
+                          "its state is not the one of this login; it may come from an older tab, "
+                          "log in again");
+  }
+  if (found.iss == nullptr) {
+    return callback_error("iss_missing", "it does not say which issuer it comes from (RFC 9207)");
+  }
+  if (*found.iss != pending.issuer) {
+    return callback_error("iss_mismatch", "it comes from the issuer " + printable(*found.iss, 200) +
+                                              ", and the login began with " +
+                                              printable(pending.issuer, 200));
+  }
+  return {};
+}
+
+Error server_refusal(const CallbackFields& found) {
+  const auto text = [](const std::string* field) {
+    return field == nullptr ? std::string_view{} : std::string_view(*field);
+  };
+  auto body = shown_error(*found.error, text(found.error_description), text(found.error_uri));
+  const bool denied = *found.error == "access_denied";
+  std::string message = denied ? "login refused: the user or the server said no"
+                               : "login failed: the server answered " + body.error;
+  if (!body.error_description.empty()) message += " (" + body.error_description + ")";
+  Error error =
+      make_error(denied ? ErrorCode::access_denied : ErrorCode::provider_error,
+                 denied ? "callback.access_denied" : "callback.error", std::move(message));
+  error.oauth = std::move(body);
+  return error;
+}
+
+void wipe(FormFields& fields) {
+  for (auto& [name, value] : fields) {
+    if (!value.empty()) sodium_memzero(value.data(), value.size());
+  }
+}
+
+Result<CallbackParameters> judge(const FormFields& fields, const PendingLogin& pending) {
+  const auto found = find_fields(fields);
+  if (!found) return found.error();
+  if (auto ours = check_origin_of(*found, pending); !ours) return std::move(ours).error();
+  if (found->error != nullptr) return server_refusal(*found);
+  if (found->code == nullptr || found->code->empty()) {
+    return callback_error("code_missing", "it has neither a code nor an error");
+  }
+  return CallbackParameters{*found->state, SecretString(*found->code), *found->iss};
+}
+
+}  // namespace
+
+Result<HttpRequest> build_par_request(const PendingLogin& pending, std::string_view code_challenge,
+                                      std::string_view login_hint, ClientAuthenticator& client) {
+  auto url = parse_endpoint(pending.par_endpoint, "par");
+  if (!url) return std::move(url).error();
+  SecretForm form;
+  form.add("response_type", "code")
+      .add("code_challenge", code_challenge)
+      .add("code_challenge_method", "S256")
+      .add("state", pending.state)
+      .add("redirect_uri", pending.redirect_uri);
+  if (!pending.scope.empty()) form.add("scope", pending.scope);
+  if (!login_hint.empty()) form.add("login_hint", login_hint);
+  if (auto applied = client.apply(form, pending.issuer, pending.client_auth_kid); !applied) {
+    return std::move(applied).error();
+  }
+  return form_post(*url, std::move(form).finish());
+}
+
+Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint now) {
+  if (response.status != 201 && response.status != 200) return oauth_error("par", response, now);
+  if (!has_json_content(response)) return par_error("content_type", "its content type is not JSON");
+  auto object = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "par");
+  if (!object) return std::move(object).error();
+  auto request_uri = object->required_string("request_uri");
+  if (!request_uri) return std::move(request_uri).error();
+  if (request_uri->size() > kMaxRequestUri || !is_visible_ascii(*request_uri)) {
+    return par_error("request_uri", "its request_uri is over 2 KiB or not printable ASCII");
+  }
+  ParAnswer answer{std::move(*request_uri), std::nullopt};
+  const auto expires_in = object->number("expires_in");
+  if (!expires_in) return expires_in.error();
+  if (*expires_in) {
+    if (!(**expires_in >= 1)) return par_error("expires_in", "it has expired already");
+    answer.expires_in = std::chrono::seconds(
+        static_cast<std::chrono::seconds::rep>(std::min(**expires_in, kMaxParSeconds)));
+  }
+  return answer;
+}
+
+Result<Url> authorization_url(std::string_view authorization_endpoint, std::string_view client_id,
+                              std::string_view request_uri) {
+  auto url = parse_endpoint(authorization_endpoint, "authorization");
+  if (!url) return url;
+  std::string target = url->target();
+  if (!url->has_query()) {
+    target += '?';
+  } else if (!url->query().empty()) {
+    target += '&';
+  }
+  return url->with_target(target + "client_id=" + percent_encode(client_id) +
+                          "&request_uri=" + percent_encode(request_uri));
+}
+
+std::string callback_state(std::string_view query) {
+  if (query.size() > kMaxQuery) return {};
+  auto fields = form_decode(query);
+  if (!fields) return {};
+  const auto state = form_value(*fields, "state");
+  std::string out;
+  if (state && *state != nullptr && (*state)->size() <= kMaxState) out = **state;
+  wipe(*fields);
+  return out;
+}
+
+Result<CallbackParameters> process_callback(std::string_view query, const PendingLogin& pending) {
+  if (query.size() > kMaxQuery) return callback_error("malformed", "its query is over 16 KiB");
+  auto fields = form_decode(query);
+  if (!fields) return callback_error("malformed", "its query does not decode");
+  auto judged = judge(*fields, pending);
+  wipe(*fields);
+  return judged;
+}
+
+}  // namespace latchkey

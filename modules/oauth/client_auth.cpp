@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.oauth.client_auth;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.url;
+import latchkey.session;
+
+namespace latchkey {
+namespace {
+
+class PublicClient final : public ClientAuthenticator {
+ public:
+  explicit PublicClient(std::string client_id) : client_id_(std::move(client_id)) {}
+  ClientAuthMethod method() const noexcept override { return ClientAuthMethod::none; }
+  std::string kid() const override { return {}; }
+  Result<void> apply(SecretForm& form, std::string_view, std::string_view) override {
+    form.add("client_id", client_id_);
+    return {};
+  }
+
+ private:
+  const std::string client_id_;
+};
+
+}  // namespace
+
+ClientAuthenticator::~ClientAuthenticator() = default;
+
+std::shared_ptr<ClientAuthenticator> public_client(std::string client_id) {
+  return std::make_shared<PublicClient>(std::move(client_id));
+}
+
+Result<Url> parse_endpoint(std::string_view endpoint, std::string_view step) {
+  if (endpoint.empty()) {
+    return make_error(ErrorCode::invalid_argument, std::string(step) + ".no_endpoint",
+                      std::string(step) + " not possible: the server has no endpoint for it");
+  }
+  auto url = Url::parse(endpoint);
+  if (!url) return url;
+  // Whether http is wanted at all was decided when the endpoint was found; here nothing may leave
+  // the machine in clear.
+  if (auto allowed = check_scheme(*url, HttpRule::allow_http_for_loopback); !allowed) {
+    return std::move(allowed).error();
+  }
+  if (url->has_fragment()) {
+    return make_error(ErrorCode::invalid_url, std::string(step) + ".endpoint_fragment",
+                      "cannot use the endpoint " + printable(url->htu(), 200) +
+                          ": endpoints must not have a fragment (RFC 6749 section 3)");
+  }
+  return url;
+}
+
+}  // namespace latchkey

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.oauth.token;
+import latchkey.atproto.identifier;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.json;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.http;
+import latchkey.oauth.authorization;
+import latchkey.oauth.client_auth;
+import latchkey.oauth.scope;
+import latchkey.session;
+
+namespace latchkey {
+namespace {
+
+constexpr std::size_t kMaxToken = 32 * 1024;
+constexpr std::size_t kMaxTokenType = 64;
+constexpr std::chrono::seconds kMaxExpiry = std::chrono::hours(24 * 366);
+constexpr std::chrono::seconds kMaxAtprotoExpiry = std::chrono::hours(24);
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_header_safe(std::string_view text, std::size_t max) {
+  return !text.empty() && text.size() <= max &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+// "DPoP" and "Bearer" as their RFCs spell them: token_type compares without case (RFC 6749 §5.1).
+std::string canonical_type(std::string_view type) {
+  if (equals_ignoring_case(type, "dpop")) return "DPoP";
+  if (equals_ignoring_case(type, "bearer")) return "Bearer";
+  return std::string(type);
+}
+
+Error answer_error(std::string_view step, std::string_view fact, const std::string& why) {
+  return make_error(ErrorCode::invalid_response, std::string(step) + "." + std::string(fact),
+                    "cannot use the " + std::string(step) + " answer: " + why);
+}
+
+Error refused(std::string_view fact, const std::string& why) {
+  return make_error(ErrorCode::token_invalid, "token." + std::string(fact),
+                    "token answer refused: " + why);
+}
+
+// Reads one token; absent is allowed.
+Result<std::optional<SecretString>> read_token(JsonObject& object, std::string_view step,
+                                               std::string_view name) {
+  auto token = object.take_secret(name);
+  if (!token || !*token || is_header_safe((*token)->expose(), kMaxToken)) return token;
+  return answer_error(step, "bad_token",
+                      "its " + std::string(name) +
+                          " is empty, over 32 KiB, or has characters that no header may carry");
+}
+
+Result<std::optional<std::chrono::seconds>> read_expiry(const JsonObject& object,
+                                                        std::string_view step) {
+  const auto seconds = object.number("expires_in");
+  if (!seconds) return seconds.error();
+  if (!*seconds) return std::nullopt;
+  if (!(**seconds >= 1) || **seconds > static_cast<double>(kMaxExpiry.count())) {
+    return answer_error(step, "expires_in", "its expires_in is under a second or over 366 days");
+  }
+  return std::optional(std::chrono::seconds(static_cast<std::chrono::seconds::rep>(**seconds)));
+}
+
+Result<TokenAnswer> read_answer(JsonObject& object, std::string_view step) {
+  auto access = read_token(object, step, "access_token");
+  if (!access) return std::move(access).error();
+  if (!*access) return object.missing("access_token");
+  auto type = object.required_string("token_type");
+  if (!type) return std::move(type).error();
+  if (!is_header_safe(*type, kMaxTokenType)) {
+    return answer_error(step, "bad_token", "its token_type is not a word");
+  }
+  auto refresh = read_token(object, step, "refresh_token");
+  if (!refresh) return std::move(refresh).error();
+  auto id_token = read_token(object, step, "id_token");
+  if (!id_token) return std::move(id_token).error();
+  auto expires_in = read_expiry(object, step);
+  if (!expires_in) return std::move(expires_in).error();
+  auto scope = object.string("scope");
+  if (!scope) return std::move(scope).error();
+  auto sub = object.string("sub");
+  if (!sub) return std::move(sub).error();
+  return TokenAnswer{.access_token = std::move(**access),
+                     .token_type = std::move(*type),
+                     .expires_in = *expires_in,
+                     .refresh_token = std::move(*refresh),
+                     .id_token = std::move(*id_token),
+                     .scope = std::move(*scope),
+                     .sub = std::move(*sub).value_or("")};
+}
+
+Result<void> check_subject(const TokenAnswer& answer, std::string_view expected_subject) {
+  if (answer.sub.empty()) return refused("sub_missing", "it does not say whose it is (sub)");
+  if (!parse_did(answer.sub)) {
+    return refused("sub_malformed", "its sub " + printable(answer.sub, 100) + " is not a DID");
+  }
+  if (!expected_subject.empty() && answer.sub != expected_subject) {
+    return refused("sub_mismatch", "it is for " + printable(answer.sub, 100) +
+                                       ", and the login began with " +
+                                       printable(expected_subject, 100));
+  }
+  return {};
+}
+
+void set_times(OAuthSession& session, const TokenAnswer& answer, TimePoint requested_at) {
+  session.issued_at = requested_at;
+  session.expires_at = std::nullopt;
+  if (answer.expires_in) session.expires_at = requested_at + *answer.expires_in;
+}
+
+}  // namespace
+
+Result<HttpRequest> build_code_exchange(const PendingLogin& pending, const SecretString& code,
+                                        ClientAuthenticator& client) {
+  auto url = parse_endpoint(pending.token_endpoint, "token");
+  if (!url) return std::move(url).error();
+  SecretForm form;
+  form.add("grant_type", "authorization_code")
+      .add("code", code.expose())
+      .add("redirect_uri", pending.redirect_uri)
+      .add("code_verifier", pending.code_verifier.expose());
+  if (auto applied = client.apply(form, pending.issuer, pending.client_auth_kid); !applied) {
+    return std::move(applied).error();
+  }
+  return form_post(*url, std::move(form).finish());
+}
+
+Result<HttpRequest> build_refresh_request(const OAuthSession& session,
+                                          ClientAuthenticator& client) {
+  if (!session.refresh_token || session.refresh_token->empty()) {
+    return make_error(ErrorCode::login_required, "refresh.no_refresh_token",
+                      "cannot renew the session of " + printable(session.subject, 100) +
+                          ": it has no refresh token; log in again");
+  }
+  if (client.method() != session.client_auth_method) {
+    return make_error(ErrorCode::client_mismatch, "refresh.auth_method",
+                      "cannot renew the session of " + printable(session.subject, 100) +
+                          ": the client authenticates in another way than at its login; use the "
+                          "client it was made with");
+  }
+  auto url = parse_endpoint(session.token_endpoint, "refresh");
+  if (!url) return std::move(url).error();
+  SecretForm form;
+  form.add("grant_type", "refresh_token").add("refresh_token", session.refresh_token->expose());
+  if (auto applied = client.apply(form, session.issuer, session.client_auth_kid); !applied) {
+    return std::move(applied).error();
+  }
+  return form_post(*url, std::move(form).finish());
+}
+
+Result<TokenAnswer> process_token_response(std::string_view step, const HttpResponse& response,
+                                           TimePoint now) {
+  if (response.status != 200) return oauth_error(step, response, now);
+  if (!has_json_content(response)) {
+    return answer_error(step, "content_type", "its content type is not JSON");
+  }
+  auto object = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, step);
+  if (!object) return std::move(object).error();
+  // Some servers answer errors with 200.
+  if (object->contains("error") && !object->contains("access_token")) {
+    return oauth_error(step, response, now);
+  }
+  return read_answer(*object, step);
+}
+
+Result<void> check_atproto_token(const TokenAnswer& answer, std::string_view expected_subject) {
+  if (!equals_ignoring_case(answer.token_type, "dpop")) {
+    return refused("type", "its token_type is " + printable(answer.token_type, 32) +
+                               ", and ATProto allows only DPoP");
+  }
+  if (auto checked = check_subject(answer, expected_subject); !checked) return checked;
+  if (!answer.scope || answer.scope->empty()) {
+    return refused("scope_missing", "it does not say what was granted (scope)");
+  }
+  const auto scope = ScopeSet::parse(*answer.scope);
+  if (!scope || !scope->contains("atproto")) {
+    return refused("scope_without_atproto", "the scope granted does not have atproto");
+  }
+  if (answer.expires_in && *answer.expires_in > kMaxAtprotoExpiry) {
+    return refused("expires_in", "it is said to be valid for more than a day");
+  }
+  if (answer.id_token)
+    return refused("unexpected_id_token", "it has an id token, which nobody asked for");
+  return {};
+}
+
+OAuthSession session_from_exchange(const PendingLogin& pending, TokenAnswer answer,
+                                   TimePoint requested_at) {
+  OAuthSession session;
+  session.subject = answer.sub.empty() ? pending.expected_subject : answer.sub;
+  session.issuer = pending.issuer;
+  session.resource_server = pending.resource_server;
+  session.token_endpoint = pending.token_endpoint;
+  session.revocation_endpoint = pending.revocation_endpoint;
+  session.par_endpoint = pending.par_endpoint;
+  session.client_id = pending.client_id;
+  session.client_auth_method = pending.client_auth_method;
+  session.client_auth_kid = pending.client_auth_kid;
+  session.redirect_uri = pending.redirect_uri;
+  // RFC 6749 §5.1: a scope left out is the one that was asked for.
+  session.scope = std::move(answer.scope).value_or(pending.scope);
+  session.token_type = canonical_type(answer.token_type);
+  if (session.token_type == "DPoP") session.dpop_jkt = pending.dpop_jkt;
+  session.handle = pending.handle;
+  session.session_started_at = requested_at;
+  set_times(session, answer, requested_at);
+  session.access_token = std::move(answer.access_token);
+  session.refresh_token = std::move(answer.refresh_token);
+  session.id_token = std::move(answer.id_token);
+  return session;
+}
+
+OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer,
+                                  TimePoint requested_at) {
+  const auto kept = [](const std::optional<SecretString>& token) {
+    return token ? std::optional(token->clone()) : std::nullopt;
+  };
+  OAuthSession session;
+  static_cast<SessionSummary&>(session) = before;
+  session.revision = {};
+  session.state = SessionState::active;
+  session.state_cause.clear();
+  session.state_changed_at = std::nullopt;
+  session.token_type = canonical_type(answer.token_type);
+  if (answer.scope) session.scope = std::move(*answer.scope);
+  set_times(session, answer, requested_at);
+  // How long a new refresh token lives is not said; what was known is true of the old one only.
+  if (answer.refresh_token) session.refresh_expires_at = std::nullopt;
+  session.access_token = std::move(answer.access_token);
+  session.refresh_token =
+      answer.refresh_token ? std::move(answer.refresh_token) : kept(before.refresh_token);
+  session.id_token = answer.id_token ? std::move(answer.id_token) : kept(before.id_token);
+  return session;
+}
+
+}  // namespace latchkey

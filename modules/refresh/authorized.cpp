@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+module latchkey.refresh.authorized;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.http;
+import latchkey.refresh.context;
+import latchkey.refresh.keeper;
+import latchkey.session;
+
+namespace latchkey {
+namespace {
+
+bool same_letters(std::string_view a, std::string_view lower_case) {
+  return std::equal(a.begin(), a.end(), lower_case.begin(), lower_case.end(), [](char x, char y) {
+    return (x >= 'A' && x <= 'Z' ? static_cast<char>(x - 'A' + 'a') : x) == y;
+  });
+}
+
+Result<HttpResponse> send_once(SessionKeeper& keeper, const OAuthSession& session, const RequestMaker& make,
+                               Repeat repeat, const SendOptions& options) {
+  auto transport = session_transport(keeper.context(), session.dpop_jkt);
+  if (!transport) return std::move(transport).error();
+  auto request = make(session);
+  if (!request) return std::move(request).error();
+  request->authorization =
+      Authorization{session.dpop_jkt.empty() ? Authorization::Scheme::bearer : Authorization::Scheme::dpop,
+                    session.access_token.clone()};
+  auto answer = (*transport)->send(*request, options);
+  // A server may close a kept connection just as we use it. The repetition gets a connection of its own and a new proof.
+  const bool broke = !answer && answer.error().code == ErrorCode::connection_lost;
+  if (!broke || repeat == Repeat::never || options.connection == Connection::fresh) return answer;
+  SendOptions fresh = options;
+  fresh.connection = Connection::fresh;
+  return (*transport)->send(*request, fresh);
+}
+
+}  // namespace
+
+bool refuses_token(const HttpResponse& response) {
+  if (response.status != 401) return false;
+  for (const Challenge& challenge : parse_challenges(response.headers)) {
+    const bool known = same_letters(challenge.scheme, "dpop") || same_letters(challenge.scheme, "bearer");
+    const std::string* error = challenge.find("error");
+    if (known && error != nullptr && *error == "invalid_token") return true;
+  }
+  return false;
+}
+
+Result<HttpResponse> send_authorized(SessionKeeper& keeper, std::string_view subject, const RequestMaker& make,
+                                     Repeat repeat, const SendOptions& options) {
+  FreshOptions fresh{.stop = options.stop};
+  auto session = keeper.fresh(subject, fresh);
+  if (!session) return std::move(session).error();
+  auto answer = send_once(keeper, **session, make, repeat, options);
+  if (!answer || !refuses_token(*answer)) return answer;
+
+  fresh.rejected = token_fingerprint((*session)->access_token);
+  session = keeper.fresh(subject, fresh);
+  if (!session) return std::move(session).error();
+  answer = send_once(keeper, **session, make, repeat, options);
+  if (!answer || !refuses_token(*answer)) return answer;
+  Error error = make_error(ErrorCode::token_invalid, "resource.token_refused",
+                           "the server " + printable((*session)->resource_server, 200) +
+                               " refuses the access token of " + printable(subject, 100) +
+                               ", also a renewed one: log in again if this lasts");
+  error.http_status = 401;
+  return error;
+}
+
+}  // namespace latchkey

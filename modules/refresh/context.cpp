@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.refresh.context;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.dpop.nonce;
+import latchkey.dpop.transport;
+import latchkey.http;
+import latchkey.http.policy;
+import latchkey.oauth.revocation;
+import latchkey.session;
+import latchkey.store;
+
+namespace latchkey {
+namespace {
+
+class StoreNonces final : public NonceStorage {
+ public:
+  explicit StoreNonces(std::shared_ptr<OAuthTokenStore> store) : store_(std::move(store)) {}
+  std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) override {
+    return store_->load_nonce(origin, jkt);
+  }
+  void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) override {
+    store_->save_nonce(origin, jkt, nonce);
+  }
+
+ private:
+  std::shared_ptr<OAuthTokenStore> store_;
+};
+
+}  // namespace
+
+std::shared_ptr<NonceStorage> nonce_storage(std::shared_ptr<OAuthTokenStore> store) {
+  return std::make_shared<StoreNonces>(std::move(store));
+}
+
+std::uint64_t draw_id(Random& random) {
+  std::uint64_t id = 0;
+  while (id == 0) random.fill(std::span(reinterpret_cast<unsigned char*>(&id), sizeof id));
+  return id;
+}
+
+Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context, std::string_view jkt) {
+  if (jkt.empty()) return context.transport;
+  auto prover = context.provers->find(jkt);
+  if (!prover) return std::move(prover).error();
+  return std::shared_ptr<HttpTransport>(std::make_shared<DpopTransport>(DpopContext{.inner = context.transport,
+                                                                                    .prover = *std::move(prover),
+                                                                                    .nonces = context.nonces,
+                                                                                    .clock = context.clock,
+                                                                                    .skew = context.skew}));
+}
+
+Result<void> revoke_token(const SessionContext& context, const SessionSummary& session, const SecretString& token,
+                          TokenKind kind) {
+  auto request = build_revocation_request(session, token, kind, *context.client);
+  if (!request) return std::move(request).error();
+  auto transport = session_transport(context, session.dpop_jkt);
+  if (!transport) return std::move(transport).error();
+  SendOptions options = token_limits();
+  options.timeout = std::chrono::seconds{5};
+  auto answer = (*transport)->send(*request, options);
+  if (!answer) return std::move(answer).error();
+  return process_revocation_response(*answer, context.clock->now());
+}
+
+Result<void> revoke_session(const SessionContext& context, const OAuthSession& session) {
+  if (session.refresh_token) return revoke_token(context, session, *session.refresh_token, TokenKind::refresh_token);
+  return revoke_token(context, session, session.access_token, TokenKind::access_token);
+}
+
+}  // namespace latchkey

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+export module latchkey.refresh.context;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.dpop.nonce;
+import latchkey.dpop.transport;
+import latchkey.http;
+import latchkey.oauth.client_auth;
+import latchkey.oauth.revocation;
+import latchkey.oauth.token;
+import latchkey.refresh.provers;
+import latchkey.session;
+import latchkey.store;
+
+// Everything that work on a session needs, in one place, and the requests that carry its proofs.
+
+export namespace latchkey {
+
+/// What a profile (ATProto, plain OAuth) demands of a session beyond OAuth. Empty functions demand nothing.
+struct SessionProfile {
+  /// Before a refresh: may this issuer still speak for the subject? Gives the resource server to use from now on. A
+  /// failure is transient: nothing has been sent.
+  std::function<Result<std::string>(const SessionSummary&, std::stop_token)> confirm{};
+  /// After one: is this answer acceptable for the session?
+  std::function<Result<void>(const TokenAnswer&, const SessionSummary&)> check{};
+};
+
+/// All members are shared and thread-safe.
+struct SessionContext {
+  std::shared_ptr<OAuthTokenStore> store;
+  std::shared_ptr<ProverCache> provers;
+  std::shared_ptr<HttpTransport> transport;
+  std::shared_ptr<NonceCache> nonces;
+  std::shared_ptr<ClockSkew> skew;
+  std::shared_ptr<Clock> clock;
+  std::shared_ptr<Random> random;
+  std::shared_ptr<ClientAuthenticator> client;
+  std::string client_id;
+  SessionProfile profile{};
+};
+
+/// The transport of a session: with proofs of the key `jkt`, or the plain one if that is empty.
+[[nodiscard]] Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context,
+                                                                       std::string_view jkt);
+/// Best effort to end a token at the server; errors as of process_revocation_response.
+[[nodiscard]] Result<void> revoke_token(const SessionContext& context, const SessionSummary& session,
+                                        const SecretString& token, TokenKind kind);
+/// Ends the whole session: its refresh token, or its access token if it has none.
+[[nodiscard]] Result<void> revoke_session(const SessionContext& context, const OAuthSession& session);
+
+/// 64 random bits, never 0.
+[[nodiscard]] std::uint64_t draw_id(Random& random);
+[[nodiscard]] inline Revision draw_revision(Random& random) { return Revision{draw_id(random)}; }
+
+/// A store's nonces as the storage of a NonceCache.
+[[nodiscard]] std::shared_ptr<NonceStorage> nonce_storage(std::shared_ptr<OAuthTokenStore> store);
+
+}  // namespace latchkey

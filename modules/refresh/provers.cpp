@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+module latchkey.refresh.provers;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.dpop.p256;
+import latchkey.dpop.prover;
+import latchkey.store.vault;
+
+namespace latchkey {
+
+Result<std::shared_ptr<DpopProver>> ProverCache::find(std::string_view jkt) {
+  const std::string id(jkt);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto known = provers_.find(id); known != provers_.end()) return known->second;
+  }
+  auto key = vault_->get(id);
+  if (!key) return std::move(key).error();
+  if (!key->has_value()) {
+    return make_error(ErrorCode::key_missing, "vault.key_missing",
+                      "cannot prove possession of the session's key " + id.substr(0, 8) +
+                          ": the vault does not hold it; log in again");
+  }
+  auto prover = P256DpopProver::from_bytes(**key, random_);
+  if (!prover) return std::move(prover).error();
+  if ((*prover)->jkt() != jkt) {
+    return make_error(ErrorCode::invalid_key, "vault.key_mismatch",
+                      "cannot use the key stored as " + id.substr(0, 8) +
+                          ": it is another key; restore the vault or log in again");
+  }
+  const std::scoped_lock lock(mutex_);
+  if (provers_.size() >= kCapacity) provers_.clear();
+  return provers_.emplace(id, *std::move(prover)).first->second;
+}
+
+Result<std::shared_ptr<DpopProver>> ProverCache::create() {
+  auto prover = P256DpopProver::generate(random_);
+  if (!prover) return std::move(prover).error();
+  if (auto put = vault_->put((*prover)->jkt(), (*prover)->to_bytes()); !put) return std::move(put).error();
+  const std::scoped_lock lock(mutex_);
+  return provers_.emplace((*prover)->jkt(), *prover).first->second;
+}
+
+Result<void> ProverCache::remove(std::string_view jkt) {
+  const std::string id(jkt);
+  {
+    const std::scoped_lock lock(mutex_);
+    provers_.erase(id);
+  }
+  return vault_->remove(id);
+}
+
+}  // namespace latchkey

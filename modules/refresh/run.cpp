@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+module latchkey.refresh.run;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.os.locks;
+import latchkey.core.os.process;
+import latchkey.core.secret;
+import latchkey.core.time;
+import latchkey.http;
+import latchkey.http.policy;
+import latchkey.oauth.token;
+import latchkey.refresh.classify;
+import latchkey.refresh.context;
+import latchkey.session;
+import latchkey.store;
+
+namespace latchkey {
+namespace {
+
+using namespace std::chrono_literals;
+using SharedSession = std::shared_ptr<const OAuthSession>;
+
+// The coming record is of the size of this one; tokens that grow past twice that are not worth a failed refresh.
+constexpr std::size_t kRoomSlack = 8 * 1024;
+
+SharedSession share(OAuthSession session) { return std::make_shared<const OAuthSession>(std::move(session)); }
+
+std::size_t room_for(const OAuthSession& session) {
+  const std::size_t tokens = session.access_token.size() +
+                             (session.refresh_token ? session.refresh_token->size() : 0) +
+                             (session.id_token ? session.id_token->size() : 0);
+  return 2 * tokens + kRoomSlack;
+}
+
+// Another process or an earlier moment put this here: may it be handed out instead of refreshing?
+bool adoptable(const OAuthSession& session, std::string_view stale_token, TimePoint now) {
+  if (session.state != SessionState::active || token_fingerprint(session.access_token) == stale_token) return false;
+  return refresh_due(session, now, refresh_window(session, 0)) != Due::now;
+}
+
+class RefreshRun {
+ public:
+  RefreshRun(const SessionContext& context, const RefreshOrder& order) : context_(context), order_(order) {}
+
+  Refreshed run() {
+    for (const auto step : {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::confirm_authority,
+                            &RefreshRun::respect_found_claim, &RefreshRun::prepare, &RefreshRun::write_claim}) {
+      if (auto done = (this->*step)()) {
+        context_.store->release_room(order_.subject);
+        return *std::move(done);
+      }
+    }
+    Refreshed result = settle(send());
+    context_.store->release_room(order_.subject);
+    return result;
+  }
+
+ private:
+  using Step = std::optional<Refreshed>;  // empty: go on
+
+  Step take_lease() {
+    auto lease = context_.store->lease(order_.subject, order_.lease_wait);
+    if (!lease) return std::move(lease).error();
+    lease_ = *std::move(lease);
+    return std::nullopt;
+  }
+
+  Step read_again() {
+    auto stored = context_.store->load(order_.subject);
+    if (!stored) return std::move(stored).error();
+    if (!stored->has_value()) return absent_session_error(order_.subject);
+    session_ = std::move(**stored);
+    if (session_.state != SessionState::active) return unusable_session_error(session_);
+    if (adoptable(session_, order_.stale_token, context_.clock->now())) return share(std::move(session_));
+    if (session_.client_id != context_.client_id) {
+      return make_error(ErrorCode::client_mismatch, "session.client_mismatch",
+                        "cannot refresh the session of " + printable(session_.subject, 100) +
+                            ": it belongs to another client_id; use that client, or log in again");
+    }
+    return std::nullopt;
+  }
+
+  // Uncached, and before anything is spent: what fails here burns nothing (C7.5).
+  Step confirm_authority() {
+    if (!context_.profile.confirm) return std::nullopt;
+    auto resource_server = context_.profile.confirm(session_, order_.lease_wait.stop);
+    if (!resource_server) return std::move(resource_server).error();
+    resource_server_ = *std::move(resource_server);
+    return std::nullopt;
+  }
+
+  // Whoever finds a claim owns an unfinished refresh. Its request may still be under way: it is given time to end, so
+  // that two requests do not meet and the cause reported later is true.
+  Step respect_found_claim() {
+    auto claim = context_.store->load_claim(order_.subject);
+    if (!claim) return std::move(claim).error();
+    if (!claim->has_value() || (*claim)->revision != session_.revision) return std::nullopt;
+    interrupted_ = true;
+    claim_id_ = (*claim)->id;
+    const Duration age = context_.clock->now() - (*claim)->at;
+    const Duration rest = std::clamp<Duration>(kClaimAge - age, Duration::zero(), kClaimAge);
+    if (rest > Duration::zero() && !context_.clock->sleep_for(rest, order_.lease_wait.stop)) {
+      return make_error(ErrorCode::cancelled, "refresh.cancelled", "the refresh was cancelled before it was sent");
+    }
+    return std::nullopt;
+  }
+
+  // All that can fail without the server having seen anything.
+  Step prepare() {
+    auto request = build_refresh_request(session_, *context_.client);
+    if (!request) return std::move(request).error();
+    request_.emplace(*std::move(request));
+    auto transport = session_transport(context_, session_.dpop_jkt);
+    if (!transport) return std::move(transport).error();
+    transport_ = *std::move(transport);
+    if (auto room = context_.store->reserve_room(order_.subject, room_for(session_)); !room) {
+      return std::move(room).error();
+    }
+    return std::nullopt;
+  }
+
+  Step write_claim() {
+    if (order_.lease_wait.stop.stop_requested()) {
+      return make_error(ErrorCode::cancelled, "refresh.cancelled", "the refresh was cancelled before it was sent");
+    }
+    // A found claim keeps its id: its outcome stays unknown whatever this attempt learns.
+    if (!interrupted_) claim_id_ = draw_id(*context_.random);
+    auto saved = context_.store->save_claim({.subject = order_.subject,
+                                             .revision = session_.revision,
+                                             .id = claim_id_,
+                                             .at = context_.clock->now(),
+                                             .pid = process_id(),
+                                             .host = host_name()});
+    if (!saved) return std::move(saved).error();
+    if (!lease_->still_held()) {
+      clear_own_claim();
+      return make_error(ErrorCode::locked, "lease.lost",
+                        "cannot refresh now: the lease ran out before the request; try again");
+    }
+    return std::nullopt;
+  }
+
+  Result<HttpResponse> send() {
+    requested_at_ = context_.clock->now();
+    return transport_->send(*request_, token_limits());
+  }
+
+  Refreshed settle(const Result<HttpResponse>& answer) {
+    JudgedAnswer judged = judge_refresh(answer, context_.clock->now());
+    switch (judged.verdict) {
+      case Verdict::answered: return accept(*answer);
+      case Verdict::grant_refused: return bury(*judged.error);
+      case Verdict::not_consumed: clear_own_claim(); break;
+      case Verdict::unknown: break;  // the claim stays
+    }
+    return *std::move(judged.error);
+  }
+
+  Refreshed accept(const HttpResponse& response) {
+    auto answer = process_token_response("refresh", response, context_.clock->now());
+    if (!answer) return std::move(answer).error();  // unreadable 200: the claim stays
+    const auto acceptable =
+        context_.profile.check ? context_.profile.check(*answer, session_) : Result<void>{};
+    OAuthSession next = session_from_refresh(session_, *std::move(answer), requested_at_);
+    if (!acceptable) {
+      // The old record stays; what was issued to somebody else is ended (C5.11).
+      static_cast<void>(revoke_session(context_, next).has_value());
+      return acceptable.error();
+    }
+    next.revision = draw_revision(*context_.random);
+    if (!resource_server_.empty()) next.resource_server = resource_server_;
+    return save(share(std::move(next)));
+  }
+
+  Refreshed save(SharedSession next) {
+    auto unsaved = std::make_unique<UnsavedSession>(
+        UnsavedSession{.session = std::move(next), .expected = session_.revision, .lease = nullptr, .cause = {}});
+    Refreshed result;
+    if (try_save_again(context_, *unsaved, result)) return result;
+    unsaved->lease = std::move(lease_);
+    return unsaved;
+  }
+
+  // invalid_grant: another process may have renewed the session in spite of everything; else it is over.
+  Refreshed bury(const Error& refusal) {
+    for (const Duration pause : {25ms, 50ms, 100ms}) {
+      context_.clock->sleep_for(pause, {});
+      auto stored = context_.store->load(order_.subject);
+      if (!stored) return std::move(stored).error();
+      if (!stored->has_value()) return absent_session_error(order_.subject);
+      if ((*stored)->revision == session_.revision) continue;
+      if ((*stored)->state != SessionState::active) return unusable_session_error(**stored);
+      return share(std::move(**stored));
+    }
+    OAuthSession tombstone = session_.clone();
+    tombstone.state = SessionState::dead;
+    tombstone.state_cause = interrupted_ ? "refresh.interrupted" : refusal.detail;
+    tombstone.state_changed_at = context_.clock->now();
+    tombstone.access_token = SecretString{};
+    tombstone.refresh_token.reset();
+    tombstone.id_token.reset();
+    tombstone.revision = draw_revision(*context_.random);
+    // If the tombstone can't be written the next refresh comes to the same end: nothing to report beside the cause.
+    static_cast<void>(context_.store->save(tombstone, session_.revision).has_value());
+    Error error = unusable_session_error(tombstone);
+    error.oauth = refusal.oauth;
+    error.http_status = refusal.http_status;
+    return error;
+  }
+
+  void clear_own_claim() {
+    if (!interrupted_) static_cast<void>(context_.store->clear_claim(order_.subject, claim_id_).has_value());
+  }
+
+  const SessionContext& context_;
+  const RefreshOrder& order_;
+  std::unique_ptr<Lease> lease_;
+  OAuthSession session_;
+  std::string resource_server_;
+  bool interrupted_ = false;  // a claim was found: an earlier refresh of this revision has an unknown outcome
+  std::uint64_t claim_id_ = 0;
+  std::optional<HttpRequest> request_;
+  std::shared_ptr<HttpTransport> transport_;
+  TimePoint requested_at_{};
+};
+
+// Someone saved first. Never overwrite it, never bring a removed session back; what we got is ended, unless that would
+// end the stored session of the same login too.
+Refreshed yield_to_stored(const SessionContext& context, const OAuthSession& ours) {
+  auto stored = context.store->load(ours.subject);
+  if (!stored) return std::move(stored).error();
+  const bool same_login = stored->has_value() && (*stored)->state == SessionState::active &&
+                          (*stored)->login_id == ours.login_id;
+  if (!same_login) static_cast<void>(revoke_session(context, ours).has_value());
+  if (!stored->has_value()) return absent_session_error(ours.subject);
+  if ((*stored)->state != SessionState::active) return unusable_session_error(**stored);
+  return share(std::move(**stored));
+}
+
+}  // namespace
+
+Refreshed run_refresh(const SessionContext& context, const RefreshOrder& order) {
+  return RefreshRun(context, order).run();
+}
+
+bool try_save_again(const SessionContext& context, UnsavedSession& unsaved, Refreshed& result) {
+  const auto saved = context.store->save(*unsaved.session, unsaved.expected);
+  if (saved) {
+    result = unsaved.session;
+    return true;
+  }
+  if (saved.error().code == ErrorCode::conflict) {
+    result = yield_to_stored(context, *unsaved.session);
+    return true;
+  }
+  unsaved.cause = saved.error();
+  return false;
+}
+
+Error absent_session_error(std::string_view subject) {
+  return make_error(ErrorCode::login_required, "session.absent",
+                    "no session for " + printable(subject, 100) + ": nobody has logged in; log in first");
+}
+
+Error unusable_session_error(const SessionSummary& session) {
+  const std::string subject = printable(session.subject, 100);
+  if (session.state == SessionState::revoking) {
+    return make_error(ErrorCode::login_required, "session.logged_out",
+                      "no session for " + subject + ": it was logged out; log in again");
+  }
+  if (session.state_cause == "refresh.interrupted") {
+    return make_error(ErrorCode::refresh_interrupted, "refresh.interrupted",
+                      "the session of " + subject +
+                          " ended: an earlier refresh was cut off, and its new token was lost; log in again");
+  }
+  return make_error(ErrorCode::session_dead, "session.dead",
+                    "the session of " + subject + " ended: the server refused its refresh token (" +
+                        printable(session.state_cause, 100) + "); log in again");
+}
+
+}  // namespace latchkey

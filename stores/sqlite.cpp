@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+module latchkey.store.sqlite;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.os.files;
+import latchkey.core.os.locks;
+import latchkey.core.time;
+import latchkey.session;
+import latchkey.store;
+import latchkey.store.backend;
+import latchkey.store.nonce_files;
+import latchkey.store.record;
+import latchkey.store.sqlite_connection;
+import latchkey.store.sqlite_schema;
+import latchkey.store.vault;
+
+namespace latchkey {
+namespace {
+
+using Path = std::filesystem::path;
+
+constexpr std::chrono::seconds kOpenPatience{30};
+// More than the pages that a save touches beside the record's own.
+constexpr std::size_t kRoomMargin = 64 * 1024;
+
+// A connection of its own for readers, who need not wait while a save waits for the disk.
+struct GuardedConnection {
+  explicit GuardedConnection(std::unique_ptr<SqliteConnection> opened)
+      : connection(std::move(opened)) {}
+  std::mutex mutex;
+  std::unique_ptr<SqliteConnection> connection;
+};
+
+struct Parts {
+  std::shared_ptr<Clock> clock;
+  std::shared_ptr<LockFile> locks;
+  NonceFiles nonces;
+  std::unique_ptr<SqliteConnection> writer;
+  std::unique_ptr<SqliteConnection> reader;
+};
+
+class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from_this<SqliteStore> {
+ public:
+  SqliteStore(std::shared_ptr<Sealer> sealer, Parts parts)
+      : OAuthTokenStore(std::move(sealer)),
+        clock_(std::move(parts.clock)),
+        locks_(std::move(parts.locks)),
+        nonces_(std::move(parts.nonces)),
+        writer_(std::move(parts.writer)),
+        reader_(std::move(parts.reader)) {}
+
+  Result<std::optional<SealedRecord>> load_record(std::string_view subject) override;
+  Result<void> save_record(const SealedRecord& record, Revision expected) override;
+  Result<void> remove(std::string_view subject, Revision expected) override;
+  Result<SessionPage> list(std::string_view cursor, std::size_t limit) override;
+  Result<std::unique_ptr<Lease>> lease(std::string_view subject, const LockWait& wait) override;
+  Result<void> reserve_room(std::string_view subject, std::size_t size) override;
+  void release_room(std::string_view subject) noexcept override;
+  Result<void> save_claim(const RefreshClaim& claim) override;
+  Result<std::optional<RefreshClaim>> load_claim(std::string_view subject) override;
+  Result<void> clear_claim(std::string_view subject, std::uint64_t id) override;
+  Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
+  Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+
+  std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) override {
+    return nonces_.load(origin, jkt);
+  }
+  void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) override {
+    nonces_.save(origin, jkt, nonce);
+  }
+  std::uint64_t change_count(std::string_view subject) const noexcept override {
+    return locks_->change_count(subject);
+  }
+
+ private:
+  // Each of these is called with the writer's mutex held.
+  Result<bool> put(const SealedRecord& record, Revision expected);
+  Result<SaveVerdict> judge(const SealedRecord& record, Revision expected);
+  Result<std::optional<Revision>> stored_revision(std::string_view subject);
+  Result<void> forget(const char* sql, std::string_view subject);
+
+  std::shared_ptr<Clock> clock_;
+  std::shared_ptr<LockFile> locks_;
+  NonceFiles nonces_;
+  GuardedConnection writer_;
+  GuardedConnection reader_;
+  std::set<std::string, std::less<>> rooms_;  // guarded by the writer's mutex
+};
+
+constexpr const char* kDeleteRoom = "DELETE FROM rooms WHERE subject = ?1";
+constexpr const char* kDeleteClaim = "DELETE FROM claims WHERE subject = ?1";
+constexpr const char* kDeleteSession = "DELETE FROM sessions WHERE subject = ?1";
+
+// Records
+// ---------------------------------------------------------------------------------------------------------
+
+Result<std::optional<SealedRecord>> SqliteStore::load_record(std::string_view subject) {
+  if (auto fine = check_subject(subject); !fine) return std::move(fine).error();
+  const std::lock_guard guard(reader_.mutex);
+  auto query = reader_.connection->query(kSelectRecord);
+  if (!query) return std::move(query).error();
+  const auto row = query->text(1, subject).step();
+  if (!row) return row.error();
+  if (!*row) return std::optional<SealedRecord>();
+  auto record = read_record(*query, 0);
+  if (!record) return std::move(record).error();
+  return std::optional<SealedRecord>(std::move(*record));
+}
+
+Result<std::optional<Revision>> SqliteStore::stored_revision(std::string_view subject) {
+  auto query = writer_.connection->query("SELECT revision FROM sessions WHERE subject = ?1");
+  if (!query) return std::move(query).error();
+  const auto row = query->text(1, subject).step();
+  if (!row) return row.error();
+  if (!*row) return std::optional<Revision>();
+  const auto revision = query->integer_at(0);
+  if (revision) return std::optional(Revision{static_cast<std::uint64_t>(*revision)});
+  return make_error(ErrorCode::corrupt, "sqlite.column",
+                    "cannot read the revision of the session of " + printable(subject, 100) +
+                        ": the column does not hold a number; restore the database from a backup");
+}
+
+// True if a row was written.
+Result<bool> SqliteStore::put(const SealedRecord& record, Revision expected) {
+  auto query = writer_.connection->query(expected.is_none() ? kInsertRecord : kUpdateRecord);
+  if (!query) return std::move(query).error();
+  bind_record(*query, record);
+  if (!expected.is_none()) {
+    query->integer(kRecordColumns + 1, static_cast<std::int64_t>(expected.value));
+  }
+  if (auto run = query->run(); !run) return std::move(run).error();
+  return query->changes() == 1;
+}
+
+// The compare lies in the statement that swaps; what the stored revision is matters only when it
+// did not.
+Result<SaveVerdict> SqliteStore::judge(const SealedRecord& record, Revision expected) {
+  const auto stored = stored_revision(record.summary.subject);
+  if (!stored) return stored.error();
+  const auto verdict = judge_save(*stored, expected, record.summary.revision);
+  return verdict == SaveVerdict::already_saved ? verdict : SaveVerdict::conflict;
+}
+
+Result<void> SqliteStore::forget(const char* sql, std::string_view subject) {
+  auto query = writer_.connection->query(sql);
+  if (!query) return std::move(query).error();
+  return query->text(1, subject).run();
+}
+
+Result<void> SqliteStore::save_record(const SealedRecord& record, Revision expected) {
+  if (auto fine = check_record(record); !fine) return fine;
+  const auto& subject = record.summary.subject;
+  const std::lock_guard guard(writer_.mutex);
+  auto transaction = SqliteTransaction::begin(*writer_.connection);
+  if (!transaction) return std::move(transaction).error();
+  // First the room, so that the record finds its pages free.
+  for (const auto* sql : {kDeleteRoom, kDeleteClaim}) {
+    if (auto done = forget(sql, subject); !done) return done;
+  }
+  const auto written = put(record, expected);
+  if (!written) return written.error();
+  if (!*written) {
+    const auto verdict = judge(record, expected);
+    if (!verdict) return verdict.error();
+    if (*verdict == SaveVerdict::conflict) return save_conflict(subject);
+  }
+  if (auto done = transaction->commit(); !done) return done;
+  rooms_.erase(subject);
+  locks_->announce_change(subject);
+  return {};
+}
+
+Result<void> SqliteStore::remove(std::string_view subject, Revision expected) {
+  if (auto fine = check_subject(subject); !fine) return fine;
+  const std::lock_guard guard(writer_.mutex);
+  {
+    auto transaction = SqliteTransaction::begin(*writer_.connection);
+    if (!transaction) return std::move(transaction).error();
+    const auto stored = stored_revision(subject);
+    if (!stored) return stored.error();
+    if (*stored && **stored != expected) return remove_conflict(subject);
+    for (const auto* sql : {kDeleteSession, kDeleteClaim, kDeleteRoom}) {
+      if (auto done = forget(sql, subject); !done) return done;
+    }
+    if (auto done = transaction->commit(); !done) return done;
+  }
+  locks_->announce_change(subject);
+  // The box still lies in the log; it is gone with it, unless another process is reading right now.
+  static_cast<void>(writer_.connection->execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+  return {};
+}
+
+std::optional<std::int64_t> read_position(std::string_view text) {
+  std::int64_t id = 0;
+  if (text.empty()) return id;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (fault != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return id;
+}
+
+ListedSession listed(const SqliteQuery& row, std::int64_t id) {
+  auto record = read_record(row, 1);
+  if (record) {
+    auto name = record->summary.subject;
+    return {.name = std::move(name), .summary = std::move(record->summary), .error = {}};
+  }
+  const auto subject = row.text_at(1);
+  auto name = subject ? printable(*subject, 2048) : "row " + std::to_string(id);
+  return {.name = std::move(name), .summary = {}, .error = std::move(record).error()};
+}
+
+Result<SessionPage> SqliteStore::list(std::string_view cursor, std::size_t limit) {
+  if (auto fine = check_list_limit(limit); !fine) return std::move(fine).error();
+  const auto text = read_cursor(cursor);
+  if (!text) return text.error();
+  const auto after = read_position(*text);
+  if (!after) return cursor_error();
+  const std::lock_guard guard(reader_.mutex);
+  auto query = reader_.connection->query(kListRecords);
+  if (!query) return std::move(query).error();
+  query->integer(1, *after).integer(2, static_cast<std::int64_t>(limit + 1));
+  SessionPage page;
+  std::int64_t last = 0;
+  for (;;) {
+    const auto row = query->step();
+    if (!row) return row.error();
+    if (!*row) return page;
+    if (page.sessions.size() == limit) break;
+    last = query->integer_at(0).value_or(0);
+    page.sessions.push_back(listed(*query, last));
+  }
+  page.next = make_cursor(std::to_string(last));
+  return page;
+}
+
+// Lease, room and claim
+// -------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Lease>> SqliteStore::lease(std::string_view subject, const LockWait& wait) {
+  return take_local_lease(
+      *locks_, subject, wait,
+      [store = shared_from_this(), name = std::string(subject)] { store->release_room(name); });
+}
+
+// What a save needs is room in the log. A row of zeros, written twice, makes the log longer than
+// the save will be, and a checkpoint then lets the next writer begin at its start. Only other
+// writers can use it up, and whoever comes meanwhile is one record further from a full disk.
+Result<void> SqliteStore::reserve_room(std::string_view subject, std::size_t size) {
+  if (auto fine = check_subject(subject); !fine) return fine;
+  const std::lock_guard guard(writer_.mutex);
+  auto& connection = *writer_.connection;
+  const auto bytes = static_cast<std::int64_t>(size + kRoomMargin);
+  for (const auto* sql : {"INSERT OR REPLACE INTO rooms (subject, room) VALUES (?1, zeroblob(?2))",
+                          "UPDATE rooms SET room = zeroblob(?2 + 1) WHERE subject = ?1"}) {
+    auto query = connection.query(sql);
+    if (!query) return std::move(query).error();
+    if (auto done = query->text(1, subject).integer(2, bytes).run(); !done) return done;
+    rooms_.emplace(subject);
+  }
+  return connection.execute("PRAGMA wal_checkpoint(PASSIVE)");
+}
+
+// What fails here is made good by the next save, reservation or removal of this subject.
+void SqliteStore::release_room(std::string_view subject) noexcept {
+  const std::lock_guard guard(writer_.mutex);
+  const auto found = rooms_.find(subject);
+  if (found == rooms_.end()) return;
+  static_cast<void>(forget(kDeleteRoom, subject));
+  rooms_.erase(found);
+}
+
+Result<void> SqliteStore::save_claim(const RefreshClaim& claim) {
+  if (auto fine = check_subject(claim.subject); !fine) return fine;
+  const std::lock_guard guard(writer_.mutex);
+  auto query = writer_.connection->query(
+      "INSERT OR REPLACE INTO claims (subject, revision, claim_id, claimed_at, pid, host) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+  if (!query) return std::move(query).error();
+  return query->text(1, claim.subject)
+      .integer(2, static_cast<std::int64_t>(claim.revision.value))
+      .integer(3, static_cast<std::int64_t>(claim.id))
+      .integer(4, claim.at.time_since_epoch().count())
+      .integer(5, claim.pid)
+      .text(6, claim.host)
+      .run();
+}
+
+Result<std::optional<RefreshClaim>> SqliteStore::load_claim(std::string_view subject) {
+  if (auto fine = check_subject(subject); !fine) return std::move(fine).error();
+  const std::lock_guard guard(reader_.mutex);
+  auto query = reader_.connection->query(
+      "SELECT revision, claim_id, claimed_at, pid, host FROM claims WHERE subject = ?1");
+  if (!query) return std::move(query).error();
+  const auto row = query->text(1, subject).step();
+  if (!row) return row.error();
+  if (!*row) return std::optional<RefreshClaim>();
+  const auto revision = query->integer_at(0), id = query->integer_at(1), at = query->integer_at(2),
+             pid = query->integer_at(3);
+  const auto host = query->text_at(4);
+  if (!revision || !id || !at || !pid || !host) {
+    return make_error(
+        ErrorCode::corrupt, "claim.malformed",
+        "cannot read the refresh claim of " + printable(subject, 100) +
+            ": a column does not hold what it should; restore the database from a backup");
+  }
+  return std::optional(RefreshClaim{.subject = std::string(subject),
+                                    .revision = {static_cast<std::uint64_t>(*revision)},
+                                    .id = static_cast<std::uint64_t>(*id),
+                                    .at = TimePoint(Duration(*at)),
+                                    .pid = static_cast<int>(*pid),
+                                    .host = std::string(*host)});
+}
+
+Result<void> SqliteStore::clear_claim(std::string_view subject, std::uint64_t id) {
+  if (auto fine = check_subject(subject); !fine) return fine;
+  const std::lock_guard guard(writer_.mutex);
+  auto query = writer_.connection->query("DELETE FROM claims WHERE subject = ?1 AND claim_id = ?2");
+  if (!query) return std::move(query).error();
+  return query->text(1, subject).integer(2, static_cast<std::int64_t>(id)).run();
+}
+
+// Pending logins
+// --------------------------------------------------------------------------------------------------
+
+Result<void> SqliteStore::save_pending(const PendingRecord& pending, TimePoint now) {
+  if (auto fine = check_pending(pending); !fine) return fine;
+  const std::lock_guard guard(writer_.mutex);
+  auto transaction = SqliteTransaction::begin(*writer_.connection);
+  if (!transaction) return std::move(transaction).error();
+  auto expired = writer_.connection->query("DELETE FROM pending_logins WHERE expires_at <= ?1");
+  if (!expired) return std::move(expired).error();
+  if (auto done = expired->integer(1, now.time_since_epoch().count()).run(); !done) return done;
+  auto query = writer_.connection->query(
+      "INSERT INTO pending_logins (state_digest, expires_at, box) VALUES (?1, ?2, ?3) "
+      "ON CONFLICT (state_digest) DO NOTHING");
+  if (!query) return std::move(query).error();
+  query->text(1, pending.key).integer(2, pending.expires_at.time_since_epoch().count());
+  if (auto done = query->blob(3, pending.box).run(); !done) return done;
+  if (query->changes() == 0) return pending_exists();
+  return transaction->commit();
+}
+
+Result<std::optional<PendingRecord>> SqliteStore::take_pending(std::string_view key,
+                                                               TimePoint now) {
+  const std::lock_guard guard(writer_.mutex);
+  auto transaction = SqliteTransaction::begin(*writer_.connection);
+  if (!transaction) return std::move(transaction).error();
+  std::optional<PendingRecord> taken;
+  {
+    auto query = writer_.connection->query(
+        "DELETE FROM pending_logins WHERE state_digest = ?1 RETURNING expires_at, box");
+    if (!query) return std::move(query).error();
+    const auto row = query->text(1, key).step();
+    if (!row) return row.error();
+    if (!*row) return taken;
+    const auto expires_at = query->integer_at(0);
+    const auto box = query->blob_at(1);
+    if (!expires_at || !box) {
+      return make_error(
+          ErrorCode::corrupt, "pending.malformed",
+          "cannot read a pending login: a column does not hold what it should; begin it again");
+    }
+    taken = PendingRecord{std::string(key), TimePoint(Duration(*expires_at)),
+                          Bytes(box->begin(), box->end())};
+    if (auto rest = query->run(); !rest) return std::move(rest).error();
+  }
+  // Gone for good before anybody uses it.
+  if (auto done = transaction->commit(); !done) return std::move(done).error();
+  if (now >= taken->expires_at) taken.reset();
+  return taken;
+}
+
+// Opening
+// ---------------------------------------------------------------------------------------------------------
+
+Path beside(const Path& database, std::string_view suffix) {
+  auto path = database;
+  path += suffix;
+  return path;
+}
+
+// The database and what SQLite keeps beside it, by lstat alone: a descriptor of ours on one of
+// these files would, when it is closed, drop all locks that SQLite holds on it in this process.
+Result<void> check_files(FileSystem& files, const Path& database) {
+  for (const auto* suffix : {"", "-wal", "-shm"}) {
+    if (auto checked = files.check_private(beside(database, suffix)); !checked) return checked;
+  }
+  std::error_code fault;
+  const auto type = std::filesystem::symlink_status(database, fault).type();
+  if (type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular)
+    return {};
+  return make_error(ErrorCode::insecure_location, "location.not_a_file",
+                    "cannot use the database " + printable(database.native(), 300) +
+                        ": it is not a regular file; choose another name");
+}
+
+Result<Path> resolve(FileSystem& files, const Path& database) {
+  if (!database.has_filename()) {
+    return make_error(ErrorCode::insecure_location, "location.not_a_file",
+                      "cannot use the database " + printable(database.native(), 300) +
+                          ": it names a folder; add a file name");
+  }
+  const auto folder = database.has_parent_path() ? database.parent_path() : Path(".");
+  if (auto made = files.make_folder(folder); !made) return std::move(made).error();
+  if (auto checked = files.check_private(folder); !checked) return std::move(checked).error();
+  if (auto checked = files.check_local(folder); !checked) return std::move(checked).error();
+  // SQLite follows no link at all; those that lead to the folder are the system's or the user's
+  // own.
+  std::error_code fault;
+  auto resolved = std::filesystem::canonical(folder, fault);
+  if (!fault) return resolved / database.filename();
+  return make_error(ErrorCode::io, "io.failed",
+                    "cannot find the folder of the database " + printable(database.native(), 300) +
+                        ": " + fault.message());
+}
+
+}  // namespace
+
+Result<std::shared_ptr<OAuthTokenStore>> SqliteOAuthTokenStore::open(
+    const std::filesystem::path& database, std::shared_ptr<Sealer> sealer,
+    SqliteStoreOptions options) {
+  const auto files = options.files ? options.files : posix_file_system();
+  const auto clock = options.clock ? options.clock : std::make_shared<SystemClock>();
+  const auto path = resolve(*files, database);
+  if (!path) return path.error();
+  auto locks = LockFile::open(beside(*path, ".lock"), clock);
+  if (!locks) return std::move(locks).error();
+  const auto nonces = beside(*path, ".nonces");
+  if (auto made = files->make_folder(nonces); !made) return std::move(made).error();
+  // One at a time, in all processes and threads: see check_files for why nobody may make the file
+  // while another has it open.
+  const auto whole =
+      (*locks)->acquire(LockKind::whole, "", {.deadline = clock->steady_now() + kOpenPatience});
+  if (!whole) return whole.error();
+  if (auto checked = check_files(*files, *path); !checked) return std::move(checked).error();
+  std::error_code fault;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(*path, fault))) {
+    if (auto created = create_sqlite_database(files, *path); !created)
+      return std::move(created).error();
+  }
+  auto writer = open_sqlite_database(*path);
+  if (!writer) return std::move(writer).error();
+  auto reader = open_sqlite_database(*path);
+  if (!reader) return std::move(reader).error();
+  if (auto checked = check_files(*files, *path); !checked) return std::move(checked).error();
+  return std::shared_ptr<OAuthTokenStore>(std::make_shared<SqliteStore>(
+      std::move(sealer), Parts{clock, *locks, NonceFiles(files, clock, *locks, nonces),
+                               std::move(*writer), std::move(*reader)}));
+}
+
+}  // namespace latchkey

