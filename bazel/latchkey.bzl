@@ -7,6 +7,8 @@ load(":flags.bzl", "COPTS", "LINKOPTS")
 def _module_name(package, name):
     """The rule of the source tree: path is module name, and a file named like its folder has the bare name."""
     folders = package.split("/")
+    if folders[0] == "tests":
+        return "latchkey.test." + name
     if folders[0] == "modules":
         folders = folders[1:]
     elif folders[0] == "stores":
@@ -15,7 +17,7 @@ def _module_name(package, name):
         folders = folders + [name]
     return ".".join((["latchkey"] if folders[0] != "latchkey" else []) + folders)
 
-def latchkey_module(name, srcs = [], deps = [], libraries = []):
+def latchkey_module(name, srcs = [], deps = [], libraries = [], testonly = False):
     """The module of name.cppm.
 
     Args:
@@ -23,6 +25,7 @@ def latchkey_module(name, srcs = [], deps = [], libraries = []):
       srcs: its implementation units.
       deps: the modules that it and its implementation units import.
       libraries: of flags.bzl's LINKOPTS.
+      testonly: for tests alone.
     """
     linkopts = []
     for library in libraries:
@@ -33,11 +36,12 @@ def latchkey_module(name, srcs = [], deps = [], libraries = []):
         copts = COPTS,
         linkopts = linkopts,
         module_interfaces = {name + ".cppm": _module_name(native.package_name(), name)},
+        testonly = testonly,
         visibility = ["//visibility:public"],
         deps = deps,
     )
 
-def latchkey_test(name, srcs, deps, libraries = [], data = [], size = "small", **kwargs):
+def latchkey_test(name, srcs, deps = [], libraries = [], data = [], size = "small", **kwargs):
     """A Catch2 program.
 
     Args:
@@ -59,7 +63,7 @@ def latchkey_test(name, srcs, deps, libraries = [], data = [], size = "small", *
         copts = COPTS,
         data = data + ["//tests/data"],
         linkopts = linkopts,
-        local_defines = ['LATCHKEY_TEST_DATA=\\"tests/data\\"'],
+        local_defines = ['LATCHKEY_TEST_DATA="tests/data"'],
         deps = deps,
         **kwargs
     )
