@@ -19,6 +19,7 @@ import latchkey.oauth.client_auth;
 import latchkey.session;
 import latchkey.test.oauth;
 
+using latchkey::authorization_url;
 using latchkey::ErrorCode;
 using latchkey::PendingLogin;
 using latchkey::TimePoint;
