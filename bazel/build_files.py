@@ -16,11 +16,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # The folders that Bazel builds, and with them every test that needs nothing else.
 ROOMS = ["modules/core", "modules/core/os", "modules/http", "modules/session", "dpop", "stores", "stores/vault"]
-# Modules that several test programs share.
-SUPPORT = "tests/support"
 TESTS = sorted(str(file.parent.relative_to(ROOT)) for file in (ROOT / "tests").glob("*/CMakeLists.txt"))
 # The HTTP adapters stay with CMake: Bazel has the contract, and a program brings a transport of its own.
-LEFT_OUT = {"modules/http": lambda name: name != "http"}
+LEFT_OUT = {"modules/http": lambda name: name.split("/")[0] in ("cpprest", "curl")}
 
 LIBRARIES = [("openssl", r"openssl/"), ("sodium", r"sodium\.h"), ("sqlite", r"SQLiteCpp/|sqlite3\.h")]
 HEAD = "# SPDX-License-Identifier: MIT\n# Written by bazel/build_files.py from CMakeLists.txt and the sources' imports; ./dev bazel keeps it so.\n"
@@ -42,9 +40,9 @@ def cmake_calls(folder, function):
 def module_name(folder, name):
     """Path is module name; a file named like its folder has the bare name."""
     parts = folder.split("/")
-    parts = {"modules": [], "stores": ["store"], "tests": ["test"]}.get(parts[0], parts[:1]) + parts[1:]
-    if folder == SUPPORT:
-        parts = ["test"]
+    if parts[0] == "tests":
+        return "latchkey.test." + name
+    parts = {"modules": [], "stores": ["store"]}.get(parts[0], parts[:1]) + parts[1:]
     return ".".join(["latchkey"] + parts + ([] if parts and name == parts[-1] else [name]))
 
 
@@ -92,10 +90,12 @@ def give_sources(folder, sources, modules):
 
 def read_support(modules):
     """The tests' own modules, without those that need a room which Bazel does not build."""
-    words = [word for call in cmake_calls(SUPPORT, "target_sources") for word in call]
-    found = [Module(SUPPORT, word[:-5]) for word in words if word.endswith(".cppm")]
-    support = {module.module: module for module in found}
-    give_sources(SUPPORT, [word for word in words if word.endswith(".cpp")], support)
+    support = {}
+    for folder in TESTS:
+        words = [word for call in cmake_calls(folder, "target_sources") for word in call]
+        for name in (word[:-5] for word in words if word.endswith(".cppm")):
+            support[module_name(folder, name)] = Module(folder, name)
+        give_sources(folder, [word for word in words if word.endswith(".cpp")], support)
     while True:
         known = set(modules) | set(support)
         kept = {name: module for name, module in support.items() if imports(module.text()) <= known}
@@ -130,21 +130,20 @@ def labels(wanted, modules, folder, where):
     return sorted(found, key=lambda label: (not label.startswith(":"), label.replace(":", "!")))
 
 
-def room_file(folder, modules):
-    text = HEAD + 'load("//bazel:latchkey.bzl", "latchkey_module")\n'
+def module_targets(folder, modules):
+    text = ""
     for module in sorted((m for m in modules.values() if m.folder == folder), key=lambda m: m.name):
         content = module.text()
         wanted = imports(content) - {module.module}
         deps = labels(wanted, modules, folder, "%s/%s" % (folder, module.name))
         attributes = dict(srcs=module.sources, deps=deps, libraries=system_libraries(content))
-        if folder == SUPPORT:
+        if folder in TESTS:
             attributes["testonly"] = True
         text += "\n" + target("latchkey_module", module.name, **attributes)
     return text
 
 
-def test_file(folder, modules):
-    """None if the folder has no tests for Bazel."""
+def test_targets(folder, modules):
     text = ""
     for name, *files in cmake_calls(folder, "latchkey_test"):
         contents = {file: (ROOT / folder / file).read_text() for file in files}
@@ -156,7 +155,14 @@ def test_file(folder, modules):
         deps = labels(imports(content), modules, folder, folder)
         text += "".join("\n# Left to CMake, for what it imports: %s" % file for file in left_out)
         text += "\n" + target("latchkey_test", name, srcs=files, deps=deps, libraries=system_libraries(content))
-    return HEAD + 'load("//bazel:latchkey.bzl", "latchkey_test")\n' + text if text else None
+    return text
+
+
+def build_file(folder, modules):
+    """None if Bazel builds nothing there."""
+    text = module_targets(folder, modules) + test_targets(folder, modules)
+    rules = [rule for rule in ("latchkey_module", "latchkey_test") if "\n%s(" % rule in text]
+    return HEAD + 'load("//bazel:latchkey.bzl", %s)\n' % ", ".join('"%s"' % rule for rule in rules) + text if text else None
 
 
 def check_no_circle(modules):
@@ -181,9 +187,7 @@ def check_no_circle(modules):
 def wanted_files():
     modules = read_modules()
     check_no_circle(modules)
-    files = {folder: room_file(folder, modules) for folder in ROOMS + [SUPPORT]}
-    files.update({folder: test_file(folder, modules) for folder in TESTS})
-    return {ROOT / folder / "BUILD": text for folder, text in files.items()}
+    return {ROOT / folder / "BUILD": build_file(folder, modules) for folder in ROOMS + TESTS}
 
 
 def main(arguments):

@@ -7,12 +7,12 @@ load(":flags.bzl", "COPTS", "LINKOPTS")
 def _module_name(package, name):
     """The rule of the source tree: path is module name, and a file named like its folder has the bare name."""
     folders = package.split("/")
+    if folders[0] == "tests":
+        return "latchkey.test." + name
     if folders[0] == "modules":
         folders = folders[1:]
     elif folders[0] == "stores":
         folders = ["store"] + folders[1:]
-    elif folders == ["tests", "support"]:
-        folders = ["test"]
     if not folders or name != folders[-1]:
         folders = folders + [name]
     return ".".join((["latchkey"] if folders[0] != "latchkey" else []) + folders)

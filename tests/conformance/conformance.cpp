@@ -44,9 +44,15 @@ RuleResult run(const Rule& rule, const MakeStorePlace& make_place) {
 }  // namespace
 
 StorePlace::~StorePlace() {}
-std::shared_ptr<Clock> StorePlace::clock() { return std::make_shared<SystemClock>(); }
-bool StorePlace::damage(std::string_view) { return false; }
-std::vector<std::unique_ptr<StorePlace>> StorePlace::after_power_cut() { return {}; }
+std::shared_ptr<Clock> StorePlace::clock() {
+  return std::make_shared<SystemClock>();
+}
+bool StorePlace::damage(std::string_view) {
+  return false;
+}
+std::vector<std::unique_ptr<StorePlace>> StorePlace::after_power_cut() {
+  return {};
+}
 
 std::vector<RuleResult> run_store_conformance(const MakeStorePlace& make_place) {
   std::vector<RuleResult> results;
@@ -56,8 +62,8 @@ std::vector<RuleResult> run_store_conformance(const MakeStorePlace& make_place) 
 
 RuleResult run_store_rule(std::string_view name, const MakeStorePlace& make_place) {
   const auto rules = all_rules();
-  const auto found = std::find_if(rules.begin(), rules.end(),
-                                  [&](const Rule& rule) { return rule.name == name; });
+  const auto found =
+      std::find_if(rules.begin(), rules.end(), [&](const Rule& rule) { return rule.name == name; });
   if (found != rules.end()) return run(*found, make_place);
   return {std::string(name), RuleOutcome::failed, "there is no such rule"};
 }

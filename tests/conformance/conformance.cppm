@@ -10,8 +10,9 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.store;
 
-// What every session store must do, as rules that can be run over any backend, also over one of yours: it needs no test
-// framework. Write a StorePlace for the backend, run the rules, and look at what did not pass.
+// What every session store must do, as rules that can be run over any backend, also over one of
+// yours: it needs no test framework. Write a StorePlace for the backend, run the rules, and look at
+// what did not pass.
 
 export namespace latchkey::test {
 
@@ -23,12 +24,13 @@ class StorePlace {
   StorePlace& operator=(const StorePlace&) = delete;
   virtual ~StorePlace();
 
-  /// An instance over this place: each time another one, as another process would have; the same one where there can
-  /// be only one. Instances of one place can unseal each other's sessions.
+  /// An instance over this place: each time another one, as another process would have; the same
+  /// one where there can be only one. Instances of one place can unseal each other's sessions.
   [[nodiscard]] virtual Result<std::shared_ptr<OAuthTokenStore>> open() = 0;
   /// The clock that its instances wait by.
   [[nodiscard]] virtual std::shared_ptr<Clock> clock();
-  /// Makes this subject's record unreadable, behind the store's back. False: that cannot happen here.
+  /// Makes this subject's record unreadable, behind the store's back. False: that cannot happen
+  /// here.
   [[nodiscard]] virtual bool damage(std::string_view subject);
   /// The places that a power cut at this moment may leave. None: not simulated here.
   [[nodiscard]] virtual std::vector<std::unique_ptr<StorePlace>> after_power_cut();
@@ -39,7 +41,7 @@ using MakeStorePlace = std::function<std::unique_ptr<StorePlace>()>;
 enum class RuleOutcome { passed, failed, skipped };
 
 struct RuleResult {
-  std::string rule;         ///< stable, e.g. "save.compares_revisions"
+  std::string rule;  ///< stable, e.g. "save.compares_revisions"
   RuleOutcome outcome = RuleOutcome::passed;
   std::string explanation;  ///< of what failed, or of why it was skipped
 };

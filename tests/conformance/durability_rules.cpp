@@ -28,26 +28,34 @@ void survives(StorePlace& place, const std::function<void(OAuthTokenStore&)>& ch
 void save_survives(StorePlace& place) {
   const auto store = open(place);
   need(put(*store, kAlice, 1), "saving");
-  survives(place, [](auto& after) { expect(stored(after, kAlice) == 1, "a first save survives a power cut"); });
+  survives(place, [](auto& after) {
+    expect(stored(after, kAlice) == 1, "a first save survives a power cut");
+  });
   need(put(*store, kAlice, 2, {1}), "saving");
-  survives(place, [](auto& after) { expect(stored(after, kAlice) == 2, "a save survives a power cut"); });
+  survives(place,
+           [](auto& after) { expect(stored(after, kAlice) == 2, "a save survives a power cut"); });
   const auto held = need(store->lease(kAlice, patiently(place)), "taking the lease");
   need(store->reserve_room(kAlice, 4096), "making room");
   need(put(*store, kAlice, 3, {2}), "saving into the room");
-  survives(place, [](auto& after) { expect(stored(after, kAlice) == 3, "a save into room survives a power cut"); });
+  survives(place, [](auto& after) {
+    expect(stored(after, kAlice) == 3, "a save into room survives a power cut");
+  });
 }
 
 void remove_survives(StorePlace& place) {
   const auto store = open(place);
   need(put(*store, kAlice, 1), "saving");
   need(store->remove(kAlice, {1}), "removing");
-  survives(place, [](auto& after) { expect(stored(after, kAlice) == 0, "a removal survives a power cut"); });
+  survives(place, [](auto& after) {
+    expect(stored(after, kAlice) == 0, "a removal survives a power cut");
+  });
 }
 
 void claim_survives(StorePlace& place) {
   const auto store = open(place);
   need(put(*store, kAlice, 1), "saving");
-  RefreshClaim claim{.subject = std::string(kAlice), .revision = {1}, .id = 5, .pid = 1, .host = "host"};
+  RefreshClaim claim{
+      .subject = std::string(kAlice), .revision = {1}, .id = 5, .pid = 1, .host = "host"};
   for (std::uint64_t id = 5; id < 7; ++id) {
     claim.id = id;
     need(store->save_claim(claim), "claiming");
@@ -62,13 +70,17 @@ void pending_survives(StorePlace& place) {
   const auto store = open(place);
   const TimePoint now{std::chrono::milliseconds{1'790'000'000'000}};
   const auto key = sha256_base64url("state");
-  need(store->save_pending({.key = key, .expires_at = now + std::chrono::minutes(10), .box = {1}}, now), "keeping");
+  need(store->save_pending({.key = key, .expires_at = now + std::chrono::minutes(10), .box = {1}},
+                           now),
+       "keeping");
   survives(place, [&](auto& after) {
-    expect(need(after.take_pending(key, now), "taking").has_value(), "a pending login survives a power cut");
+    expect(need(after.take_pending(key, now), "taking").has_value(),
+           "a pending login survives a power cut");
   });
   expect(need(store->take_pending(key, now), "taking").has_value(), "it is there");
   survives(place, [&](auto& after) {
-    expect(!need(after.take_pending(key, now), "taking again"), "a pending login cannot be taken again after a power cut");
+    expect(!need(after.take_pending(key, now), "taking again"),
+           "a pending login cannot be taken again after a power cut");
   });
 }
 

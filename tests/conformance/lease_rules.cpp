@@ -27,7 +27,8 @@ void lease_excludes(StorePlace& place) {
                "a second lease of the same subject");
   expect_error(error_of(open(place)->lease(kAlice, briefly(place))), ErrorCode::locked,
                "a second lease through another instance");
-  const auto other = need(open(place)->lease(kBob, patiently(place)), "the lease of another subject");
+  const auto other =
+      need(open(place)->lease(kBob, patiently(place)), "the lease of another subject");
   expect(held->still_held() && other->still_held(), "both are held");
 }
 
@@ -52,9 +53,11 @@ void lease_is_released(StorePlace& place) {
   for (int i = 0; i < 3; ++i) {
     auto held = need(store->lease(kAlice, patiently(place)), "taking a lease");
     held.reset();
-    const auto again = need(open(place)->lease(kAlice, patiently(place)), "taking a lease that was given back");
+    const auto again =
+        need(open(place)->lease(kAlice, patiently(place)), "taking a lease that was given back");
   }
-  auto outliving = need(open(place)->lease(kAlice, patiently(place)), "a lease whose store is dropped");
+  auto outliving =
+      need(open(place)->lease(kAlice, patiently(place)), "a lease whose store is dropped");
   expect_error(error_of(store->lease(kAlice, briefly(place))), ErrorCode::locked,
                "a lease whose holder dropped the store");
   outliving.reset();
@@ -84,20 +87,24 @@ void lease_can_be_cancelled(StorePlace& place) {
     if (thread == 0) {
       stop.request_stop();
     } else {
-      expect_error(error_of(open(place)->lease(kAlice, wait)), ErrorCode::cancelled, "a wait that is stopped");
+      expect_error(error_of(open(place)->lease(kAlice, wait)), ErrorCode::cancelled,
+                   "a wait that is stopped");
       returned = true;
     }
   });
   expect(returned, "a stopped wait returns");
 }
 
-// The counter ------------------------------------------------------------------------------------------------------
+// The counter
+// ------------------------------------------------------------------------------------------------------
 
 void counter_moves(StorePlace& place) {
   const auto store = open(place);
-  const auto changed_by = [&](std::string_view what, const Result<void>& done, std::uint64_t before) {
+  const auto changed_by = [&](std::string_view what, const Result<void>& done,
+                              std::uint64_t before) {
     need(done, what);
-    expect(store->change_count(kAlice) != before, std::string("the change counter moves on ") + std::string(what));
+    expect(store->change_count(kAlice) != before,
+           std::string("the change counter moves on ") + std::string(what));
   };
   auto before = store->change_count(kAlice);
   expect(store->change_count(kAlice) == before, "the change counter stands while nothing happens");
@@ -106,7 +113,8 @@ void counter_moves(StorePlace& place) {
   changed_by("a save", put(*store, kAlice, 2, {1}), before);
   before = store->change_count(kAlice);
   static_cast<void>(need(store->load_record(kAlice), "loading"));
-  expect(store->change_count(kAlice) == before, "the change counter stands while sessions are read");
+  expect(store->change_count(kAlice) == before,
+         "the change counter stands while sessions are read");
   changed_by("a removal", store->remove(kAlice, {2}), before);
 }
 
@@ -118,7 +126,8 @@ void counter_moves_elsewhere(StorePlace& place) {
   const auto between = cache->change_count(kAlice);
   expect(between != before, "the change counter moves on another instance's save");
   need(other->remove(kAlice, {1}), "a removal by another instance");
-  expect(cache->change_count(kAlice) != between, "the change counter moves on another instance's removal");
+  expect(cache->change_count(kAlice) != between,
+         "the change counter moves on another instance's removal");
 }
 
 // Once a reader has seen the counter move, it must see the record that moved it.
@@ -143,7 +152,8 @@ void counter_follows_the_record(StorePlace& place) {
       cached = stored(*reader, kAlice);
     }
     if (reader->change_count(kAlice) != counter) cached = stored(*reader, kAlice);
-    expect(cached == kSaves, "a cache that follows the change counter ends up with the last record");
+    expect(cached == kSaves,
+           "a cache that follows the change counter ends up with the last record");
   });
 }
 

@@ -22,7 +22,9 @@ namespace {
 
 constexpr int kSessions = 25;
 
-std::string subject_of(int number) { return "did:plc:" + std::to_string(100 + number); }
+std::string subject_of(int number) {
+  return "did:plc:" + std::to_string(100 + number);
+}
 
 void fill(OAuthTokenStore& store) {
   for (int i = 0; i < kSessions; ++i) {
@@ -69,7 +71,8 @@ void list_has_pages(StorePlace& place) {
   const auto whole = names(all(*store, 1000));
   expect(std::set(whole.begin(), whole.end()).size() == kSessions, "no session is listed twice");
   for (const std::size_t limit : {1u, 2u, 7u, 24u, 25u, 26u}) {
-    expect(names(all(*store, limit)) == whole, "pages of any size give the same rows in the same order");
+    expect(names(all(*store, limit)) == whole,
+           "pages of any size give the same rows in the same order");
   }
   expect(names(all(*open(place), 7)) == whole, "another instance gives the same order");
 }

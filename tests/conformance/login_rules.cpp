@@ -40,7 +40,8 @@ void pending_is_single_use(StorePlace& place) {
   const auto taken = take(*open(place), "one", kNow);
   expect(taken.has_value(), "it is there, also for another instance");
   const auto wanted = pending_of("one");
-  expect(taken->key == wanted.key && taken->expires_at == wanted.expires_at && taken->box == wanted.box,
+  expect(taken->key == wanted.key && taken->expires_at == wanted.expires_at &&
+             taken->box == wanted.box,
          "it comes back in every member");
   expect(!take(*store, "one", kNow), "it can be taken only once");
   expect(take(*store, "two", kNow).has_value(), "the other is still there");
@@ -61,14 +62,16 @@ void pending_expires(StorePlace& place) {
   const auto store = open(place);
   need(store->save_pending(pending_of("early"), kNow), "keeping a pending login");
   need(store->save_pending(pending_of("late"), kNow), "keeping another");
-  expect(take(*store, "early", kNow + minutes(10) - Duration(1)).has_value(), "it is valid to the last moment");
+  expect(take(*store, "early", kNow + minutes(10) - Duration(1)).has_value(),
+         "it is valid to the last moment");
   expect(!take(*store, "late", kNow + minutes(10)), "it has expired at its expiry");
   expect(!take(*store, "late", kNow), "and cannot be had by turning back the clock");
   need(store->save_pending(pending_of("old"), kNow), "keeping one");
   need(store->save_pending(pending_of("new"), kNow + minutes(5)), "keeping one later");
   auto much_later = pending_of("old");
   much_later.expires_at = kNow + minutes(30);
-  need(store->save_pending(much_later, kNow + minutes(15)), "an expired one is dropped and its key free");
+  need(store->save_pending(much_later, kNow + minutes(15)),
+       "an expired one is dropped and its key free");
   expect(take(*store, "old", kNow + minutes(16)).has_value(), "it is the later one");
 }
 
@@ -108,9 +111,11 @@ void nonces_are_kept(StorePlace& place) {
   expect(at(*store, "https://b.example", "key1") == "nonce-2", "by origin");
   expect(at(*store, "https://a.example", "key2") == "nonce-3", "and by key");
   expect(at(*store, "https://a.example", "key3") == "none", "another key has none");
-  expect(at(*store, "https://a.exampl", "ekey1") == "none", "origin and key do not run into each other");
+  expect(at(*store, "https://a.exampl", "ekey1") == "none",
+         "origin and key do not run into each other");
   store->save_nonce("https://a.example", "key1", "nonce-4");
-  expect(at(*open(place), "https://a.example", "key1") == "nonce-4", "the last one counts, for all instances");
+  expect(at(*open(place), "https://a.example", "key1") == "nonce-4",
+         "the last one counts, for all instances");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ module;
 module latchkey.test.rules;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.record;
@@ -46,7 +47,8 @@ void load_returns_all(StorePlace& place) {
 }
 
 void load_session(StorePlace& place) {
-  OAuthSession session{record_of(kAlice, 7).summary, SecretString("access"), SecretString("refresh"), {}};
+  OAuthSession session{
+      record_of(kAlice, 7).summary, SecretString("access"), SecretString("refresh"), {}};
   need(open(place)->save(session, kNone), "saving a session");
   const auto loaded = need(open(place)->load(kAlice), "loading the session");
   expect(loaded.has_value(), "the session is there");
@@ -157,10 +159,29 @@ void remove_compares(StorePlace& place) {
 }
 
 std::vector<std::string> tricky_subjects() {
-  std::vector<std::string> subjects{
-      "a", "A", "did:web:a:b", "did:web:a_b", "did:web:a%3Ab", "did:web:A:b", "../../etc/passwd", "..", ".",
-      "/", "a/b", "a\\b", "a.json", " a", "a ", "\"'; DROP TABLE sessions; --", "\xC3\xA4", "a\xCC\x88",
-      "\xF0\x9F\x94\x91", "%", "%61", "*", "https://issuer.example|subject"};
+  std::vector<std::string> subjects{"a",
+                                    "A",
+                                    "did:web:a:b",
+                                    "did:web:a_b",
+                                    "did:web:a%3Ab",
+                                    "did:web:A:b",
+                                    "../../etc/passwd",
+                                    "..",
+                                    ".",
+                                    "/",
+                                    "a/b",
+                                    "a\\b",
+                                    "a.json",
+                                    " a",
+                                    "a ",
+                                    "\"'; DROP TABLE sessions; --",
+                                    "\xC3\xA4",
+                                    "a\xCC\x88",
+                                    "\xF0\x9F\x94\x91",
+                                    "%",
+                                    "%61",
+                                    "*",
+                                    "https://issuer.example|subject"};
   subjects.push_back(std::string(2048, 'x'));
   subjects.push_back(std::string(2047, 'x') + 'y');
   subjects.push_back(std::string(2047, 'x'));

@@ -85,7 +85,8 @@ void room_is_used(StorePlace& place) {
   need(put(*store, kAlice, 4, {3}), "saving more than there is room");
   need(store->reserve_room(kAlice, 4096), "making room");
   need(store->reserve_room(kAlice, 8192), "making more room");
-  expect_error(error_of(put(*store, kAlice, 5, {1})), ErrorCode::conflict, "a conflict with room at hand");
+  expect_error(error_of(put(*store, kAlice, 5, {1})), ErrorCode::conflict,
+               "a conflict with room at hand");
   need(put(*store, kAlice, 5, {4}), "saving after the conflict");
   const auto rows = need(store->list("", 10), "listing");
   expect(rows.sessions.size() == 1 && !rows.sessions[0].error, "room is not listed");

@@ -32,14 +32,17 @@ void expect_error(const Error* error, ErrorCode code, std::string_view what) {
   const auto wanted = std::string(what) + ": expected " + std::string(to_string(code));
   if (error == nullptr) throw Broken{wanted + ", got none"};
   if (error->code == code) return;
-  throw Broken{wanted + ", got " + std::string(to_string(error->code)) + " (" + error->detail + ')'};
+  throw Broken{wanted + ", got " + std::string(to_string(error->code)) + " (" + error->detail +
+               ')'};
 }
 
 void fail(std::string_view what, const Error& error) {
   throw Broken{std::string(what) + ": " + error.detail + ", " + error.message};
 }
 
-Store open(StorePlace& place) { return need(place.open(), "opening the store"); }
+Store open(StorePlace& place) {
+  return need(place.open(), "opening the store");
+}
 
 SealedRecord record_of(std::string_view subject, std::uint64_t revision) {
   using std::chrono::milliseconds;

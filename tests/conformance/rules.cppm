@@ -63,8 +63,8 @@ inline constexpr Revision kNone{};
 /// A record with every member filled, different for each revision; its box is no real one.
 [[nodiscard]] SealedRecord record_of(std::string_view subject, std::uint64_t revision);
 /// Saves record_of(subject, revision) over `expected`.
-[[nodiscard]] Result<void> put(OAuthTokenStore& store, std::string_view subject, std::uint64_t revision,
-                               Revision expected = {});
+[[nodiscard]] Result<void> put(OAuthTokenStore& store, std::string_view subject,
+                               std::uint64_t revision, Revision expected = {});
 /// The stored revision; 0 if there is no record. Throws Broken on an error.
 [[nodiscard]] std::uint64_t stored(OAuthTokenStore& store, std::string_view subject);
 

@@ -128,15 +128,18 @@ def siblings_of(module):
     return [last + ".cppm"]
 
 
-def check_listed(folder, cmake, files):
-    """Every module file of a folder is listed in its CMakeLists.txt, explicitly."""
-    cmake = re.sub(r"#.*", "", cmake)
-    modules = [n for call in re.findall(r"latchkey_modules\(([^)]*)\)", cmake) for n in call.split()]
-    sources = [n for call in re.findall(r"latchkey_sources\(([^)]*)\)", cmake) for n in call.split()]
-    known = {n + ending for n in modules for ending in (".cppm", ".cpp")} | set(sources)
-    missing = [n + ".cppm" for n in modules if n + ".cppm" not in files] + [n for n in sources if n not in files]
-    problems = ["%s/%s: not listed in its CMakeLists.txt" % (folder, f) for f in sorted(files) if f not in known]
-    return problems + ["%s/%s: listed in CMakeLists.txt, but not there" % (folder, f) for f in missing]
+def check_listed(lists, files):
+    """Every module file is listed explicitly. `lists`: {folder: text of its CMakeLists.txt}; `files`: paths."""
+    wanted, possible = set(), set()
+    for folder, cmake in lists.items():
+        cmake = re.sub(r"#.*", "", cmake)
+        for function, calls in re.findall(r"\b(latchkey_modules|latchkey_sources)\(([^)]*)\)", cmake):
+            for name in calls.split():
+                path = "%s/%s" % (folder, name)
+                wanted.add(path + ".cppm" if function == "latchkey_modules" else path)
+                possible.add(path + ".cpp")
+    problems = ["%s: in no CMakeLists.txt" % f for f in sorted(files) if f not in wanted | possible]
+    return problems + ["%s: listed in CMakeLists.txt, but not there" % f for f in sorted(wanted - set(files))]
 
 
 def kind(path):
@@ -161,20 +164,19 @@ def sources(root):
 
 
 def check_tree(root):
-    problems, warnings, folders = [], [], {}
+    problems, warnings, files = [], [], []
     for path, text in sources(root):
         found, alarms = check_any_file(path, text)
         in_library = path.split("/")[0] in ("modules", "dpop", "stores")
         if in_library or (path.endswith(".cppm") and not path.startswith("tests/")):
             found = found + check_module_file(path, text)
         if in_library:
-            folder, name = path.rsplit("/", 1)
-            folders.setdefault(folder, set()).add(name)
+            files.append(path)
         problems += ["%s: %s" % (path, p) for p in found]
         warnings += ["%s: %s" % (path, w) for w in alarms]
-    for folder, files in folders.items():
-        problems += check_listed(folder, (root / folder / "CMakeLists.txt").read_text(), files)
-    return problems, warnings, sum(map(len, folders.values()))
+    lists = [file for top in ("modules", "dpop", "stores") for file in (root / top).rglob("CMakeLists.txt")]
+    problems += check_listed({file.parent.relative_to(root).as_posix(): file.read_text() for file in lists}, files)
+    return problems, warnings, len(files)
 
 
 def main(arguments):

@@ -82,10 +82,12 @@ def test_implementation_units_lie_beside_their_interface():
 
 
 def test_every_file_is_listed():
-    listed = rules.check_listed("dpop", "latchkey_modules(jwk proof) # nonce\nlatchkey_sources(more.cpp)", {"jwk.cppm", "proof.cppm", "proof.cpp", "more.cpp"})
-    assert listed == [], listed
-    assert rules.check_listed("dpop", "latchkey_modules(jwk)  # proof", {"jwk.cppm", "proof.cppm"})
-    assert rules.check_listed("dpop", "latchkey_modules(jwk proof)", {"jwk.cppm"})
+    lists = {"dpop": "latchkey_modules(jwk\n  deep/proof) # nonce\nlatchkey_sources(more.cpp)"}
+    files = ["dpop/jwk.cppm", "dpop/deep/proof.cppm", "dpop/deep/proof.cpp", "dpop/more.cpp"]
+    assert rules.check_listed(lists, files) == []
+    assert rules.check_listed(lists, files + ["dpop/nonce.cppm"]), "in no list"
+    assert rules.check_listed(lists, files[1:]), "listed, but not there"
+    assert rules.check_listed(lists, files[:-1]), "listed, but not there"
 
 
 def test_sizes_only_warn():
