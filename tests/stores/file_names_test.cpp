@@ -61,7 +61,7 @@ TEST_CASE("pending_file_name: is parsed back, and nothing else is", "[store]") {
   for (const auto& bad :
        {std::string(), "-" + name.digest + ".json", "1x-" + name.digest + ".json",
         "-1-" + name.digest + ".json", "99999999999999999999-" + name.digest + ".json",
-        "1-" + name.digest, "1-abc.json"}) {
+        "1-" + name.digest, std::string("1-abc.json")}) {
     INFO(bad);
     CHECK(!parse_pending_file_name(bad));
   }

@@ -100,7 +100,7 @@ TEST_CASE("file store: a save is written, synced, put in place and made durable,
   INFO(log.at(0));
   REQUIRE(verbs.size() >= 5);
   CHECK(std::vector<std::string>(verbs.begin(), verbs.begin() + 5) ==
-        std::vector<std::string>{"create", "write", "sync_file", "rename", "sync_folder"});
+        std::vector<std::string>{"create", "write", "sync", "rename", "sync"});
 }
 
 TEST_CASE("file store: each kind of damage is an own error, and what is there stays", "[store]") {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,7 +72,7 @@ TEST_CASE("sqlite store: all its files are 0600, whatever the umask", "[store]")
 
 TEST_CASE("sqlite store: a column of another type is corrupt and listed as an error", "[store]") {
   for (const auto* damage :
-       {"issuer = 7", "revision = 'x'", "revision = 0", "expires_at = 'soon'", "box = 'text'",
+       {"issuer = x'00'", "revision = 'x'", "revision = 0", "expires_at = 'soon'", "box = 'text'",
         "box = NULL", "box = zeroblob(300000)", "state = 'asleep'", "client_auth_method = 'magic'",
         "login_id = 1.5", "handle = NULL"}) {
     INFO(damage);
