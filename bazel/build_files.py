@@ -14,11 +14,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The folders that Bazel builds, and the tests of each.
+# The folders that Bazel builds, and with them every test that needs nothing else.
 ROOMS = ["modules/core", "modules/core/os", "modules/http", "modules/session", "dpop", "stores", "stores/vault"]
-TESTS = ["tests/core", "tests/http", "tests/session", "tests/dpop", "tests/stores", "tests/vault"]
+TESTS = sorted(str(file.parent.relative_to(ROOT)) for file in (ROOT / "tests").glob("*/CMakeLists.txt"))
 # The HTTP adapters stay with CMake: Bazel has the contract, and a program brings a transport of its own.
-LEFT_OUT = {"modules/http": lambda name: name != "http"}
+LEFT_OUT = {"modules/http": lambda name: name.split("/")[0] in ("cpprest", "curl")}
 
 LIBRARIES = [("openssl", r"openssl/"), ("sodium", r"sodium\.h"), ("sqlite", r"SQLiteCpp/|sqlite3\.h")]
 HEAD = "# SPDX-License-Identifier: MIT\n# Written by bazel/build_files.py from CMakeLists.txt and the sources' imports; ./dev bazel keeps it so.\n"
@@ -40,7 +40,9 @@ def cmake_calls(folder, function):
 def module_name(folder, name):
     """Path is module name; a file named like its folder has the bare name."""
     parts = folder.split("/")
-    parts = parts[1:] if parts[0] == "modules" else (["store"] + parts[1:] if parts[0] == "stores" else parts)
+    if parts[0] == "tests":
+        return "latchkey.test." + name
+    parts = {"modules": [], "stores": ["store"]}.get(parts[0], parts[:1]) + parts[1:]
     return ".".join(["latchkey"] + parts + ([] if parts and name == parts[-1] else [name]))
 
 
@@ -59,6 +61,9 @@ class Module:
         self.label = "//%s:%s" % (folder, name)
         self.sources = [name + ".cpp"] if (ROOT / folder / (name + ".cpp")).exists() else []
 
+    def interface(self):
+        return (ROOT / self.folder / (self.name + ".cppm")).read_text()
+
     def text(self):
         return "\n".join((ROOT / self.folder / f).read_text() for f in [self.name + ".cppm"] + self.sources)
 
@@ -72,16 +77,39 @@ def read_modules():
         for name in names:
             if not left_out(name):
                 modules[module_name(folder, name)] = Module(folder, name)
-        for source in (s for call in cmake_calls(folder, "latchkey_sources") for s in call):
-            owner = re.search(r"^module (latchkey[\w.]*);", (ROOT / folder / source).read_text(), re.M)
-            if not owner:
-                raise Problem("%s/%s: latchkey_sources lists implementation units, and this is none" % (folder, source))
-            if owner[1] in modules:
-                modules[owner[1]].sources.append(source)
-    return modules
+        give_sources(folder, [s for call in cmake_calls(folder, "latchkey_sources") for s in call], modules)
+    return modules | read_support(modules)
+
+
+def give_sources(folder, sources, modules):
+    """Adds each implementation unit to the module that it names."""
+    for source in sources:
+        owner = re.search(r"^module (latchkey[\w.]*);", (ROOT / folder / source).read_text(), re.M)
+        if not owner:
+            raise Problem("%s/%s is listed as an implementation unit, and is none" % (folder, source))
+        if owner[1] in modules and source not in modules[owner[1]].sources:
+            modules[owner[1]].sources.append(source)
+
+
+def read_support(modules):
+    """The tests' own modules, without those that need a room which Bazel does not build."""
+    support = {}
+    for folder in TESTS:
+        words = [word for call in cmake_calls(folder, "target_sources") for word in call]
+        for name in (word[:-5] for word in words if word.endswith(".cppm")):
+            support[module_name(folder, name)] = Module(folder, name)
+        give_sources(folder, [word for word in words if word.endswith(".cpp")], support)
+    while True:
+        known = set(modules) | set(support)
+        kept = {name: module for name, module in support.items() if imports(module.text()) <= known}
+        if len(kept) == len(support):
+            return support
+        support = kept
 
 
 def attribute(name, values):
+    if values is True:
+        return "    %s = True,\n" % name
     if not values:
         return ""
     if len(values) == 1:
@@ -105,58 +133,90 @@ def labels(wanted, modules, folder, where):
     return sorted(found, key=lambda label: (not label.startswith(":"), label.replace(":", "!")))
 
 
-def room_file(folder, modules):
-    text = HEAD + 'load("//bazel:latchkey.bzl", "latchkey_module")\n'
+def reachable(start, modules, text):
+    """The modules that these need, themselves included, by the imports of `text(module)`."""
+    found, todo = set(), [start]
+    while todo:
+        name = todo.pop()
+        if name in modules and name not in found:
+            found.add(name)
+            todo += imports(text(modules[name])) - {name}
+    return found
+
+
+def group_of(module, modules):
+    """The modules that need each other, because an implementation unit imports what imports its interface: one target,
+    its interfaces in the order of their own imports."""
+    group = [
+        other
+        for other in reachable(module.module, modules, Module.text)
+        if module.module in reachable(other, modules, Module.text)
+    ]
+    if any(modules[other].folder != module.folder for other in group):
+        raise Problem("modules of two folders need each other: " + ", ".join(sorted(group)))
+    return sorted(group, key=lambda other: (len(reachable(other, modules, Module.interface)), other))
+
+
+def module_targets(folder, modules):
+    text = ""
     for module in sorted((m for m in modules.values() if m.folder == folder), key=lambda m: m.name):
-        content = module.text()
-        wanted = imports(content) - {module.module}
-        deps = labels(wanted, modules, folder, "%s/%s" % (folder, module.name))
-        text += "\n" + target(
-            "latchkey_module", module.name, srcs=module.sources, deps=deps, libraries=system_libraries(content))
+        group = group_of(module, modules)
+        if group[0] != module.module:
+            continue  # written with the first of its group
+        content = "\n".join(modules[name].text() for name in group)
+        deps = labels(imports(content) - set(group), modules, folder, "%s/%s" % (folder, module.name))
+        attributes = dict(
+            together_with=[modules[name].name for name in group[1:]],
+            srcs=[source for name in group for source in modules[name].sources],
+            deps=deps,
+            libraries=system_libraries(content))
+        if folder in TESTS:
+            attributes["testonly"] = True
+        text += "\n" + target("latchkey_module", module.name, **attributes)
     return text
 
 
-def test_file(folder, modules):
-    """None if the folder has no tests for Bazel."""
+def test_targets(folder, modules):
     text = ""
     for name, *files in cmake_calls(folder, "latchkey_test"):
         contents = {file: (ROOT / folder / file).read_text() for file in files}
-        missing = {file for file in files for name_ in imports(contents[file]) if name_ not in modules}
-        files = [file for file in files if file not in missing]
+        left_out = [file for file in files if not imports(contents[file]) <= set(modules)]
+        files = [file for file in files if file not in left_out]
         if not any(file.endswith("_test.cpp") for file in files):
             continue
         content = "\n".join(contents[file] for file in files)
         deps = labels(imports(content), modules, folder, folder)
-        libraries = [library for library in system_libraries(content)]
-        text += "\n" + target("latchkey_test", name, srcs=files, deps=deps, libraries=libraries)
-    return HEAD + 'load("//bazel:latchkey.bzl", "latchkey_test")\n' + text if text else None
+        text += "".join("\n# Left to CMake, for what it imports: %s" % file for file in left_out)
+        programs = ["%s=%s" % pair for pair in programs_of(folder, name)]
+        libraries = system_libraries(content)
+        text += "\n" + target("latchkey_test", name, srcs=files, deps=deps, libraries=libraries, programs=programs)
+    for name, *files in cmake_calls(folder, "add_executable"):
+        content = "\n".join((ROOT / folder / file).read_text() for file in files)
+        deps = labels(imports(content), modules, folder, folder)
+        libraries = system_libraries(content)
+        text += "\n" + target("latchkey_test_program", name, srcs=files, deps=deps, libraries=libraries)
+    return text
 
 
-def check_no_circle(modules):
-    """One target a module needs the implementation units to be free of circles too."""
-    state = {}
+def programs_of(folder, test):
+    """The programs that a test starts: (macro that names the path, target)."""
+    found = []
+    for name, *words in cmake_calls(folder, "target_compile_definitions"):
+        if name == test:
+            found += re.findall(r'(\w+)="\$<TARGET_FILE:(\w+)>"', " ".join(words))
+    return found
 
-    def visit(name, path):
-        if state.get(name) == "done":
-            return
-        if state.get(name) == "open":
-            raise Problem("modules need each other, which Bazel cannot build: " + " -> ".join(path + [name]))
-        state[name] = "open"
-        for needed in sorted(imports(modules[name].text()) - {name}):
-            if needed in modules:
-                visit(needed, path + [name])
-        state[name] = "done"
 
-    for name in modules:
-        visit(name, [])
+def build_file(folder, modules):
+    """None if Bazel builds nothing there."""
+    text = module_targets(folder, modules) + test_targets(folder, modules)
+    rules = [rule for rule in ("latchkey_module", "latchkey_test", "latchkey_test_program") if "\n%s(" % rule in text]
+    return HEAD + 'load("//bazel:latchkey.bzl", %s)\n' % ", ".join('"%s"' % rule for rule in rules) + text if text else None
 
 
 def wanted_files():
     modules = read_modules()
-    check_no_circle(modules)
-    files = {folder: room_file(folder, modules) for folder in ROOMS}
-    files.update({folder: test_file(folder, modules) for folder in TESTS})
-    return {ROOT / folder / "BUILD": text for folder, text in files.items()}
+    return {ROOT / folder / "BUILD": build_file(folder, modules) for folder in ROOMS + TESTS}
 
 
 def main(arguments):

@@ -129,8 +129,11 @@ def _cc_module_library_impl(ctx):
         pcm = ctx.actions.declare_file(out_dir + name.replace(":", "-") + ".pcm")
         obj = ctx.actions.declare_file(out_dir + name.replace(":", "-") + ".pcm.o")
         known = depset(list(modules), transitive = [inherited])
+
+        # Clang opens a module's source to explain an error. A .pcm names it by its absolute path in the sandbox of its own
+        # action, which is gone by then: so it goes into the .pcm.
         known_files = depset(list(pcms), transitive = [inherited_files])
-        _run(ctx, tool, "CppModulePrecompile", "Precompiling module", source, pcm, known, known_files, ["--precompile", "-x", "c++-module"])
+        _run(ctx, tool, "CppModulePrecompile", "Precompiling module", source, pcm, known, known_files, ["--precompile", "-x", "c++-module", "-Xclang", "-fmodules-embed-file=" + source.path])
         _run(ctx, tool, "CppModuleCodegen", "Compiling module", pcm, obj, known, known_files, ["-Wno-unused-command-line-argument", "-c"])
         modules.append(struct(name = name, pcm = pcm))
         pcms.append(pcm)

@@ -28,9 +28,10 @@ std::string key_of(std::string_view origin, std::string_view jkt) {
 }  // namespace
 
 bool is_dpop_nonce(std::string_view text) noexcept {
-  return !text.empty() && text.size() <= kMaxNonce &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) { return c > ' ' && c <= '~' && c != '"' && c != '\\'; });
+  bool good = !text.empty() && text.size() <= kMaxNonce;
+  // On the path of every proof: without an early exit this becomes a few vector instructions.
+  for (const char c : text) good &= (c > ' ') & (c <= '~') & (c != '"') & (c != '\\');
+  return good;
 }
 
 NonceStorage::~NonceStorage() {}

@@ -10,6 +10,7 @@ module;
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -131,21 +132,61 @@ Pkey make_pkey(const SecretBytes& d, const P256Coordinates& point) {
   return Pkey(key);
 }
 
+// Tells whether a token is the one whose hash is kept, without keeping it: a hash under a random
+// key, much cheaper than SHA-256. Two tokens look the same once in 2^64, and that would cost one
+// refused request.
+class TokenPrinter {
+ public:
+  explicit TokenPrinter(Random& random) {
+    random.fill({reinterpret_cast<unsigned char*>(key_.data()), sizeof key_});
+  }
+
+  [[nodiscard]] std::uint64_t print(std::string_view token) const noexcept {
+    std::array<std::uint64_t, 4> words{};
+    std::uint64_t a = key_[0] ^ token.size(), b = key_[1];
+    while (!token.empty()) {
+      const std::size_t size = std::min(token.size(), sizeof words);
+      if (size < sizeof words) words = {};
+      std::memcpy(words.data(), token.data(), size);
+      a = fold(words[0] ^ key_[2] ^ a, words[1] ^ key_[3]);
+      b = fold(words[2] ^ key_[4] ^ b, words[3] ^ key_[5]);
+      token.remove_prefix(size);
+    }
+    return fold(a ^ key_[6], b ^ key_[7]);
+  }
+
+ private:
+  static std::uint64_t fold(std::uint64_t x, std::uint64_t y) noexcept {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(x) * y;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  }
+
+  std::array<std::uint64_t, 8> key_{};
+};
+
 // What one signature needs. Not to be shared while in use: OpenSSL's contexts are not thread-safe.
 struct Signer {
   PkeyContext key;
   DigestContext digest;
   std::string claims;
+  // The ath of the last token.
+  bool has_ath = false;
+  std::uint64_t print = 0;
+  TokenHash ath{};
 };
 
 }  // namespace
 
 struct P256DpopProver::Impl {
+  explicit Impl(std::shared_ptr<Random> source) : random(std::move(source)), printer(*random) {}
+
+  std::shared_ptr<Random> random;
+  TokenPrinter printer;
   SecretBytes d;
   P256Coordinates point;
   Pkey key;
   Digest sha256;
-  std::shared_ptr<Random> random;
   std::string jkt;
   std::string public_jwk;
   std::string header;
@@ -182,10 +223,14 @@ struct P256DpopProver::Impl {
            EVP_DigestFinal_ex(signer.digest.get(), out.data(), nullptr) == 1;
   }
 
-  bool hash_token(Signer& signer, std::string_view token, TokenHash& out) const {
+  bool remember_ath(Signer& signer, std::string_view token) const {
+    const auto print = printer.print(token);
+    if (signer.has_ath && signer.print == print) return true;
     Sha256 digest{};
     if (!hash(signer, token, digest)) return false;
-    base64url_encode_to(digest, out.data());
+    base64url_encode_to(digest, signer.ath.data());
+    signer.print = print;
+    signer.has_ath = true;
     return true;
   }
 
@@ -206,13 +251,12 @@ using Impl = P256DpopProver::Impl;
 
 Made assemble(SecretBytes d, const P256Coordinates& point, Pkey key,
               std::shared_ptr<Random> random) {
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_unique<Impl>(std::move(random));
   impl->d = std::move(d);
   impl->point = point;
   impl->key = std::move(key);
   impl->sha256.reset(EVP_MD_fetch(nullptr, "SHA2-256", nullptr));
   if (!impl->sha256) return not_signed();
-  impl->random = std::move(random);
   impl->public_jwk = public_jwk_text(point);
   impl->jkt = jwk_thumbprint(point);
   impl->header = proof_header(point);
@@ -338,12 +382,9 @@ Result<std::string> P256DpopProver::proof(const ProofInput& input) {
   if (!signer) return not_signed();
   ProofId id{};
   impl_->random->fill(id);
-  TokenHash ath{};
-  if (input.access_token != nullptr &&
-      !impl_->hash_token(*signer, input.access_token->expose(), ath)) {
-    return not_signed();
-  }
-  write_claims(signer->claims, input, id, input.access_token != nullptr ? &ath : nullptr);
+  const bool bound = input.access_token != nullptr;
+  if (bound && !impl_->remember_ath(*signer, input.access_token->expose())) return not_signed();
+  write_claims(signer->claims, input, id, bound ? &signer->ath : nullptr);
 
   // header.claims.signature, each written straight into its place.
   const std::size_t claims_at = impl_->header.size() + 1;

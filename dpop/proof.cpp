@@ -30,12 +30,14 @@ bool is_method(std::string_view text) {
          });
 }
 
-// Printable ASCII without what JSON would escape, and without query and fragment.
+// Printable ASCII without what JSON would escape, and without query and fragment. Looks at all
+// characters without leaving early, which the compiler turns into a few vector instructions.
 bool is_htu(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxHtu &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return c > ' ' && c <= '~' && c != '"' && c != '\\' && c != '?' && c != '#';
-         });
+  bool good = !text.empty() && text.size() <= kMaxHtu;
+  for (const char c : text) {
+    good &= (c > ' ') & (c <= '~') & (c != '"') & (c != '\\') & (c != '?') & (c != '#');
+  }
+  return good;
 }
 
 // Appends an INTEGER of DER as 32 bytes and returns what follows it; empty if it is not positive,

@@ -18,6 +18,7 @@ import latchkey.atproto.pds;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.dpop.nonce;

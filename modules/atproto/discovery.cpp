@@ -142,4 +142,9 @@ Result<std::string> AtprotoDiscovery::confirm_authority(std::string_view did,
   return std::move(document->pds);
 }
 
+std::string AtprotoDiscovery::display_handle(std::string_view did, std::stop_token stop) {
+  const auto identity = identities_->resolve(did, std::move(stop));
+  return identity ? identity->handle : "handle.invalid";
+}
+
 }  // namespace latchkey

@@ -120,7 +120,7 @@ Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeg
   if (!transport) return fail(std::move(transport).error());
   auto answer = (*transport)->send(*request, token_limits(beginning.stop));
   if (!answer) return fail(std::move(answer).error());
-  auto pushed = process_par_response(*answer);
+  auto pushed = process_par_response(*answer, context.clock->now());
   if (!pushed) return fail(std::move(pushed).error());
   auto url = authorization_url(target.server.authorization_endpoint, context.client_id, pushed->request_uri);
   if (!url) return fail(std::move(url).error());

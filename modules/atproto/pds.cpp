@@ -16,6 +16,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;

@@ -3,6 +3,7 @@ module;
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +16,8 @@ import latchkey.core.secret;
 namespace latchkey {
 namespace {
 
-constexpr std::string_view kUrlAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view kUrlAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 constexpr std::string_view kHex = "0123456789ABCDEF";
 constexpr std::size_t kMaxFormFields = 64;
 
@@ -29,6 +31,16 @@ constexpr std::array<std::int8_t, 256> make_url_values() {
 }
 constexpr auto kUrlValues = make_url_values();
 
+// Two characters at a time: encoding is on the path of every DPoP proof.
+constexpr std::array<std::array<char, 2>, 4096> make_url_pairs() {
+  std::array<std::array<char, 2>, 4096> pairs{};
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    pairs[i] = {kUrlAlphabet[i >> 6], kUrlAlphabet[i & 63]};
+  }
+  return pairs;
+}
+constexpr auto kUrlPairs = make_url_pairs();
+
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -37,8 +49,8 @@ int hex_value(char c) {
 }
 
 bool is_unreserved(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
 }
 
 template <class Append>
@@ -99,13 +111,16 @@ bool base64url_decode_to(std::string_view text, unsigned char* out) {
 }
 
 Error malformed_base64url() {
-  return make_error(ErrorCode::invalid_argument, "base64url.malformed",
-                    "cannot decode base64url text: it has padding, foreign characters or an impossible length");
+  return make_error(
+      ErrorCode::invalid_argument, "base64url.malformed",
+      "cannot decode base64url text: it has padding, foreign characters or an impossible length");
 }
 
 // The length of the UTF-8 sequence at `pos`, or 0 if it is not well formed.
 std::size_t utf8_length(std::string_view text, std::size_t pos) {
-  const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto at = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
   const auto follows = [&](std::size_t i) { return (at(i) & 0xC0) == 0x80; };
   const unsigned lead = at(pos);
   if (lead < 0x80) return 1;
@@ -136,20 +151,21 @@ std::string_view as_text(std::span<const unsigned char> bytes) noexcept {
 }
 
 void base64url_encode_to(std::span<const unsigned char> bytes, char* out) noexcept {
+  const auto pair = [&](std::uint32_t twelve_bits) {
+    std::memcpy(out, kUrlPairs[twelve_bits].data(), 2);
+    out += 2;
+  };
   std::size_t i = 0;
   for (; i + 3 <= bytes.size(); i += 3) {
-    const std::uint32_t v = std::uint32_t{bytes[i]} << 16 | std::uint32_t{bytes[i + 1]} << 8 | bytes[i + 2];
-    *out++ = kUrlAlphabet[v >> 18];
-    *out++ = kUrlAlphabet[v >> 12 & 63];
-    *out++ = kUrlAlphabet[v >> 6 & 63];
-    *out++ = kUrlAlphabet[v & 63];
+    const std::uint32_t v =
+        std::uint32_t{bytes[i]} << 16 | std::uint32_t{bytes[i + 1]} << 8 | bytes[i + 2];
+    pair(v >> 12);
+    pair(v & 0xfff);
   }
   if (bytes.size() - i == 1) {
-    *out++ = kUrlAlphabet[bytes[i] >> 2];
-    *out++ = kUrlAlphabet[(bytes[i] & 3u) << 4];
+    pair(std::uint32_t{bytes[i]} << 4);
   } else if (bytes.size() - i == 2) {
-    *out++ = kUrlAlphabet[bytes[i] >> 2];
-    *out++ = kUrlAlphabet[(bytes[i] & 3u) << 4 | bytes[i + 1] >> 4];
+    pair(std::uint32_t{bytes[i]} << 4 | bytes[i + 1] >> 4);
     *out++ = kUrlAlphabet[(bytes[i + 1] & 15u) << 2];
   }
 }
@@ -200,8 +216,9 @@ std::string hex_encode(std::span<const unsigned char> bytes) {
 }
 
 Result<Bytes> hex_decode(std::string_view text) {
-  const Error malformed = make_error(ErrorCode::invalid_argument, "hex.malformed",
-                                     "cannot decode hexadecimal text: it has foreign characters or an odd length");
+  const Error malformed =
+      make_error(ErrorCode::invalid_argument, "hex.malformed",
+                 "cannot decode hexadecimal text: it has foreign characters or an odd length");
   if (text.size() % 2 != 0) return malformed;
   Bytes out;
   out.reserve(text.size() / 2);
@@ -222,8 +239,9 @@ std::string percent_encode(std::string_view text) {
 Result<std::string> percent_decode(std::string_view text) {
   std::string out;
   if (!percent_decode_to(text, false, out)) {
-    return make_error(ErrorCode::invalid_argument, "percent.malformed",
-                      "cannot decode percent-encoded text: a % is not followed by two hexadecimal digits");
+    return make_error(
+        ErrorCode::invalid_argument, "percent.malformed",
+        "cannot decode percent-encoded text: a % is not followed by two hexadecimal digits");
   }
   return out;
 }
@@ -241,8 +259,9 @@ std::string form_encode(const FormFields& fields) {
 }
 
 Result<FormFields> form_decode(std::string_view text) {
-  const Error malformed = make_error(ErrorCode::invalid_argument, "form.malformed",
-                                     "cannot decode form text: bad percent sequence, control character, or over 64 fields");
+  const Error malformed = make_error(
+      ErrorCode::invalid_argument, "form.malformed",
+      "cannot decode form text: bad percent sequence, control character, or over 64 fields");
   FormFields fields;
   while (!text.empty()) {
     const auto end = text.find('&');
@@ -252,8 +271,11 @@ Result<FormFields> form_decode(std::string_view text) {
     const auto equals = pair.find('=');
     std::string name, value;
     if (!percent_decode_to(pair.substr(0, equals), true, name)) return malformed;
-    if (equals != std::string_view::npos && !percent_decode_to(pair.substr(equals + 1), true, value)) return malformed;
-    if (has_control(name) || has_control(value) || fields.size() == kMaxFormFields) return malformed;
+    if (equals != std::string_view::npos &&
+        !percent_decode_to(pair.substr(equals + 1), true, value))
+      return malformed;
+    if (has_control(name) || has_control(value) || fields.size() == kMaxFormFields)
+      return malformed;
     fields.emplace_back(std::move(name), std::move(value));
   }
   return fields;
@@ -264,8 +286,9 @@ Result<const std::string*> form_value(const FormFields& fields, std::string_view
   for (const auto& [key, value] : fields) {
     if (key != name) continue;
     if (found != nullptr) {
-      return make_error(ErrorCode::invalid_argument, "form.duplicate",
-                        "cannot read form text: the field " + printable(name, 64) + " occurs twice");
+      return make_error(
+          ErrorCode::invalid_argument, "form.duplicate",
+          "cannot read form text: the field " + printable(name, 64) + " occurs twice");
     }
     found = &value;
   }
@@ -282,7 +305,9 @@ SecretForm& SecretForm::add(std::string_view name, std::string_view value) {
   return *this;
 }
 
-SecretString SecretForm::finish() && { return std::move(text_).finish(); }
+SecretString SecretForm::finish() && {
+  return std::move(text_).finish();
+}
 
 bool is_utf8(std::string_view text) noexcept {
   for (std::size_t pos = 0; pos < text.size();) {
@@ -299,7 +324,8 @@ std::string printable(std::string_view text, std::size_t max) {
   for (; pos < text.size() && count < max; ++count) {
     const auto lead = static_cast<unsigned char>(text[pos]);
     const std::size_t length = utf8_length(text, pos);
-    // C0, DEL, C1 (U+0080..9F) and the bidirectional controls can make a terminal or a reader see something else.
+    // C0, DEL, C1 (U+0080..9F) and the bidirectional controls can make a terminal or a reader see
+    // something else.
     const bool c1 = length == 2 && lead == 0xC2 && static_cast<unsigned char>(text[pos + 1]) < 0xA0;
     const auto three = length == 3 ? text.substr(pos, 3) : std::string_view{};
     const bool bidi = (three >= "\xE2\x80\xAA" && three <= "\xE2\x80\xAE") ||

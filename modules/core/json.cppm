@@ -13,7 +13,7 @@ import latchkey.core.secret;
 
 // Reading JSON objects that strangers wrote: metadata, token answers, DID documents. What two
 // parsers could read differently is refused as a whole; members are asked for by name and type.
-// Nothing here writes JSON but json_text().
+// Nothing here writes JSON but json_text() and json_quote().
 
 export namespace latchkey {
 
@@ -73,5 +73,8 @@ class JsonObject {
   ErrorCode code_;
   std::shared_ptr<const std::string> step_;
 };
+
+/// `text` as a JSON string, quotes included. Invalid UTF-8 becomes U+FFFD.
+[[nodiscard]] std::string json_quote(std::string_view text);
 
 }  // namespace latchkey

@@ -6,7 +6,6 @@ module;
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -370,13 +369,10 @@ Result<void> PosixFileSystem::check_local(const Path& path) {
     if (errno != ENOENT || folder == at) return system_error("check", path, errno);
     at = folder;
   }
-  const auto magic = static_cast<std::uint32_t>(status.f_type);
-  const auto* found =
-      std::find_if(kRemoteFileSystems.begin(), kRemoteFileSystems.end(),
-                   [&](const RemoteFileSystem& remote) { return remote.magic == magic; });
-  if (found == kRemoteFileSystems.end()) return {};
+  const auto name = network_file_system(static_cast<std::uint32_t>(status.f_type));
+  if (name.empty()) return {};
   return refused("use", path, "location.network_file_system",
-                 "it lies on " + std::string(found->name) +
+                 "it lies on " + std::string(name) +
                      ", where locks do not hold between machines; choose a folder on a local disk");
 }
 
@@ -384,6 +380,13 @@ Result<void> PosixFileSystem::check_local(const Path& path) {
 
 WritableFile::~WritableFile() {}
 FileSystem::~FileSystem() {}
+
+std::string_view network_file_system(std::uint32_t magic) noexcept {
+  for (const auto& remote : kRemoteFileSystems) {
+    if (remote.magic == magic) return remote.name;
+  }
+  return {};
+}
 
 std::shared_ptr<FileSystem> posix_file_system() {
   static const std::shared_ptr<FileSystem> instance = std::make_shared<PosixFileSystem>();

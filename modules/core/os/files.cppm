@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -79,6 +80,10 @@ class FileSystem {
   /// SMB, 9p, FUSE.
   [[nodiscard]] virtual Result<void> check_local(const std::filesystem::path& path) = 0;
 };
+
+/// The name of the network or user-space file system with this number (f_type of statfs), as
+/// check_local refuses it; empty for all others.
+[[nodiscard]] std::string_view network_file_system(std::uint32_t magic) noexcept;
 
 /// The real thing. One instance serves the whole process.
 [[nodiscard]] std::shared_ptr<FileSystem> posix_file_system();

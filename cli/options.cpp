@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+module latchkey.cli.options;
+import latchkey.core.error;
+import latchkey.core.os.process;
+
+namespace latchkey::cli {
+namespace {
+
+// XDG says: relative values are not valid and are ignored.
+std::optional<std::filesystem::path> xdg_folder(const char* variable, const char* below_home) {
+  if (const auto value = environment_variable(variable)) {
+    if (std::filesystem::path path(*value); path.is_absolute()) return path / "latchkey";
+  }
+  if (const auto home = environment_variable("HOME")) {
+    if (std::filesystem::path path(*home); path.is_absolute()) return path / below_home / "latchkey";
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Options options_from_environment() {
+  Options options;
+  const auto take = [](std::string& target, const char* variable) {
+    if (auto value = environment_variable(variable)) target = *std::move(value);
+  };
+  take(options.data_dir, "LATCHKEY_DATA_DIR");
+  take(options.store, "LATCHKEY_STORE");
+  take(options.account, "LATCHKEY_ACCOUNT");
+  take(options.plc_url, "LATCHKEY_PLC_URL");
+  take(options.resolve_handles_at, "LATCHKEY_RESOLVE_HANDLES_AT");
+  const auto http = environment_variable("LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK").value_or("");
+  options.allow_http_for_loopback = http == "1" || http == "true" || http == "yes";
+  return options;
+}
+
+Result<Places> places(const Options& options) {
+  if (!options.data_dir.empty()) {
+    std::error_code fault;
+    const auto folder = std::filesystem::absolute(options.data_dir, fault);
+    if (fault) {
+      return make_error(ErrorCode::invalid_argument, "cli.data_dir",
+                        "cannot use the data folder " + options.data_dir + ": " + fault.message());
+    }
+    return Places{.data = folder / "data", .vault = folder / "data" / "vault", .key = folder / "config" / "vault.key"};
+  }
+  const auto data = xdg_folder("XDG_DATA_HOME", ".local/share");
+  const auto config = xdg_folder("XDG_CONFIG_HOME", ".config");
+  if (!data || !config) {
+    return make_error(ErrorCode::invalid_argument, "cli.no_home",
+                      "cannot tell where to keep sessions: neither HOME nor the XDG folders are set; use --data-dir");
+  }
+  return Places{.data = *data, .vault = *data / "vault", .key = *config / "vault.key"};
+}
+
+}  // namespace latchkey::cli

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <string>
+export module latchkey.http.cpprest.channel;
+import latchkey.core.error;
+import latchkey.core.url;
+import latchkey.http;
+import latchkey.http.policy;
+
+// One cpprestsdk client that carries one exchange at a time, so that everything its callbacks report (handshake, bytes
+// received, an attempt to send again) belongs to the exchange under way. Used by latchkey.http.cpprest only.
+
+export namespace latchkey {
+
+struct ChannelSettings {
+  std::string extra_ca_file;
+  Proxy proxy;  ///< none, or the one to use for this origin
+};
+
+class Channel {
+ public:
+  Channel(const Url& url, ChannelSettings settings);
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  ~Channel();
+
+  /// Sends at most once. After an error the channel must not be used again. Error "http.stale_connection" (not_sent):
+  /// the kept connection had ended before anything was sent; take another channel.
+  [[nodiscard]] Result<HttpResponse> exchange(const HttpRequest& request, const SendOptions& options);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+inline constexpr const char* kStaleConnection = "http.stale_connection";
+
+}  // namespace latchkey

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <cstdint>
+#include <string>
+#include <string_view>
+export module latchkey.test.raw_client;
+
+// A TCP client that sends what it is told to, byte for byte, for tests of servers.
+
+export namespace latchkey::test {
+
+/// Connected to 127.0.0.1 (or `address`) once it is made. Reads give up after ten seconds.
+class RawClient {
+ public:
+  explicit RawClient(std::uint16_t port, const std::string& address = "127.0.0.1");
+  RawClient(RawClient&& other) noexcept;
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+  ~RawClient();
+
+  [[nodiscard]] bool connected() const noexcept { return socket_ >= 0; }
+  /// Stops at the first error: the server may have closed.
+  RawClient& send(std::string_view bytes);
+  /// Until the server closes or resets, or ten seconds are over ("(timed out)" is appended).
+  [[nodiscard]] std::string read_all();
+  /// Is there anything to read, or has the server closed?
+  [[nodiscard]] bool has_news() const;
+  void close();
+  /// Closes with a reset.
+  void abort();
+
+ private:
+  int socket_ = -1;
+};
+
+}  // namespace latchkey::test
