@@ -351,6 +351,8 @@ Error cancelled(const Url& url, Delivery delivered) {
 }
 
 Result<HttpResponse> finish(CURL* easy, Exchange& exchange) {
+  // libcurl takes headers that the end of the connection cut off for an answer.
+  if (!exchange.headers_complete) return failure(CURLE_RECV_ERROR, exchange, easy);
   long status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   exchange.response.status = static_cast<int>(status);

@@ -274,7 +274,8 @@ class BeastReceiver final : public LoopbackReceiver {
   Result<std::unique_ptr<HeldCallback>> wait(std::string_view state, milliseconds timeout,
                                              std::stop_token stop,
                                              const std::function<void()>& on_stray) override {
-    const auto deadline = steady_clock::now() + std::clamp<milliseconds>(timeout, milliseconds{0}, kLongestWait);
+    const auto deadline =
+        steady_clock::now() + std::clamp<milliseconds>(timeout, milliseconds{0}, kLongestWait);
     struct Forget {
       Desk& desk;
       ~Forget() { desk.forget(); }

@@ -15,8 +15,9 @@ import latchkey.core.time;
 import latchkey.store.vault;
 import latchkey.store.vault.master_key;
 
-// A vault in a folder: a header (format, kind of master key, KDF and its parameters, salt, the data keys wrapped by the
-// master key, all authenticated) and one sealed file a key, the id in its associated data. See docs/formats.md.
+// A vault in a folder: a header (format, kind of master key, KDF and its parameters, salt, the data
+// keys wrapped by the master key, all authenticated) and one sealed file a key, the id in its
+// associated data. See docs/formats.md.
 
 export namespace latchkey {
 
@@ -30,12 +31,13 @@ struct FileVaultOptions {
 /// Thread-safe, and safe between processes.
 class FileKeyVault final : public KeyVault {
  public:
-  /// Opens the vault, or creates it if the folder holds none. Opening is O(1) in the number of keys.
-  /// Errors: wrong_key ("vault.wrong_master_key"), corrupt ("vault.header_altered", "vault.header_truncated"),
-  /// schema_too_new ("vault.version"), locked ("vault.kind": it was made with another kind of master key;
-  /// "vault.key_file_missing"), insecure_location ("vault.key_file_beside_vault", "location.…"), io.
-  [[nodiscard]] static Result<std::shared_ptr<FileKeyVault>> open(const std::filesystem::path& folder,
-                                                                  const MasterKey& master, FileVaultOptions options = {});
+  /// Opens the vault, or creates it if the folder holds none. Opening is O(1) in the number of
+  /// keys. Errors: wrong_key ("vault.wrong_master_key"), corrupt ("vault.header_altered",
+  /// "vault.header_truncated"), schema_too_new ("vault.version"), locked ("vault.kind": it was made
+  /// with another kind of master key; "vault.key_file_missing"), insecure_location
+  /// ("vault.key_file_beside_vault", "location.…"), io.
+  [[nodiscard]] static Result<std::shared_ptr<FileKeyVault>> open(
+      const std::filesystem::path& folder, const MasterKey& master, FileVaultOptions options = {});
   ~FileKeyVault() override;
 
   [[nodiscard]] Result<void> put(std::string_view id, const SecretBytes& key) override;

@@ -209,6 +209,7 @@ void RawServer::Impl::serve(int socket, std::size_t number) {
   const std::lock_guard lock(mutex);
   std::erase(open, socket);
   ::close(socket);
+  changed.notify_all();
 }
 
 std::string Peer::read_request() {
@@ -280,6 +281,10 @@ bool RawServer::wait_for_requests(std::size_t count) const {
 
 bool RawServer::wait_for_connections(std::size_t count) const {
   return impl_->wait([&] { return impl_->accepted >= count; });
+}
+
+bool RawServer::wait_until_idle() const {
+  return impl_->wait([&] { return impl_->open.empty(); });
 }
 
 SilentPort::SilentPort() {

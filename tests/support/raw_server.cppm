@@ -67,6 +67,8 @@ class RawServer {
   /// True once so many requests have been read; false after 20 seconds.
   [[nodiscard]] bool wait_for_requests(std::size_t count) const;
   [[nodiscard]] bool wait_for_connections(std::size_t count) const;
+  /// True once every accepted connection has been closed.
+  [[nodiscard]] bool wait_until_idle() const;
 
  private:
   class Impl;

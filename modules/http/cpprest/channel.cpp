@@ -222,7 +222,8 @@ web::http::client::http_client_config configuration(const std::shared_ptr<Wire>&
   return out;
 }
 
-// What must live as long as cpprestsdk works on the exchange, which may be longer than send() waits for it.
+// What must live as long as cpprestsdk works on the exchange, which may be longer than send() waits for it: the request's
+// progress handler owns it.
 struct Call {
   Call(std::size_t cap, std::shared_ptr<Wire> by)
       : wire(std::move(by)),
@@ -368,7 +369,7 @@ struct Channel::Impl {
 
   Result<HttpResponse> run(const HttpRequest& request, const SendOptions& options);
   template <class T>
-  Wire::Wake await(const pplx::task<T>& task, const std::shared_ptr<Call>& call);
+  Wire::Wake await(const pplx::task<T>& task, Call& call);
 
   Url url;
   ChannelSettings settings;
@@ -379,7 +380,7 @@ struct Channel::Impl {
 
 namespace {
 
-Result<web::http::http_request> build(const HttpRequest& request, Call& call, const std::shared_ptr<Wire>& wire) {
+Result<web::http::http_request> build(const HttpRequest& request, const std::shared_ptr<Call>& call) {
   web::http::http_request out(request.method);
   web::uri_builder target;
   target.set_path(request.url.path(), false).set_query(request.url.query(), false);
@@ -401,9 +402,9 @@ Result<web::http::http_request> build(const HttpRequest& request, Call& call, co
     out.headers().add("Authorization", std::string(value->expose()));
   }
   if (request.url.host().front() == '[') out.headers().add("Host", request.url.authority());
-  out.set_response_stream(Concurrency::streams::ostream(call.sink));
-  out.set_progress_handler([wire](web::http::message_direction::direction way, utility::size64_t size) {
-    wire->on_progress(way == web::http::message_direction::download, static_cast<std::size_t>(size));
+  out.set_response_stream(Concurrency::streams::ostream(call->sink));
+  out.set_progress_handler([call](web::http::message_direction::direction way, utility::size64_t size) {
+    call->wire->on_progress(way == web::http::message_direction::download, static_cast<std::size_t>(size));
   });
   return out;
 }
@@ -411,12 +412,11 @@ Result<web::http::http_request> build(const HttpRequest& request, Call& call, co
 }  // namespace
 
 template <class T>
-Wire::Wake Channel::Impl::await(const pplx::task<T>& task, const std::shared_ptr<Call>& call) {
+Wire::Wake Channel::Impl::await(const pplx::task<T>& task, Call& call) {
   wire->arm();
   // Only a signal (and a look at the exception, without which pplx ends the process): judging is done here, not there.
-  // It keeps what the library writes to alive when we do not wait.
   task.then(
-      [state = wire, call](const pplx::task<T>& done) {
+      [state = wire](const pplx::task<T>& done) {
         try {
           done.wait();
         } catch (...) {
@@ -428,7 +428,7 @@ Wire::Wake Channel::Impl::await(const pplx::task<T>& task, const std::shared_ptr
       run_inline());
   const auto wake = wire->wait(deadline, connect_deadline);
   if (wake == Wire::Wake::finished) return wake;
-  call->cancel.cancel();
+  call.cancel.cancel();
   wire->wait_finished(kGrace);
   return wake;
 }
@@ -441,11 +441,11 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
   const std::stop_callback on_stop(options.stop, [state = wire] { state->stop(); });
 
   const auto call = std::make_shared<Call>(options.max_body, wire);
-  auto message = build(request, *call, wire);
+  auto message = build(request, call);
   if (!message) return std::move(message).error();
   if (!client) client.emplace(base_address(url), configuration(wire, settings));
   const auto answer = client->request(*message, call->cancel.get_token());
-  if (const auto wake = await(answer, call); wake != Wire::Wake::finished) return interruption(wake, request.url);
+  if (const auto wake = await(answer, *call); wake != Wire::Wake::finished) return interruption(wake, request.url);
   const web::http::http_response response = answer.get();
   if (!is_sound(response)) {
     call->cancel.cancel();
@@ -453,7 +453,7 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
                 "the server does not speak HTTP");
   }
   const auto content = response.content_ready();
-  if (const auto wake = await(content, call); wake != Wire::Wake::finished) return interruption(wake, request.url);
+  if (const auto wake = await(content, *call); wake != Wire::Wake::finished) return interruption(wake, request.url);
   content.wait();
   call->used = wire->downloaded();
   if (*call->used > options.max_body)
