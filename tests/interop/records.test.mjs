@@ -29,7 +29,7 @@ for (const store of stores) {
       const listed = (await place.run(['record', 'list', kPost])).expect(0).stdout
       assert.ok(listed.includes(created.uri))
 
-      const put = (await place.run(['record', 'put', created.uri, post('second')])).expect(0).json
+      const put = (await place.run(['record', 'put', kPost, created.uri.split('/').pop(), post('second')])).expect(0).json
       assert.equal(put.uri, created.uri)
       assert.notEqual(put.cid, created.cid)
       const changed = (await place.run(['record', 'get', created.uri])).expect(0).json
