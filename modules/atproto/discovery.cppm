@@ -41,7 +41,8 @@ class AtprotoDiscovery {
   /// "issuer.not_authoritative" if another issuer answers for the account; otherwise as above.
   [[nodiscard]] Result<std::string> confirm_authority(std::string_view did, std::string_view issuer,
                                                       std::stop_token stop = {});
-  /// The handle to show for a DID; "handle.invalid" if it has none that points back, or none can be found now.
+  /// The handle to show for a DID; "handle.invalid" if it has none that points back, or none can be
+  /// found now.
   [[nodiscard]] std::string display_handle(std::string_view did, std::stop_token stop = {});
 
  private:

@@ -274,7 +274,8 @@ class BeastReceiver final : public LoopbackReceiver {
   Result<std::unique_ptr<HeldCallback>> wait(std::string_view state, milliseconds timeout,
                                              std::stop_token stop,
                                              const std::function<void()>& on_stray) override {
-    const auto deadline = steady_clock::now() + std::clamp<milliseconds>(timeout, milliseconds{0}, kLongestWait);
+    const auto deadline =
+        steady_clock::now() + std::clamp<milliseconds>(timeout, milliseconds{0}, kLongestWait);
     struct Forget {
       Desk& desk;
       ~Forget() { desk.forget(); }
@@ -338,13 +339,16 @@ class BeastReceiver final : public LoopbackReceiver {
   void serve(const ConnectionPtr& connection) {
     connections_.push_back(connection);
     connection->stream.expires_after(options_.read_timeout);
-    http::async_read_header(
-        connection->stream, connection->buffer, connection->parser,
-        [this, connection](error_code failed, std::size_t) { on_request(connection, failed); });
+    http::async_read_header(connection->stream, connection->buffer, connection->parser,
+                            [this, connection](error_code failed, std::size_t size) {
+                              on_request(connection, failed, size);
+                            });
   }
 
-  void on_request(const ConnectionPtr& connection, error_code failed) {
-    if (failed == http::error::header_limit || failed == http::error::buffer_overflow) {
+  void on_request(const ConnectionPtr& connection, error_code failed, std::size_t size) {
+    // Beast's limit is for the request line and for the fields, each.
+    if (failed == http::error::header_limit || failed == http::error::buffer_overflow ||
+        size > options_.max_header) {
       return reply(connection, 431, plain_page("Request header fields too large"));
     }
     // Beast's own errors before the end of the stream are all about what was sent.

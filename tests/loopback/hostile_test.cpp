@@ -68,7 +68,9 @@ const std::vector<Hostile>& hostile_requests() {
                      return replaced(login.get(right()), login.host(), name(login));
                    }};
   };
-  static const auto port = [](const LoginWait& login) { return ':' + std::to_string(login.port()); };
+  static const auto port = [](const LoginWait& login) {
+    return ':' + std::to_string(login.port());
+  };
   static const std::vector<Hostile> all{
       with("another path", 404, "/callback?", "/callback2?"),
       with("a path below", 404, "/callback?", "/callback/?"),
@@ -162,9 +164,8 @@ TEST_CASE("receiver: C5.3, US-73: a wrong state gets a page, is reported, and th
   const std::string query = GENERATE_COPY(
       std::string(), "code=c", "state=", "state", "state=other", "state=" + state + "x",
       "state=" + state.substr(1), "State=" + state, "state=" + state + "&state=" + state,
-      "state=other&state=" + state, "state=%zz", "state=" + state + "%00",
-      "error=access_denied", "error=access_denied&state=other", "x=state%3D" + state,
-      "#state=" + state);
+      "state=other&state=" + state, "state=%zz", "state=" + state + "%00", "error=access_denied",
+      "error=access_denied&state=other", "x=state%3D" + state, "#state=" + state);
   INFO(query);
   LoginWait login;
   const auto answer = login.exchange(login.get("/callback?" + query));
@@ -179,16 +180,15 @@ TEST_CASE("receiver: an error with the right state is a callback", "[receiver]")
   LoginWait login;
   RawClient browser(login.port());
   browser.send(login.get("/callback?error=access_denied&state=" + std::string(kState)));
-  CHECK(login.result().value()->query() ==
-        "error=access_denied&state=" + std::string(kState));
+  CHECK(login.result().value()->query() == "error=access_denied&state=" + std::string(kState));
 }
 
 TEST_CASE("receiver: an empty expected state matches nothing", "[receiver]") {
   const auto receiver = LoopbackReceiver::open().value();
   const std::string query = GENERATE("", "?state=", "?state");
   RawClient client(receiver->port());
-  client.send("GET /callback" + query + " HTTP/1.1\r\nHost: 127.0.0.1:" +
-              std::to_string(receiver->port()) + "\r\n\r\n");
+  client.send("GET /callback" + query +
+              " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(receiver->port()) + "\r\n\r\n");
   std::stop_source stop;
   const auto held =
       receiver->wait("", std::chrono::seconds{10}, stop.get_token(), [&] { stop.request_stop(); });
@@ -202,7 +202,8 @@ TEST_CASE("receiver: PV-15: nothing of a request comes back in the answer", "[re
   const std::string encoded = "%3Cscript%3Ealert(1)%3C/script%3E";
   for (const auto& text : {marker, encoded}) {
     for (const std::string& target :
-         std::vector<std::string>{"/" + text, "/callback?state=" + text, "/callback?error=" + text, "/callback/" + text}) {
+         std::vector<std::string>{"/" + text, "/callback?state=" + text, "/callback?error=" + text,
+                                  "/callback/" + text}) {
       const auto answer = login.exchange(login.get(target, "X-Test: " + text + "\r\n"));
       INFO(target);
       CHECK_FALSE(holds(answer, "script"));
@@ -226,7 +227,8 @@ TEST_CASE("receiver: a header bomb is cut off", "[receiver]") {
   LoginWait login;
   RawClient bomb(login.port());
   bomb.send("GET /callback HTTP/1.1\r\n");
-  for (int i = 0; i < 4000; ++i) bomb.send("X-Header-" + std::to_string(i) + ": " + std::string(1000, 'x') + "\r\n");
+  for (int i = 0; i < 4000; ++i)
+    bomb.send("X-Header-" + std::to_string(i) + ": " + std::string(1000, 'x') + "\r\n");
   const auto answer = bomb.read_all();
   // Where the reset overtakes the answer, the client sees only that the connection is gone.
   CHECK((answer.empty() || status_of(answer) == 431));

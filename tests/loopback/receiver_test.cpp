@@ -53,10 +53,10 @@ TEST_CASE("receiver: the port is free again when it is gone", "[receiver]") {
 }
 
 TEST_CASE("receiver: options that make no sense are refused", "[receiver]") {
-  const auto options = GENERATE(
-      ReceiverOptions{.path = ""}, ReceiverOptions{.path = "callback"},
-      ReceiverOptions{.path = "/a?b"}, ReceiverOptions{.path = "/a#b"},
-      ReceiverOptions{.path = "/a b"}, ReceiverOptions{.path = "/a", .max_connections = 0});
+  const auto options = GENERATE(ReceiverOptions{.path = ""}, ReceiverOptions{.path = "callback"},
+                                ReceiverOptions{.path = "/a?b"}, ReceiverOptions{.path = "/a#b"},
+                                ReceiverOptions{.path = "/a b"},
+                                ReceiverOptions{.path = "/a", .max_connections = 0});
   const auto receiver = LoopbackReceiver::open(options);
   REQUIRE_FALSE(receiver);
   CHECK(receiver.error().detail == "loopback.options");
