@@ -61,6 +61,9 @@ class Module:
         self.label = "//%s:%s" % (folder, name)
         self.sources = [name + ".cpp"] if (ROOT / folder / (name + ".cpp")).exists() else []
 
+    def interface(self):
+        return (ROOT / self.folder / (self.name + ".cppm")).read_text()
+
     def text(self):
         return "\n".join((ROOT / self.folder / f).read_text() for f in [self.name + ".cppm"] + self.sources)
 
@@ -130,13 +133,43 @@ def labels(wanted, modules, folder, where):
     return sorted(found, key=lambda label: (not label.startswith(":"), label.replace(":", "!")))
 
 
+def reachable(start, modules, text):
+    """The modules that these need, themselves included, by the imports of `text(module)`."""
+    found, todo = set(), [start]
+    while todo:
+        name = todo.pop()
+        if name in modules and name not in found:
+            found.add(name)
+            todo += imports(text(modules[name])) - {name}
+    return found
+
+
+def group_of(module, modules):
+    """The modules that need each other, because an implementation unit imports what imports its interface: one target,
+    its interfaces in the order of their own imports."""
+    group = [
+        other
+        for other in reachable(module.module, modules, Module.text)
+        if module.module in reachable(other, modules, Module.text)
+    ]
+    if any(modules[other].folder != module.folder for other in group):
+        raise Problem("modules of two folders need each other: " + ", ".join(sorted(group)))
+    return sorted(group, key=lambda other: (len(reachable(other, modules, Module.interface)), other))
+
+
 def module_targets(folder, modules):
     text = ""
     for module in sorted((m for m in modules.values() if m.folder == folder), key=lambda m: m.name):
-        content = module.text()
-        wanted = imports(content) - {module.module}
-        deps = labels(wanted, modules, folder, "%s/%s" % (folder, module.name))
-        attributes = dict(srcs=module.sources, deps=deps, libraries=system_libraries(content))
+        group = group_of(module, modules)
+        if group[0] != module.module:
+            continue  # written with the first of its group
+        content = "\n".join(modules[name].text() for name in group)
+        deps = labels(imports(content) - set(group), modules, folder, "%s/%s" % (folder, module.name))
+        attributes = dict(
+            together_with=[modules[name].name for name in group[1:]],
+            srcs=[source for name in group for source in modules[name].sources],
+            deps=deps,
+            libraries=system_libraries(content))
         if folder in TESTS:
             attributes["testonly"] = True
         text += "\n" + target("latchkey_module", module.name, **attributes)
@@ -154,39 +187,35 @@ def test_targets(folder, modules):
         content = "\n".join(contents[file] for file in files)
         deps = labels(imports(content), modules, folder, folder)
         text += "".join("\n# Left to CMake, for what it imports: %s" % file for file in left_out)
-        text += "\n" + target("latchkey_test", name, srcs=files, deps=deps, libraries=system_libraries(content))
+        programs = ["%s=%s" % pair for pair in programs_of(folder, name)]
+        libraries = system_libraries(content)
+        text += "\n" + target("latchkey_test", name, srcs=files, deps=deps, libraries=libraries, programs=programs)
+    for name, *files in cmake_calls(folder, "add_executable"):
+        content = "\n".join((ROOT / folder / file).read_text() for file in files)
+        deps = labels(imports(content), modules, folder, folder)
+        libraries = system_libraries(content)
+        text += "\n" + target("latchkey_test_program", name, srcs=files, deps=deps, libraries=libraries)
     return text
+
+
+def programs_of(folder, test):
+    """The programs that a test starts: (macro that names the path, target)."""
+    found = []
+    for name, *words in cmake_calls(folder, "target_compile_definitions"):
+        if name == test:
+            found += re.findall(r'(\w+)="\$<TARGET_FILE:(\w+)>"', " ".join(words))
+    return found
 
 
 def build_file(folder, modules):
     """None if Bazel builds nothing there."""
     text = module_targets(folder, modules) + test_targets(folder, modules)
-    rules = [rule for rule in ("latchkey_module", "latchkey_test") if "\n%s(" % rule in text]
+    rules = [rule for rule in ("latchkey_module", "latchkey_test", "latchkey_test_program") if "\n%s(" % rule in text]
     return HEAD + 'load("//bazel:latchkey.bzl", %s)\n' % ", ".join('"%s"' % rule for rule in rules) + text if text else None
-
-
-def check_no_circle(modules):
-    """One target a module needs the implementation units to be free of circles too."""
-    state = {}
-
-    def visit(name, path):
-        if state.get(name) == "done":
-            return
-        if state.get(name) == "open":
-            raise Problem("modules need each other, which Bazel cannot build: " + " -> ".join(path + [name]))
-        state[name] = "open"
-        for needed in sorted(imports(modules[name].text()) - {name}):
-            if needed in modules:
-                visit(needed, path + [name])
-        state[name] = "done"
-
-    for name in modules:
-        visit(name, [])
 
 
 def wanted_files():
     modules = read_modules()
-    check_no_circle(modules)
     return {ROOT / folder / "BUILD": build_file(folder, modules) for folder in ROOMS + TESTS}
 
 

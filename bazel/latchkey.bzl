@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How this project uses the rules of cc_modules.bzl: one target a module, named like its file."""
 
-load(":cc_modules.bzl", "cc_module_library", "cc_module_test")
+load(":cc_modules.bzl", "cc_module_binary", "cc_module_library", "cc_module_test")
 load(":flags.bzl", "COPTS", "LINKOPTS")
 
 def _module_name(package, name):
@@ -17,31 +17,58 @@ def _module_name(package, name):
         folders = folders + [name]
     return ".".join((["latchkey"] if folders[0] != "latchkey" else []) + folders)
 
-def latchkey_module(name, srcs = [], deps = [], libraries = [], testonly = False):
+def _linkopts(libraries):
+    linkopts = []
+    for library in libraries:
+        linkopts = linkopts + LINKOPTS[library]
+    return linkopts
+
+def latchkey_module(name, together_with = [], srcs = [], deps = [], libraries = [], testonly = False):
     """The module of name.cppm.
 
     Args:
       name: the file's name without its ending.
-      srcs: its implementation units.
+      together_with: modules that it needs and that need it, in the order of their interfaces' imports.
+      srcs: the implementation units.
       deps: the modules that it and its implementation units import.
       libraries: of flags.bzl's LINKOPTS.
       testonly: for tests alone.
     """
-    linkopts = []
-    for library in libraries:
-        linkopts = linkopts + LINKOPTS[library]
     cc_module_library(
         name = name,
         srcs = srcs,
         copts = COPTS,
-        linkopts = linkopts,
-        module_interfaces = {name + ".cppm": _module_name(native.package_name(), name)},
+        linkopts = _linkopts(libraries),
+        module_interfaces = {
+            module + ".cppm": _module_name(native.package_name(), module)
+            for module in [name] + together_with
+        },
         testonly = testonly,
         visibility = ["//visibility:public"],
         deps = deps,
     )
+    for module in together_with:
+        native.alias(name = module, actual = name, testonly = testonly, visibility = ["//visibility:public"])
 
-def latchkey_test(name, srcs, deps = [], libraries = [], data = [], size = "small", **kwargs):
+def latchkey_test_program(name, srcs, deps = [], libraries = []):
+    """A program that tests start.
+
+    Args:
+      name: the same as in CMake.
+      srcs: its files.
+      deps: the modules that they import.
+      libraries: of flags.bzl's LINKOPTS.
+    """
+    cc_module_binary(
+        name = name,
+        testonly = True,
+        srcs = srcs,
+        copts = COPTS,
+        linkopts = _linkopts(libraries),
+        deps = deps,
+    )
+
+def latchkey_test(name, srcs, deps = [], libraries = [], programs = [], size = "small", **kwargs):
     """A Catch2 program.
 
     Args:
@@ -49,21 +76,24 @@ def latchkey_test(name, srcs, deps = [], libraries = [], data = [], size = "smal
       srcs: its files; the ones that end in _test.cpp hold the tests.
       deps: the modules that they import.
       libraries: of flags.bzl's LINKOPTS.
-      data: files that it reads, besides tests/data.
+      programs: that it starts: "MACRO=target", where the macro gets the path.
       size: as in cc_test.
       **kwargs: as in cc_test.
     """
-    linkopts = LINKOPTS["catch2"]
-    for library in libraries:
-        linkopts = linkopts + LINKOPTS[library]
+    defines = ['LATCHKEY_TEST_DATA="tests/data"']
+    data = ["//tests/data"]
+    for program in programs:
+        macro, target = program.split("=")
+        defines.append('%s="%s/%s"' % (macro, native.package_name(), target))
+        data.append(":" + target)
     cc_module_test(
         name = name,
         size = size,
         srcs = srcs,
         copts = COPTS,
-        data = data + ["//tests/data"],
-        linkopts = linkopts,
-        local_defines = ['LATCHKEY_TEST_DATA="tests/data"'],
+        data = data,
+        linkopts = _linkopts(["catch2"] + libraries),
+        local_defines = defines,
         deps = deps,
         **kwargs
     )

@@ -87,6 +87,8 @@ std::string error_json(const Error& error) {
   return dump(Json{{"error", inner}});
 }
 
+std::string json_string(std::string_view text) { return dump(Json(std::string(text))); }
+
 std::string relative_time(std::optional<TimePoint> time, TimePoint now) {
   using namespace std::chrono;
   if (!time) return "unknown";

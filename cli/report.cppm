@@ -30,6 +30,8 @@ void print(std::string_view text);
 /// {"subject","handle","state","expires_at",…} as compact JSON.
 [[nodiscard]] std::string session_json(const SessionSummary& session);
 [[nodiscard]] std::string error_json(const Error& error);
+/// `text` as a JSON string.
+[[nodiscard]] std::string json_string(std::string_view text);
 /// "in 43 min", "12 s ago", "unknown".
 [[nodiscard]] std::string relative_time(std::optional<TimePoint> time, TimePoint now);
 

@@ -74,14 +74,15 @@ Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store) {
   }
 }
 
-Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options) {
+Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options, Choose among) {
   auto rows = all_sessions(store);
   if (!rows) return std::move(rows).error();
   std::vector<SessionSummary> candidates;
   std::optional<Error> unreadable;
   for (ListedSession& row : *rows) {
     if (row.error) unreadable = std::move(row.error);
-    if (!row.summary || row.summary->state == SessionState::revoking) continue;
+    if (!row.summary) continue;
+    if (among == Choose::usable && row.summary->state == SessionState::revoking) continue;
     if (options.account.empty() || names(*row.summary, options.account)) candidates.push_back(*std::move(row.summary));
   }
   if (candidates.size() == 1) return std::move(candidates.front());

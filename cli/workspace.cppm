@@ -28,7 +28,9 @@ struct Workspace {
 
 /// The session that --account names by subject or handle, or the only one there is. Errors: login_required
 /// ("cli.no_session", "cli.no_such_account"), invalid_argument ("cli.which_account", which lists them).
-[[nodiscard]] Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options);
+enum class Choose { usable, also_revoking };
+[[nodiscard]] Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
+                                                    Choose among = Choose::usable);
 
 /// `client`: the stored session's own, or a new one for a login.
 [[nodiscard]] Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,

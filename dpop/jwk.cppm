@@ -12,7 +12,8 @@ import latchkey.core.secret;
 
 export namespace latchkey {
 
-/// Coordinates of a P-256 public key, big-endian. Nothing here has checked that the point is on the curve.
+/// Coordinates of a P-256 public key, big-endian. Nothing here has checked that the point is on the
+/// curve.
 struct P256Coordinates {
   std::array<unsigned char, 32> x{};
   std::array<unsigned char, 32> y{};
@@ -25,9 +26,10 @@ struct P256Jwk {
   std::optional<SecretBytes> d;
 };
 
-/// Strict: an object with kty "EC" and crv "P-256", x and y (and d, if there) of exactly 32 bytes in base64url, no
-/// duplicate members, at most 8 KiB. Other members (kid, use, alg ES256) are allowed and ignored; an `alg` other than
-/// ES256 is not. Error: invalid_key ("key.not_jwk", "key.wrong_type", "key.wrong_curve").
+/// Strict: an object with kty "EC" and crv "P-256", x and y (and d, if there) of exactly 32 bytes
+/// in base64url, no duplicate members, at most 8 KiB. Other members (kid, use, alg ES256) are
+/// allowed and ignored; an `alg` other than ES256 is not. Error: invalid_key ("key.not_jwk",
+/// "key.wrong_type", "key.wrong_curve").
 [[nodiscard]] Result<P256Jwk> parse_p256_jwk(std::string_view jwk);
 
 /// The public JWK with its members in RFC 7638 order: {"crv":"P-256","kty":"EC","x":"…","y":"…"}.

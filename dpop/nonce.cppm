@@ -10,12 +10,13 @@ module;
 #include <unordered_map>
 export module latchkey.dpop.nonce;
 
-// The last DPoP nonce of each (origin, key) (RFC 9449 §8, §9): learnt from every answer, and kept outside the process by
-// whoever gives this cache a loader and a saver.
+// The last DPoP nonce of each (origin, key) (RFC 9449 §8, §9): learnt from every answer, and kept
+// outside the process by whoever gives this cache a loader and a saver.
 
 export namespace latchkey {
 
-/// True for 1 to 512 characters of NQCHAR (RFC 9449 §8.1): printable ASCII without space, quote and backslash.
+/// True for 1 to 512 characters of NQCHAR (RFC 9449 §8.1): printable ASCII without space, quote and
+/// backslash.
 [[nodiscard]] bool is_dpop_nonce(std::string_view text) noexcept;
 
 /// Where nonces survive the process. Best effort: failures are ignored. Thread-safe.
@@ -25,12 +26,15 @@ class NonceStorage {
   NonceStorage(const NonceStorage&) = delete;
   NonceStorage& operator=(const NonceStorage&) = delete;
   virtual ~NonceStorage();
-  [[nodiscard]] virtual std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) = 0;
-  virtual void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) = 0;
+  [[nodiscard]] virtual std::optional<std::string> load_nonce(std::string_view origin,
+                                                              std::string_view jkt) = 0;
+  virtual void save_nonce(std::string_view origin, std::string_view jkt,
+                          std::string_view nonce) = 0;
 };
 
-/// Thread-safe. Holds at most `capacity` nonces and drops the one not used for longest. The storage is asked once for
-/// each pair that is not held, and told of each change; never under the cache's lock.
+/// Thread-safe. Holds at most `capacity` nonces and drops the one not used for longest. The storage
+/// is asked once for each pair that is not held, and told of each change; never under the cache's
+/// lock.
 class NonceCache {
  public:
   explicit NonceCache(std::shared_ptr<NonceStorage> storage = nullptr, std::size_t capacity = 1000);
@@ -50,7 +54,8 @@ class NonceCache {
   std::shared_ptr<NonceStorage> storage_;
   std::size_t capacity_;
   Entries entries_;  ///< the last used first
-  std::unordered_map<std::string_view, Entries::iterator> index_;  ///< its keys are views of Entry::key
+  std::unordered_map<std::string_view, Entries::iterator>
+      index_;  ///< its keys are views of Entry::key
 };
 
 }  // namespace latchkey

@@ -15,17 +15,20 @@ import latchkey.dpop.nonce;
 import latchkey.dpop.prover;
 import latchkey.http;
 
-// A transport that adds a DPoP proof to every request (RFC 9449 §4, §7), learns nonces from every answer, and repeats a
-// request exactly once when the server asks for a nonce, in both forms (400 with a JSON error at an authorization
-// server, 401 with a WWW-Authenticate challenge at a resource server).
+// A transport that adds a DPoP proof to every request (RFC 9449 §4, §7), learns nonces from every
+// answer, and repeats a request exactly once when the server asks for a nonce, in both forms (400
+// with a JSON error at an authorization server, 401 with a WWW-Authenticate challenge at a resource
+// server).
 
 export namespace latchkey {
 
-/// How far each server's clock is from ours, learnt from `Date`. Nothing is corrected that the time of travel or 2 s
-/// explain, and a date more than a day away is not believed. Thread-safe; share one between transports.
+/// How far each server's clock is from ours, learnt from `Date`. Nothing is corrected that the time
+/// of travel or 2 s explain, and a date more than a day away is not believed. Thread-safe; share
+/// one between transports.
 class ClockSkew {
  public:
-  void learn(std::string_view origin, const HttpResponse& response, TimePoint sent, TimePoint received);
+  void learn(std::string_view origin, const HttpResponse& response, TimePoint sent,
+             TimePoint received);
   [[nodiscard]] Duration offset(std::string_view origin) const;
 
  private:
@@ -42,15 +45,16 @@ struct DpopContext {
   std::shared_ptr<ClockSkew> skew;
 };
 
-/// Thread-safe. `ath` is sent iff the request carries an Authorization of scheme dpop. Every attempt has a new proof.
-/// Both attempts share SendOptions::timeout.
-/// Errors besides the inner transport's and the prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce in
-/// a row, or one without a usable new nonce); timeout, "dpop.timeout" (no time left for the second attempt);
-/// invalid_argument, "dpop.header_present".
+/// Thread-safe. `ath` is sent iff the request carries an Authorization of scheme dpop. Every
+/// attempt has a new proof. Both attempts share SendOptions::timeout. Errors besides the inner
+/// transport's and the prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce in a
+/// row, or one without a usable new nonce); timeout, "dpop.timeout" (no time left for the second
+/// attempt); invalid_argument, "dpop.header_present".
 class DpopTransport final : public HttpTransport {
  public:
   explicit DpopTransport(DpopContext context) : context_(std::move(context)) {}
-  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override;
+  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request,
+                                          const SendOptions& options) override;
 
  private:
   /// Sets the proof and sends; learns from the answer.

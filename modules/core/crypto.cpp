@@ -25,6 +25,7 @@ Random::~Random() {}
 
 void SystemRandom::fill(std::span<unsigned char> bytes) {
   ensure_sodium();
+  if (bytes.empty()) return;  // libsodium takes no null pointer
   randombytes_buf(bytes.data(), bytes.size());
 }
 

@@ -345,7 +345,8 @@ std::optional<std::string> JsonObject::json_text(std::string_view name) const {
 }
 
 std::string json_quote(std::string_view text) {
-  return nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json(std::string(text))
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace latchkey

@@ -10,8 +10,8 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
 
-// The cryptography below every vault: subkeys and authenticated encryption, both libsodium's. For vaults; programs use
-// KeyVault and Sealer.
+// The cryptography below every vault: subkeys and authenticated encryption, both libsodium's. For
+// vaults; programs use KeyVault and Sealer.
 
 export namespace latchkey {
 

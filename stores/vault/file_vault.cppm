@@ -15,8 +15,9 @@ import latchkey.core.time;
 import latchkey.store.vault;
 import latchkey.store.vault.master_key;
 
-// A vault in a folder: a header (format, kind of master key, KDF and its parameters, salt, the data keys wrapped by the
-// master key, all authenticated) and one sealed file a key, the id in its associated data. See docs/formats.md.
+// A vault in a folder: a header (format, kind of master key, KDF and its parameters, salt, the data
+// keys wrapped by the master key, all authenticated) and one sealed file a key, the id in its
+// associated data. See docs/formats.md.
 
 export namespace latchkey {
 
@@ -30,15 +31,22 @@ struct FileVaultOptions {
 /// Thread-safe, and safe between processes.
 class FileKeyVault final : public KeyVault {
  public:
-  /// Opens the vault, or creates it if the folder holds none. Opening is O(1) in the number of keys.
-  /// Errors: wrong_key ("vault.wrong_master_key"), corrupt ("vault.header_altered", "vault.header_truncated"),
-  /// schema_too_new ("vault.version"), locked ("vault.kind": it was made with another kind of master key;
-  /// "vault.key_file_missing"), insecure_location ("vault.key_file_beside_vault", "location.…"), io.
-  [[nodiscard]] static Result<std::shared_ptr<FileKeyVault>> open(const std::filesystem::path& folder,
-                                                                  const MasterKey& master, FileVaultOptions options = {});
+  /// Opens the vault, or creates it if the folder holds none. Opening is O(1) in the number of
+  /// keys. Asks for a passphrase at most once, and never while it holds the vault's lock. Errors:
+  /// wrong_key ("vault.wrong_master_key"); corrupt ("vault.header_altered",
+  /// "vault.header_truncated", "vault.header_missing": there are keys and no header,
+  /// "vault.kdf_bounds", "vault.key_file_size"); schema_too_new ("vault.version",
+  /// "vault.kind_unknown"); locked ("vault.kind": it was made with another kind of master key,
+  /// "vault.key_file_missing", "lock.held"); insecure_location ("vault.key_file_beside_vault",
+  /// "location.…"); invalid_argument ("vault.kdf_cost", "vault.no_passphrase",
+  /// "vault.empty_passphrase", "vault.key_file_name"); io ("vault.kdf_memory", "io.…").
+  [[nodiscard]] static Result<std::shared_ptr<FileKeyVault>> open(
+      const std::filesystem::path& folder, const MasterKey& master, FileVaultOptions options = {});
   ~FileKeyVault() override;
 
   [[nodiscard]] Result<void> put(std::string_view id, const SecretBytes& key) override;
+  /// Besides the errors of Sealer::open: corrupt ("vault.key_truncated", "vault.key_altered",
+  /// "vault.key_swapped": the file is another key's), schema_too_new ("vault.key_version").
   [[nodiscard]] Result<std::optional<SecretBytes>> get(std::string_view id) override;
   [[nodiscard]] Result<void> remove(std::string_view id) override;
   [[nodiscard]] Result<std::vector<std::string>> list() override;

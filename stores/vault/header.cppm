@@ -12,8 +12,9 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.store.vault.master_key;
 
-// The header of a file vault, byte for byte: see docs/formats.md. Reading has two steps, because the first needs no key
-// and says which key is needed: parse_header, then unlock_header with the master key.
+// The header of a file vault, byte for byte: see docs/formats.md. Reading has two steps, because
+// the first needs no key and says which key is needed: parse_header, then unlock_header with the
+// master key.
 
 export namespace latchkey {
 
@@ -45,12 +46,14 @@ inline constexpr std::size_t kMasterKeySize = 32;
 [[nodiscard]] Bytes build_header(const VaultHeader& header, const SecretBytes& master_key,
                                  std::span<const SecretBytes> data_keys, Random& random);
 
-/// Errors: corrupt ("vault.header_truncated", "vault.header_altered", "vault.kdf_bounds": absurd parameters, refused
-/// before they cost anything), schema_too_new ("vault.version", "vault.kind_unknown").
+/// Errors: corrupt ("vault.header_truncated", "vault.header_altered", "vault.kdf_bounds": absurd
+/// parameters, refused before they cost anything), schema_too_new ("vault.version",
+/// "vault.kind_unknown").
 [[nodiscard]] Result<VaultHeader> parse_header(std::span<const unsigned char> bytes);
 
-/// The data keys, newest first. `bytes` must have passed parse_header. Errors: wrong_key ("vault.wrong_master_key"),
-/// corrupt ("vault.header_altered": the key is right, and the header is not what was written with it).
+/// The data keys, newest first. `bytes` must have passed parse_header. Errors: wrong_key
+/// ("vault.wrong_master_key"), corrupt ("vault.header_altered": the key is right, and the header is
+/// not what was written with it).
 [[nodiscard]] Result<std::vector<SecretBytes>> unlock_header(std::span<const unsigned char> bytes,
                                                              const SecretBytes& master_key);
 

@@ -15,8 +15,8 @@ import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.vault.master_key;
 
-// From a folder and a description of a master key to data keys: finds or creates the header, and the key file if that
-// is the kind. For file_vault.
+// From a folder and a description of a master key to data keys: finds or creates the header, and
+// the key file if that is the kind. For file_vault.
 
 export namespace latchkey {
 
@@ -33,19 +33,22 @@ struct VaultPlace {
 inline constexpr std::string_view kVaultHeaderName = "vault.header";
 inline constexpr std::string_view kVaultLockName = "vault.lock";
 
-/// The vault's one lock, held by whoever changes it; waits up to half a minute. Error: locked, "lock.held".
+/// The vault's one lock, held by whoever changes it; waits up to half a minute. Error: locked,
+/// "lock.held".
 [[nodiscard]] Result<std::unique_ptr<HeldLock>> lock_vault(const VaultPlace& place);
 
 /// Error: insecure_location, "vault.key_file_beside_vault".
 [[nodiscard]] Result<void> check_key_file_place(const std::filesystem::path& folder,
                                                 const MasterKey& master);
 
-/// The data keys, newest first. Creates the vault if there is none: the key file is durable before the header is
-/// written, so that whatever interrupts it leaves no vault or a whole one. Errors: see FileKeyVault::open.
+/// The data keys, newest first. Creates the vault if there is none: the key file is durable before
+/// the header is written, so that whatever interrupts it leaves no vault or a whole one. Errors:
+/// see FileKeyVault::open.
 [[nodiscard]] Result<std::vector<SecretBytes>> open_data_keys(const VaultPlace& place,
                                                               const MasterKey& master);
 
-/// The name of a key's file. Lower-case base32 of the id, since some file systems do not tell cases apart.
+/// The name of a key's file. Lower-case base32 of the id, since some file systems do not tell cases
+/// apart.
 [[nodiscard]] std::string key_file_name(std::string_view id);
 /// The id, or empty if this is not the name of a key's file.
 [[nodiscard]] std::optional<std::string> id_of_key_file(std::string_view name);

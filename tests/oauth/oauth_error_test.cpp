@@ -160,10 +160,10 @@ TEST_CASE("oauth_error: what looks like a token is never shown", "[oauth_error]"
       GENERATE(as<std::string>{}, "ref-0123456789abcdef0123456789abcdef0123456789abcdef",
                "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJkaWQ6cGxjIn0.c2lnbmF0dXJl",
                "req-0123456789abcdef0123456789ab");
-  const auto error = error_of(
-      400, R"({"error":"invalid_grant","error_description":"bad \")" + token + R"(\" (given)",
-      "error_uri"
-      : "https://a.dev/?t=)" + token + "\"}");
+  const std::string description = R"(bad \")" + token + R"x(\" (given))x";
+  const auto error =
+      error_of(400, R"({"error":"invalid_grant","error_description":")" + description +
+                        R"(","error_uri":"https://a.dev/?t=)" + token + "\"}");
   CHECK(error.message.find(token) == std::string::npos);
   CHECK(error.oauth->error_description == "bad \"[...]\" (given)");
   CHECK(error.oauth->error_uri.find(token) == std::string::npos);

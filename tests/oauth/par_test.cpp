@@ -18,10 +18,12 @@ import latchkey.oauth.authorization;
 import latchkey.oauth.client_auth;
 import latchkey.session;
 import latchkey.test.oauth;
+import latchkey.test.outcome;
 
-using latchkey::ErrorCode;
+using latchkey::authorization_url;
 using latchkey::PendingLogin;
 using latchkey::TimePoint;
+using latchkey::test::detail_of;
 using latchkey::test::field;
 using latchkey::test::field_names;
 using latchkey::test::typed_answer;
@@ -97,11 +99,11 @@ TEST_CASE("C4.1: without a usable endpoint or client nothing is sent", "[par]") 
   const auto client = latchkey::public_client("http://localhost");
   latchkey::test::KeylessClient keyless;
   auto login = pending();
-  CHECK(build_par_request(login, "c", "", keyless).error().detail == "client.key_gone");
+  CHECK(detail_of(build_par_request(login, "c", "", keyless)) == "client.key_gone");
   login.par_endpoint = "";
-  CHECK(build_par_request(login, "c", "", *client).error().detail == "par.no_endpoint");
+  CHECK(detail_of(build_par_request(login, "c", "", *client)) == "par.no_endpoint");
   login.par_endpoint = "http://entryway.test.dev/oauth/par";
-  CHECK(build_par_request(login, "c", "", *client).error().code == ErrorCode::insecure_address);
+  CHECK(detail_of(build_par_request(login, "c", "", *client)) == "url.not_https");
 }
 
 TEST_CASE("C4.8: 201 and 200 with a request_uri are answers", "[par]") {

@@ -17,12 +17,14 @@ import latchkey.oauth.client_auth;
 import latchkey.oauth.revocation;
 import latchkey.session;
 import latchkey.test.oauth;
+import latchkey.test.outcome;
 
 using latchkey::ErrorCode;
 using latchkey::SecretString;
 using latchkey::SessionSummary;
 using latchkey::TimePoint;
 using latchkey::TokenKind;
+using latchkey::test::detail_of;
 using latchkey::test::field;
 using latchkey::test::field_names;
 using latchkey::test::typed_answer;
@@ -65,9 +67,7 @@ TEST_CASE("C7.11: without a usable endpoint or key nothing is sent", "[revocatio
   const auto client = latchkey::public_client("http://localhost");
   latchkey::test::KeylessClient keyless;
   const auto detail = [](const SessionSummary& s, latchkey::ClientAuthenticator& by) {
-    return build_revocation_request(s, SecretString("t"), TokenKind::refresh_token, by)
-        .error()
-        .detail;
+    return detail_of(build_revocation_request(s, SecretString("t"), TokenKind::refresh_token, by));
   };
   auto s = session();
   CHECK(detail(s, keyless) == "client.key_gone");
@@ -87,7 +87,9 @@ TEST_CASE("C7.11: any 2xx is success, whatever the body", "[revocation]") {
 
 TEST_CASE("C7.11: everything else is not", "[revocation]") {
   const auto error = [](int status, const std::string& body) {
-    return process_revocation_response(typed_answer(status, body), TimePoint{}).error();
+    const auto result = process_revocation_response(typed_answer(status, body), TimePoint{});
+    REQUIRE_FALSE(result);
+    return result.error();
   };
   CHECK(error(199, "").detail == "revocation.status");
   CHECK(error(300, "").detail == "revocation.status");

@@ -15,9 +15,11 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.oauth.server_metadata;
 import latchkey.test.oauth;
+import latchkey.test.outcome;
 
 using latchkey::ErrorCode;
 using latchkey::Url;
+using latchkey::test::detail_of;
 using latchkey::test::read_file;
 using latchkey::test::typed_answer;
 using nlohmann::json;
@@ -165,13 +167,12 @@ TEST_CASE("metadata: a member named twice is refused, with equal values too", "[
   CHECK(server_fault(R"({"issuer":"https://entryway.test.dev","x":{"a":1,"a":2}})") ==
         "metadata.duplicate_member");
   CHECK(
-      process_resource_metadata_response(
+      detail_of(process_resource_metadata_response(
           kPds,
           typed_answer(
               200,
-              R"({"authorization_servers":["https://a.dev"],"authorization_servers":["https://b.dev"]})"))
-          .error()
-          .detail == "metadata.duplicate_member");
+              R"({"authorization_servers":["https://a.dev"],"authorization_servers":["https://b.dev"]})"))) ==
+      "metadata.duplicate_member");
 }
 
 TEST_CASE("metadata: every member of another type is refused", "[metadata]") {

@@ -21,6 +21,7 @@ import latchkey.oauth.client_auth;
 import latchkey.oauth.token;
 import latchkey.session;
 import latchkey.test.oauth;
+import latchkey.test.outcome;
 
 using latchkey::ClientAuthMethod;
 using latchkey::ErrorCode;
@@ -29,6 +30,7 @@ using latchkey::PendingLogin;
 using latchkey::SecretString;
 using latchkey::TimePoint;
 using latchkey::TokenAnswer;
+using latchkey::test::detail_of;
 using latchkey::test::field;
 using latchkey::test::field_names;
 using latchkey::test::typed_answer;
@@ -142,12 +144,11 @@ TEST_CASE("C5.4: without a usable endpoint or key there is no exchange", "[token
   const auto client = latchkey::public_client("http://localhost");
   latchkey::test::KeylessClient keyless;
   auto login = pending();
-  CHECK(build_code_exchange(login, SecretString("c"), keyless).error().detail == "client.key_gone");
+  CHECK(detail_of(build_code_exchange(login, SecretString("c"), keyless)) == "client.key_gone");
   login.token_endpoint = "http://entryway.test.dev/oauth/token";
-  CHECK(build_code_exchange(login, SecretString("c"), *client).error().detail == "url.not_https");
+  CHECK(detail_of(build_code_exchange(login, SecretString("c"), *client)) == "url.not_https");
   login.token_endpoint = "";
-  CHECK(build_code_exchange(login, SecretString("c"), *client).error().detail ==
-        "token.no_endpoint");
+  CHECK(detail_of(build_code_exchange(login, SecretString("c"), *client)) == "token.no_endpoint");
 }
 
 TEST_CASE("C7.4: a refresh sends grant_type, refresh_token and the client", "[token]") {
@@ -179,14 +180,14 @@ TEST_CASE("C7.3: a session is not renewed with another client authentication", "
   s.client_auth_method = ClientAuthMethod::private_key_jwt;
   CHECK_FALSE(build_refresh_request(s, *latchkey::public_client("http://localhost")));
   latchkey::test::KeylessClient keyless;
-  CHECK(build_refresh_request(s, keyless).error().detail == "client.key_gone");
+  CHECK(detail_of(build_refresh_request(s, keyless)) == "client.key_gone");
 }
 
 TEST_CASE("C7.4: without a refresh token a login is required", "[token]") {
   const auto client = latchkey::public_client("http://localhost");
   auto s = session();
   s.refresh_token = SecretString("");
-  CHECK(build_refresh_request(s, *client).error().detail == "refresh.no_refresh_token");
+  CHECK(detail_of(build_refresh_request(s, *client)) == "refresh.no_refresh_token");
   s.refresh_token = std::nullopt;
   const auto request = build_refresh_request(s, *client);
   REQUIRE_FALSE(request);
@@ -278,9 +279,8 @@ TEST_CASE("LA-36: expires_in is a number of seconds, from one to 366 days", "[to
 TEST_CASE("token: only status 200 with one JSON object is an answer", "[token]") {
   const auto fault = [](int status, std::string_view body,
                         std::string_view type = "application/json") {
-    return process_token_response("refresh", typed_answer(status, body, type), TimePoint{})
-        .error()
-        .detail;
+    return detail_of(
+        process_token_response("refresh", typed_answer(status, body, type), TimePoint{}));
   };
   const auto good = full().dump();
   CHECK(fault(201, good) == "refresh.status");

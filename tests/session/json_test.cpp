@@ -7,6 +7,7 @@
 #include <utility>
 
 import latchkey.core;
+import latchkey.core.json;
 import latchkey.session;
 import latchkey.session.json;
 import latchkey.test.sample;

@@ -31,7 +31,7 @@ class MemoryPlace : public StorePlace {
 };
 
 /// Records what happens to its files, and so knows what a power cut leaves.
-class FilePlace final : public StorePlace {
+class FilePlace : public StorePlace {
  public:
   /// `wrap` puts a decorator between the store and the recorded file system.
   using Wrap = std::shared_ptr<FileSystem> (*)(std::shared_ptr<FileSystem>);
@@ -53,7 +53,7 @@ class FilePlace final : public StorePlace {
   std::shared_ptr<Sealer> sealer_;
 };
 
-class SqlitePlace final : public StorePlace {
+class SqlitePlace : public StorePlace {
  public:
   SqlitePlace();
   [[nodiscard]] Result<std::shared_ptr<OAuthTokenStore>> open() override;

@@ -19,4 +19,10 @@ template <class T>
   return result.has_value() ? std::string("ok") : outcome(result.error());
 }
 
+/// The error's detail, or "" if there is none.
+template <class T>
+[[nodiscard]] std::string detail_of(const Result<T>& result) {
+  return result.has_value() ? std::string() : result.error().detail;
+}
+
 }  // namespace latchkey::test

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
@@ -79,10 +80,10 @@ struct Place {
 std::shared_ptr<FileKeyVault> golden_vault(const Place& place) {
   std::filesystem::create_directory(place.vault);
   std::filesystem::permissions(place.vault, std::filesystem::perms::owner_all);
-  test::write_text(place.key_file, golden_text("vault-key-file-v1.hex"));
-  test::write_text(place.vault / "vault.header", golden_text("vault-header-key-file-v1.hex"));
+  test::write_text(place.key_file, golden_text("vault_key_file_v1.hex"));
+  test::write_text(place.vault / "vault.header", golden_text("vault_header_key_file_v1.hex"));
   test::write_text(place.vault / key_file_name("golden-ID"),
-                   golden_text("vault-sealed-key-v1.hex"));
+                   golden_text("vault_sealed_key_v1.hex"));
   return place.open(MasterKey::key_file(place.key_file));
 }
 
@@ -93,7 +94,7 @@ TEST_CASE("golden files: a vault with a key file is read", "[golden]") {
   const auto vault = golden_vault(place);
   CHECK(as_text(vault->get("golden-ID").value().value().expose()) == "the golden key");
   const SealedRecord record{test::sample_summary(),
-                            hex_decode(golden("session-box-v1.hex")).value()};
+                            hex_decode(golden("session_box_v1.hex")).value()};
   const auto session = unseal_session(record, *vault->sealer()).value();
   CHECK(session.access_token.expose() == "access-token");
   CHECK(session.refresh_token.value().expose() == "refresh-token");
@@ -104,7 +105,7 @@ TEST_CASE("golden files: a vault with a passphrase is read", "[golden]") {
   const Place place;
   std::filesystem::create_directory(place.vault);
   std::filesystem::permissions(place.vault, std::filesystem::perms::owner_all);
-  test::write_text(place.vault / "vault.header", golden_text("vault-header-passphrase-v1.hex"));
+  test::write_text(place.vault / "vault.header", golden_text("vault_header_passphrase_v1.hex"));
   CHECK(outcome(FileKeyVault::open(place.vault, passphrase())) == "ok");
 }
 
@@ -113,29 +114,29 @@ TEST_CASE("golden files: the same vault is written byte for byte", "[golden]") {
   const auto vault = place.open(MasterKey::key_file(place.key_file));
   REQUIRE(vault->put("golden-ID", SecretBytes(as_bytes("the golden key"))));
   const auto record = seal_session(test::sample_session(), *vault->sealer()).value();
-  CHECK(hex_of(test::read_text(place.key_file).value()) == golden("vault-key-file-v1.hex"));
+  CHECK(hex_of(test::read_text(place.key_file).value()) == golden("vault_key_file_v1.hex"));
   CHECK(hex_of(test::read_text(place.vault / "vault.header").value()) ==
-        golden("vault-header-key-file-v1.hex"));
+        golden("vault_header_key_file_v1.hex"));
   CHECK(hex_of(test::read_text(place.vault / "m5xwyzdfnywusra.key").value()) ==
-        golden("vault-sealed-key-v1.hex"));
-  CHECK(hex_encode(record.box) == golden("session-box-v1.hex"));
+        golden("vault_sealed_key_v1.hex"));
+  CHECK(hex_encode(record.box) == golden("session_box_v1.hex"));
 }
 
 TEST_CASE("golden files: the same header with a passphrase is written byte for byte", "[golden]") {
   const Place place;
-  place.open(passphrase());
+  REQUIRE(place.open(passphrase()) != nullptr);
   CHECK(hex_of(test::read_text(place.vault / "vault.header").value()) ==
-        golden("vault-header-passphrase-v1.hex"));
+        golden("vault_header_passphrase_v1.hex"));
 }
 
 TEST_CASE("golden files: the encodings of a session are written byte for byte, and read",
           "[golden]") {
-  CHECK(hex_of(canonical_summary(test::sample_summary())) == golden("summary-canonical-v1.hex"));
-  CHECK(hex_of(summary_to_json(test::sample_summary())) == golden("summary-json-v1.hex"));
+  CHECK(hex_of(canonical_summary(test::sample_summary())) == golden("summary_canonical_v1.hex"));
+  CHECK(hex_of(summary_to_json(test::sample_summary())) == golden("summary_json_v1.hex"));
   CHECK(hex_of(session_to_json(test::sample_session()).value().expose()) ==
-        golden("session-json-v1.hex"));
-  CHECK(summary_from_json(golden_text("summary-json-v1.hex")).value() == test::sample_summary());
-  const auto session = session_from_json(SecretString(golden_text("session-json-v1.hex"))).value();
+        golden("session_json_v1.hex"));
+  CHECK(summary_from_json(golden_text("summary_json_v1.hex")).value() == test::sample_summary());
+  const auto session = session_from_json(SecretString(golden_text("session_json_v1.hex"))).value();
   CHECK(static_cast<const SessionSummary&>(session) == test::sample_summary());
   CHECK(session.id_token.value().expose() == "id-token");
 }

@@ -67,7 +67,7 @@ TEST_CASE("canonical_summary: bytes moved between neighbours do not collide", "[
                                                           &SessionSummary::handle,
                                                           &SessionSummary::state_cause};
   // Contents that look like the encoding itself are the hard case.
-  for (const std::string text :
+  for (const std::string& text :
        {std::string("ab"), std::string("\1\0\0\0\0", 5), std::string("\1\0\0\0\1\1\0\0\0\1", 10)}) {
     for (std::size_t i = 0; i + 1 < fields.size(); ++i) {
       std::set<std::string> seen;

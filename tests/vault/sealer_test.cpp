@@ -4,6 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -124,7 +125,7 @@ TEST_CASE("sealer: with several data keys it seals with the first and opens with
 
 TEST_CASE("sealer: a newer box says so, whatever else is in it", "[sealer]") {
   const auto sealer = sealer_with(keys(data_key(1)));
-  for (const unsigned char version : {2, 3, 255}) {
+  for (const unsigned char version : Bytes{2, 3, 255}) {
     CHECK(open_outcome(*sealer, Bytes{version}) == "schema_too_new box.version");
   }
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <optional>
+#include <string>
+#include <vector>
+export module latchkey.cli.commands;
+import latchkey.cli.options;
+import latchkey.cli.report;
+
+// One function a command: it reports by itself and gives the exit code.
+
+export namespace latchkey::cli {
+
+struct LoginCommand {
+  std::string who;
+  std::string scope = "atproto transition:generic";
+  bool no_browser = false;
+  bool paste = false;
+  int timeout_seconds = 300;
+};
+[[nodiscard]] Exit run_login(const Options& options, const LoginCommand& command);
+
+struct LogoutCommand {
+  bool all = false;
+  bool forget = false;
+};
+[[nodiscard]] Exit run_logout(const Options& options, const LogoutCommand& command);
+
+[[nodiscard]] Exit run_sessions(const Options& options);
+[[nodiscard]] Exit run_whoami(const Options& options);
+[[nodiscard]] Exit run_refresh(const Options& options);
+
+struct RecordCommand {
+  std::string collection;
+  std::string rkey;
+  std::string uri;        ///< get: an AT-URI; delete: an AT-URI instead of collection and rkey
+  std::string value;      ///< JSON, "-" for standard input, "@FILE"
+  std::string swap;       ///< CID, or "null" for "must not exist"
+  std::string repo;
+  std::string cursor;
+  int limit = 50;
+};
+[[nodiscard]] Exit run_record_create(const Options& options, const RecordCommand& command);
+[[nodiscard]] Exit run_record_put(const Options& options, const RecordCommand& command);
+[[nodiscard]] Exit run_record_get(const Options& options, const RecordCommand& command);
+[[nodiscard]] Exit run_record_list(const Options& options, const RecordCommand& command);
+[[nodiscard]] Exit run_record_delete(const Options& options, const RecordCommand& command);
+
+struct RequestCommand {
+  std::string method;
+  std::string url;
+  std::string data;          ///< "-" and "@FILE" as above
+  std::string content_type;
+};
+[[nodiscard]] Exit run_request(const Options& options, const RequestCommand& command);
+
+struct DpopCommand {
+  std::string method;
+  std::string url;
+  bool reveal = false;
+};
+[[nodiscard]] Exit run_dpop(const Options& options, const DpopCommand& command);
+
+[[nodiscard]] Exit run_doctor(const Options& options);
+
+}  // namespace latchkey::cli

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+import latchkey.cli.commands;
+import latchkey.cli.options;
+import latchkey.cli.report;
+import latchkey.core.os.process;
+
+namespace {
+
+using namespace latchkey::cli;
+
+// SIGINT, SIGTERM and SIGHUP ask the running command to stop instead of killing it: a refresh that has been sent is
+// finished and saved first.
+class SignalWatch {
+ public:
+  SignalWatch() {
+    sigset_t signals = watched();
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::thread([this, signals] {
+      int number = 0;
+      while (sigwait(&signals, &number) == 0) {
+        if (source_.request_stop()) say("stopping; a refresh under way is finished and saved first");
+      }
+    }).detach();
+  }
+  [[nodiscard]] std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  static sigset_t watched() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
+    return signals;
+  }
+  std::stop_source source_;
+};
+
+struct Parsed {
+  Options options = options_from_environment();
+  bool json = false;
+  LoginCommand login;
+  LogoutCommand logout;
+  RecordCommand record;
+  RequestCommand request;
+  DpopCommand dpop;
+  std::function<Exit(const Options&)> command;
+};
+
+CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help, Parsed& parsed,
+              std::function<Exit(const Options&)> run) {
+  CLI::App* command = parent.add_subcommand(name, help)->fallthrough();
+  command->callback([&parsed, run = std::move(run)] { parsed.command = run; });
+  return command;
+}
+
+void add_global_options(CLI::App& app, Parsed& parsed) {
+  app.add_flag("--json", parsed.json, "results and errors as JSON");
+  app.add_option("--data-dir", parsed.options.data_dir, "keep everything below this folder");
+  app.add_option("--store", parsed.options.store, "sqlite:PATH, file:FOLDER or memory:");
+  app.add_option("--account", parsed.options.account, "which session: its handle or DID");
+  app.add_option("--plc-url", parsed.options.plc_url, "development: the PLC directory to ask")->group("Development");
+  app.add_option("--resolve-handles-at", parsed.options.resolve_handles_at, "development: a PDS to ask for handles")
+      ->group("Development");
+  app.add_flag("--allow-http-for-loopback", parsed.options.allow_http_for_loopback,
+               "development: allow http, and private addresses, for servers on this machine")
+      ->group("Development");
+}
+
+void add_session_commands(CLI::App& app, Parsed& p) {
+  auto* login = add(app, "login", "log in with a handle, a DID or the URL of a server", p,
+                    [&p](const Options& o) { return run_login(o, p.login); });
+  login->add_option("who", p.login.who, "handle, DID or URL")->required();
+  login->add_option("--scope", p.login.scope, "permissions to ask for")->capture_default_str();
+  login->add_flag("--no-browser", p.login.no_browser, "only print the address, for a browser on this machine");
+  login->add_flag("--paste", p.login.paste, "paste the final address here, for a browser on another machine");
+  login->add_option("--timeout", p.login.timeout_seconds, "seconds to wait for you")->check(CLI::Range(1, 3600));
+
+  add(app, "sessions", "list who is logged in", p, run_sessions);
+  add(app, "whoami", "show the account that commands act for", p, run_whoami);
+  add(app, "refresh", "renew the access token now", p, run_refresh);
+  auto* logout = add(app, "logout", "end a session here and at the server", p,
+                     [&p](const Options& o) { return run_logout(o, p.logout); });
+  logout->add_flag("--all", p.logout.all, "all sessions");
+  logout->add_flag("--forget", p.logout.forget, "erase it here even if the server can't be told");
+  add(app, "doctor", "check this machine's set-up", p, run_doctor);
+}
+
+void add_record_commands(CLI::App& app, Parsed& p) {
+  auto* record = app.add_subcommand("record", "records in your repository")->fallthrough()->require_subcommand(1);
+  const auto with = [&p](Exit (*run)(const Options&, const RecordCommand&)) {
+    return [&p, run](const Options& o) { return run(o, p.record); };
+  };
+  auto* create = add(*record, "create", "create a record", p, with(run_record_create));
+  create->add_option("collection", p.record.collection, "its NSID, e.g. app.bsky.feed.post")->required();
+  create->add_option("json", p.record.value, "JSON, - for standard input, @FILE")->required();
+  create->add_option("--rkey", p.record.rkey, "record key; a new TID if not given");
+
+  auto* put = add(*record, "put", "create or replace a record", p, with(run_record_put));
+  put->add_option("collection", p.record.collection, "its NSID")->required();
+  put->add_option("rkey", p.record.rkey, "record key")->required();
+  put->add_option("json", p.record.value, "JSON, - for standard input, @FILE")->required();
+  put->add_option("--swap", p.record.swap, "only if the record is now this CID, or null for none");
+
+  auto* get = add(*record, "get", "print a record", p, with(run_record_get));
+  get->add_option("uri", p.record.uri, "at://REPO/COLLECTION/RKEY")->required();
+
+  auto* list = add(*record, "list", "list the records of a collection", p, with(run_record_list));
+  list->add_option("collection", p.record.collection, "its NSID")->required();
+  list->add_option("--repo", p.record.repo, "whose; yours if not given");
+  list->add_option("--limit", p.record.limit, "at most so many")->check(CLI::Range(1, 100));
+  list->add_option("--cursor", p.record.cursor, "go on where the last page ended");
+
+  auto* remove = add(*record, "delete", "delete a record", p, with(run_record_delete));
+  remove->add_option("uri", p.record.uri, "at://REPO/COLLECTION/RKEY")->required();
+  remove->add_option("--swap", p.record.swap, "only if the record is now this CID");
+}
+
+void add_request_commands(CLI::App& app, Parsed& p) {
+  auto* request = add(app, "request", "send any request with the session's token and proof", p,
+                      [&p](const Options& o) { return run_request(o, p.request); });
+  request->add_option("method", p.request.method, "GET, POST, ...")->required();
+  request->add_option("url", p.request.url, "a URL on your PDS, or a path there")->required();
+  request->add_option("--data", p.request.data, "body: text, - for standard input, @FILE");
+  request->add_option("--content-type", p.request.content_type, "application/json if not given");
+
+  auto* dpop = add(app, "dpop", "print a DPoP proof for a request", p,
+                   [&p](const Options& o) { return run_dpop(o, p.dpop); });
+  dpop->add_option("method", p.dpop.method, "GET, POST, ...")->required();
+  dpop->add_option("url", p.dpop.url, "the URL it is for")->required();
+  dpop->add_flag("--reveal", p.dpop.reveal, "print the Authorization header too: it holds the access token");
+}
+
+int finish_parsing(const CLI::App& app, const CLI::ParseError& event) {
+  // Help and version end the parsing too, and are no errors.
+  if (event.get_exit_code() == 0) return app.exit(event);
+  say(std::string(event.what()));
+  say("run latchkey --help, or latchkey COMMAND --help");
+  return static_cast<int>(Exit::usage);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  latchkey::forbid_core_dumps();
+  Parsed parsed;
+  CLI::App app{"logs in with OAuth and never loses the login again\n\n"
+               "  latchkey login alice.bsky.social\n"
+               "  latchkey record create app.bsky.feed.post '{\"text\":\"hi\",\"createdAt\":\"2026-01-01T00:00:00Z\"}'\n",
+               "latchkey"};
+  app.set_version_flag("--version", "latchkey " LATCHKEY_VERSION);
+  app.require_subcommand(1);
+  add_global_options(app, parsed);
+  add_session_commands(app, parsed);
+  add_record_commands(app, parsed);
+  add_request_commands(app, parsed);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& event) {
+    return finish_parsing(app, event);
+  }
+  if (parsed.json) parsed.options.format = Format::json;
+  static SignalWatch signals;  // its thread lives as long as the process
+  parsed.options.stop = signals.token();
+  return static_cast<int>(parsed.command(parsed.options));
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+module latchkey.cli.commands;
+import latchkey.atproto.client;
+import latchkey.atproto.identifier;
+import latchkey.atproto.pds;
+import latchkey.cli.input;
+import latchkey.cli.options;
+import latchkey.cli.report;
+import latchkey.cli.workspace;
+import latchkey.core.error;
+
+namespace latchkey::cli {
+namespace {
+
+WriteOptions write_options(const Options& options, const RecordCommand& command) {
+  WriteOptions write{.rkey = command.rkey, .stop = options.stop};
+  if (command.swap == "null") write.swap_record.kind = SwapRecord::Kind::absent;
+  if (!command.swap.empty() && command.swap != "null") {
+    write.swap_record = {.kind = SwapRecord::Kind::cid, .cid = command.swap};
+  }
+  return write;
+}
+
+Exit print_ref(const Result<RecordRef>& ref, Format format) {
+  if (!ref) return report(ref.error(), format);
+  print(format == Format::json ? "{\"uri\":" + json_string(ref->uri) + ",\"cid\":" + json_string(ref->cid) + "}"
+                               : ref->uri + " " + ref->cid);
+  return Exit::ok;
+}
+
+std::string record_json(const Record& record) {
+  return "{\"uri\":" + json_string(record.uri) + ",\"cid\":" + (record.cid.empty() ? "null" : json_string(record.cid)) +
+         ",\"value\":" + record.value + "}";
+}
+
+// COLLECTION and RKEY, or an AT-URI that says both.
+Result<AtUri> record_name(const RecordCommand& command) {
+  if (!command.uri.empty()) return parse_at_uri(command.uri);
+  return AtUri{.repo = {}, .collection = command.collection, .rkey = command.rkey};
+}
+
+}  // namespace
+
+Exit run_record_create(const Options& options, const RecordCommand& command) {
+  auto value = read_argument(command.value);
+  if (!value) return report(value.error(), options.format);
+  auto account = open_account(options);
+  if (!account) return report(account.error(), options.format);
+  PdsClient pds = account->client.pds(account->summary.subject);
+  return print_ref(pds.create_record(command.collection, *value, write_options(options, command)), options.format);
+}
+
+Exit run_record_put(const Options& options, const RecordCommand& command) {
+  auto value = read_argument(command.value);
+  if (!value) return report(value.error(), options.format);
+  auto account = open_account(options);
+  if (!account) return report(account.error(), options.format);
+  PdsClient pds = account->client.pds(account->summary.subject);
+  return print_ref(pds.put_record(command.collection, command.rkey, *value, write_options(options, command)),
+                   options.format);
+}
+
+Exit run_record_get(const Options& options, const RecordCommand& command) {
+  auto name = record_name(command);
+  if (!name) return report(name.error(), options.format);
+  auto account = open_account(options);
+  if (!account) return report(account.error(), options.format);
+  PdsClient pds = account->client.pds(account->summary.subject);
+  auto record = pds.get_record(name->collection, name->rkey, name->repo, options.stop);
+  if (!record) return report(record.error(), options.format);
+  print(options.format == Format::json ? record_json(*record) : record->value);
+  return Exit::ok;
+}
+
+Exit run_record_list(const Options& options, const RecordCommand& command) {
+  auto account = open_account(options);
+  if (!account) return report(account.error(), options.format);
+  PdsClient pds = account->client.pds(account->summary.subject);
+  auto page = pds.list_records(command.collection, {.repo = command.repo,
+                                                    .limit = command.limit,
+                                                    .cursor = command.cursor,
+                                                    .stop = options.stop});
+  if (!page) return report(page.error(), options.format);
+  std::string json;
+  for (const Record& record : page->records) {
+    if (options.format == Format::json) {
+      json += (json.empty() ? "" : ",") + record_json(record);
+    } else {
+      print(record.uri + "\t" + record.value);
+    }
+  }
+  if (options.format == Format::json) {
+    print("{\"records\":[" + json + "],\"cursor\":" + (page->cursor.empty() ? "null" : json_string(page->cursor)) + "}");
+  } else if (!page->cursor.empty()) {
+    say("there are more: go on with --cursor " + page->cursor);
+  }
+  return Exit::ok;
+}
+
+Exit run_record_delete(const Options& options, const RecordCommand& command) {
+  auto name = record_name(command);
+  if (!name) return report(name.error(), options.format);
+  auto account = open_account(options);
+  if (!account) return report(account.error(), options.format);
+  if (!name->repo.empty() && name->repo != account->summary.subject && name->repo != account->summary.handle) {
+    return report(make_error(ErrorCode::invalid_argument, "cli.other_repo",
+                             "cannot delete a record of " + name->repo + ": you are logged in as " +
+                                 account->summary.subject),
+                  options.format);
+  }
+  PdsClient pds = account->client.pds(account->summary.subject);
+  auto deleted = pds.delete_record(name->collection, name->rkey, write_options(options, command));
+  if (!deleted) return report(deleted.error(), options.format);
+  if (options.format == Format::json) print("{\"deleted\":true}");
+  return Exit::ok;
+}
+
+}  // namespace latchkey::cli

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.test.adapters;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.core.url;
+import latchkey.http;
+import latchkey.http.cpprest;
+import latchkey.http.curl;
+import latchkey.http.policy;
+
+namespace latchkey::test {
+namespace {
+
+std::unique_ptr<HttpTransport> make(Kind kind, const std::string& extra_ca_file, Proxy proxy) {
+  if (kind == Kind::curl) {
+    return CurlTransport::open({.address_rule = AddressRule::any,
+                                .http_rule = HttpRule::allow_http_for_loopback,
+                                .extra_ca_file = extra_ca_file,
+                                .proxy = std::move(proxy)})
+        .value();
+  }
+  return CpprestTransport::open({.http_rule = HttpRule::allow_http_for_loopback,
+                                 .extra_ca_file = extra_ca_file,
+                                 .proxy = std::move(proxy)})
+      .value();
+}
+
+}  // namespace
+
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::cpprest_fresh:
+      return "cpprest, fresh";
+    case Kind::cpprest_pooled:
+      return "cpprest, pooled";
+    case Kind::curl:
+      break;
+  }
+  return "curl";
+}
+
+Adapter::Adapter(Kind kind, const std::string& extra_ca_file, Proxy proxy)
+    : transport_(make(kind, extra_ca_file, std::move(proxy))) {
+  options.connection = kind == Kind::cpprest_pooled ? Connection::pooled : Connection::fresh;
+}
+
+Result<HttpResponse> Adapter::send(const HttpRequest& what) {
+  return transport_->send(what, options);
+}
+Result<HttpResponse> Adapter::get(const std::string& url) {
+  return send(request("GET", url));
+}
+Result<HttpResponse> Adapter::post(const std::string& url, std::string_view body) {
+  return send(request("POST", url, body));
+}
+
+HttpRequest request(const std::string& method, const std::string& url, std::string_view body) {
+  return {.method = method,
+          .url = Url::parse(url).value(),
+          .headers = {},
+          .body = SecretString(body),
+          .authorization = {}};
+}
+
+}  // namespace latchkey::test
