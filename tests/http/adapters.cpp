@@ -49,14 +49,22 @@ Adapter::Adapter(Kind kind, const std::string& extra_ca_file, Proxy proxy)
   options.connection = kind == Kind::cpprest_pooled ? Connection::pooled : Connection::fresh;
 }
 
-Result<HttpResponse> Adapter::send(const HttpRequest& what) { return transport_->send(what, options); }
-Result<HttpResponse> Adapter::get(const std::string& url) { return send(request("GET", url)); }
+Result<HttpResponse> Adapter::send(const HttpRequest& what) {
+  return transport_->send(what, options);
+}
+Result<HttpResponse> Adapter::get(const std::string& url) {
+  return send(request("GET", url));
+}
 Result<HttpResponse> Adapter::post(const std::string& url, std::string_view body) {
   return send(request("POST", url, body));
 }
 
 HttpRequest request(const std::string& method, const std::string& url, std::string_view body) {
-  return {.method = method, .url = Url::parse(url).value(), .headers = {}, .body = SecretString(body), .authorization = {}};
+  return {.method = method,
+          .url = Url::parse(url).value(),
+          .headers = {},
+          .body = SecretString(body),
+          .authorization = {}};
 }
 
 }  // namespace latchkey::test

@@ -23,8 +23,8 @@ using latchkey::Delivery;
 using latchkey::ErrorCode;
 using latchkey::test::Adapter;
 using latchkey::test::Authority;
-using latchkey::test::kKinds;
 using latchkey::test::Kind;
+using latchkey::test::kKinds;
 using latchkey::test::ok_answer;
 using latchkey::test::Peer;
 using latchkey::test::RawServer;
@@ -37,7 +37,8 @@ void answer_all(Peer& peer) {
   while (!peer.read_request().empty()) peer.write(ok_answer("safe"));
 }
 
-void check_refused(const latchkey::Result<latchkey::HttpResponse>& answer, const RawServer& server) {
+void check_refused(const latchkey::Result<latchkey::HttpResponse>& answer,
+                   const RawServer& server) {
   REQUIRE_FALSE(answer.has_value());
   CAPTURE(answer.error().message);
   CHECK(answer.error().code == ErrorCode::tls_failed);
@@ -58,7 +59,8 @@ TEST_CASE("tls: a name is checked and sent as SNI without the port", "[http.tls]
   REQUIRE(answer.has_value());
   CHECK(answer->body.expose() == "safe");
   CHECK(server.server_names() == std::vector<std::string>{"localhost"});
-  CHECK(server.requests().at(0).find("Host: localhost:" + std::to_string(server.port())) != std::string::npos);
+  CHECK(server.requests().at(0).find("Host: localhost:" + std::to_string(server.port())) !=
+        std::string::npos);
 }
 
 TEST_CASE("tls: an IP literal is checked as an address and sends no SNI", "[http.tls]") {
@@ -123,11 +125,13 @@ TEST_CASE("tls: an expired certificate is refused", "[http.tls]") {
 
 TEST_CASE("tls: nothing older than 1.2 is spoken", "[http.tls]") {
   const Kind kind = GENERATE(from_range(kKinds));
-  const auto [version, fine] = GENERATE(table<int, bool>({{TLS1_VERSION, false}, {TLS1_1_VERSION, false}, {TLS1_2_VERSION, true}}));
+  const auto [version, fine] = GENERATE(
+      table<int, bool>({{TLS1_VERSION, false}, {TLS1_1_VERSION, false}, {TLS1_2_VERSION, true}}));
   INFO(latchkey::test::name_of(kind) << " " << version);
   const Authority authority;
   const TemporaryFile ca(authority.certificate_pem());
-  RawServer server(answer_all, {.identity = authority.issue({"localhost"}), .highest_tls = version});
+  RawServer server(answer_all,
+                   {.identity = authority.issue({"localhost"}), .highest_tls = version});
   Adapter adapter(kind, ca.path());
   const auto answer = adapter.get(server.origin("localhost") + "/");
   if (fine) {
@@ -153,7 +157,8 @@ TEST_CASE("tls: a POST that is read and not answered is sent once", "[http.tls]"
   INFO(latchkey::test::name_of(kind));
   const Authority authority;
   const TemporaryFile ca(authority.certificate_pem());
-  RawServer server([](Peer& peer) { peer.read_request(); }, {.identity = authority.issue({"localhost"})});
+  RawServer server([](Peer& peer) { peer.read_request(); },
+                   {.identity = authority.issue({"localhost"})});
   Adapter adapter(kind, ca.path());
   const auto answer = adapter.post(server.origin("localhost") + "/", "a=b");
   REQUIRE_FALSE(answer.has_value());
@@ -219,20 +224,24 @@ TEST_CASE("tls: the whole exchange has its time, the handshake included", "[http
   CHECK(time.is_prompt());
 }
 
-TEST_CASE("proxy: is asked to CONNECT, gets its own credentials, and never the request's", "[http.tls]") {
+TEST_CASE("proxy: is asked to CONNECT, gets its own credentials, and never the request's",
+          "[http.tls]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
   RawServer proxy([](Peer& peer) {
     peer.read_request();
     peer.write("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
   });
-  Adapter adapter(kind, "",
-                  latchkey::Proxy::parse("http://user:pass@127.0.0.1:" + std::to_string(proxy.port()), "").value());
+  Adapter adapter(
+      kind, "",
+      latchkey::Proxy::parse("http://user:pass@127.0.0.1:" + std::to_string(proxy.port()), "")
+          .value());
   const auto answer = adapter.post("https://pds.example/token", "a=b");
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().delivery == Delivery::not_sent);
   CHECK(answer.error().code == ErrorCode::unreachable);
   REQUIRE(proxy.requests().size() == 1);
   CHECK(proxy.requests()[0].starts_with("CONNECT pds.example:443 HTTP/1.1\r\n"));
-  CHECK(proxy.requests()[0].find("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n") != std::string::npos);
+  CHECK(proxy.requests()[0].find("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n") !=
+        std::string::npos);
 }

@@ -33,12 +33,17 @@ namespace latchkey::test {
 
 void WatchedStore::set_hook(Hook hook) {
   const std::scoped_lock lock(mutex_);
-  hook_ = std::move(hook);
+  hook_ = hook ? std::make_shared<Hook>(std::move(hook)) : nullptr;
 }
 
 void WatchedStore::set_after(std::function<void(std::string_view)> after) {
   const std::scoped_lock lock(mutex_);
   after_ = std::move(after);
+}
+
+void WatchedStore::fail_after_next_save(Error error) {
+  const std::scoped_lock lock(mutex_);
+  save_failure_ = std::move(error);
 }
 
 std::vector<std::string> WatchedStore::take_trace() {
@@ -47,13 +52,13 @@ std::vector<std::string> WatchedStore::take_trace() {
 }
 
 std::optional<Error> WatchedStore::enter(std::string_view call) {
-  Hook hook;
+  std::shared_ptr<Hook> hook;
   {
     const std::scoped_lock lock(mutex_);
     trace_.emplace_back(call);
     hook = hook_;
   }
-  return hook ? hook(call) : std::nullopt;
+  return hook ? (*hook)(call) : std::nullopt;
 }
 
 void WatchedStore::leave(std::string_view call) {
@@ -76,6 +81,8 @@ Result<void> WatchedStore::save_record(const SealedRecord& record, Revision expe
   if (auto error = enter("save")) return *std::move(error);
   auto result = inner_->save_record(record, expected);
   leave("save");
+  const std::scoped_lock lock(mutex_);
+  if (auto failure = std::exchange(save_failure_, std::nullopt)) return *std::move(failure);
   return result;
 }
 

@@ -40,6 +40,8 @@ class WatchedStore final : public OAuthTokenStore {
 
   void set_hook(Hook hook);
   void set_after(std::function<void(std::string_view)> after);
+  /// The next save is carried out and reported as failed all the same.
+  void fail_after_next_save(Error error);
   /// The calls so far, and forget them.
   [[nodiscard]] std::vector<std::string> take_trace();
 
@@ -64,9 +66,10 @@ class WatchedStore final : public OAuthTokenStore {
   void leave(std::string_view call);
   std::shared_ptr<OAuthTokenStore> inner_;
   std::mutex mutex_;
-  Hook hook_;
+  std::shared_ptr<Hook> hook_;  // shared, so that a hook keeps its state while it is called again
   std::function<void(std::string_view)> after_;
   std::vector<std::string> trace_;
+  std::optional<Error> save_failure_;
 };
 
 /// An authorization server with one session: refresh tokens "rt-1", "rt-2", … are good once. Thread-safe.
