@@ -13,6 +13,7 @@ module latchkey.cli.commands;
 import latchkey.cli.options;
 import latchkey.cli.report;
 import latchkey.cli.workspace;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.os.locks;
@@ -65,28 +66,37 @@ Result<void> try_lease(OAuthTokenStore& store) {
   return {};
 }
 
-void check_store(OAuthTokenStore& store, std::vector<Finding>& findings) {
+// A session is of use only with its tokens and its key.
+Finding check_session(const Workspace& workspace, const ListedSession& row) {
+  const std::string check = "session " + printable(row.name, 200);
+  if (row.error) return {Finding::Kind::problem, check, row.error->message};
+  const auto loaded = workspace.store->load(row.summary->subject);
+  if (!loaded) return {Finding::Kind::problem, check, loaded.error().message};
+  if (!loaded->has_value()) return {Finding::Kind::note, check, "ended while this was looking"};
+  const SessionSummary& session = **loaded;
+  if (session.state == SessionState::dead) {
+    return {Finding::Kind::note, check, "ended (" + printable(session.state_cause, 100) + "): log in again"};
+  }
+  if (session.state == SessionState::revoking) {
+    return {Finding::Kind::note, check,
+            "logged out here, not confirmed by the server yet: run latchkey logout again"};
+  }
+  if (session.dpop_jkt.empty()) return {Finding::Kind::ok, check, "active"};
+  const auto key = workspace.vault->get(session.dpop_jkt);
+  if (!key) return {Finding::Kind::problem, check, key.error().message};
+  if (!key->has_value()) return {Finding::Kind::problem, check, "its key is not in the vault: log in again"};
+  return {Finding::Kind::ok, check, "active"};
+}
+
+void check_store(const Workspace& workspace, std::vector<Finding>& findings) {
+  OAuthTokenStore& store = *workspace.store;
   findings.push_back(from("locks", try_lease(store), "a lease can be taken"));
   auto rows = all_sessions(store);
   if (!rows) {
     findings.push_back({Finding::Kind::problem, "sessions", rows.error().message});
     return;
   }
-  for (const ListedSession& row : *rows) {
-    if (row.error) {
-      findings.push_back({Finding::Kind::problem, "session " + row.name, row.error->message});
-      continue;
-    }
-    const auto loaded = store.load(row.summary->subject);
-    if (!loaded) {
-      findings.push_back({Finding::Kind::problem, "session " + row.name, loaded.error().message});
-    } else if (row.summary->state == SessionState::revoking) {
-      findings.push_back({Finding::Kind::note, "session " + row.name,
-                          "logged out here, not confirmed by the server yet: run latchkey logout again"});
-    } else {
-      findings.push_back({Finding::Kind::ok, "session " + row.name, std::string(to_string(row.summary->state))});
-    }
-  }
+  for (const ListedSession& row : *rows) findings.push_back(check_session(workspace, row));
 }
 
 void check_surroundings(std::vector<Finding>& findings) {
@@ -127,7 +137,7 @@ Exit run_doctor(const Options& options) {
   check_places(*where, findings);
   if (workspace) {
     findings.push_back({Finding::Kind::ok, "vault", "unlocked"});
-    check_store(*workspace->store, findings);
+    check_store(*workspace, findings);
   } else {
     findings.push_back({Finding::Kind::problem, "vault and store", workspace.error().message});
   }

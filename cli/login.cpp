@@ -49,10 +49,10 @@ LoginInteraction interaction_for(const Options& options, const LoginCommand& com
     say("a browser came back from another login (a stale tab?): ignored, still waiting for this one");
   };
   if (command.paste) {
-    interaction.paste = [] {
+    interaction.paste = [stop = options.stop] {
       say("then paste the address on which the browser ends (http://127.0.0.1/..., its page can't be reached: that is "
           "fine) and press Enter:");
-      return read_line();
+      return read_line(stop);
     };
   } else {
     const auto wait = interaction.on_url;
@@ -62,6 +62,13 @@ LoginInteraction interaction_for(const Options& options, const LoginCommand& com
     };
   }
   return interaction;
+}
+
+std::string token_text(const SessionSummary& session, TimePoint now) {
+  if (session.state == SessionState::dead) return "ended (" + printable(session.state_cause, 100) + ")";
+  if (session.state == SessionState::revoking) return "logged out, not confirmed by the server yet";
+  if (!session.expires_at) return "token of unknown lifetime";
+  return (session.is_expired(now) ? "token expired " : "token good, expires ") + relative_time(session.expires_at, now);
 }
 
 void print_session(const SessionSummary& session, Format format, const std::string& text) {
@@ -97,8 +104,7 @@ Exit run_sessions(const Options& options) {
       say("unreadable session " + printable(row.name, 200) + ": " + row.error->message);
     } else {
       const SessionSummary& session = *row.summary;
-      print(std::string(to_string(session.state)) + "\t" + name_of(session) + "\ttoken " +
-            (session.is_expired(now) ? "expired " : "good, expires ") + relative_time(session.expires_at, now));
+      print(std::string(to_string(session.state)) + "\t" + name_of(session) + "\t" + token_text(session, now));
     }
   }
   if (options.format == Format::json) print("[" + json + "]");
@@ -130,14 +136,7 @@ Exit run_refresh(const Options& options) {
   FreshOptions fresh{.stop = options.stop};
   if (stored->has_value()) fresh.rejected = token_fingerprint((*stored)->access_token);
   auto session = account->client.fresh(subject, fresh);
-  if (!session) {
-    const Exit exit = report(session.error(), options.format);
-    if (session.error().code == ErrorCode::session_not_durable) {
-      say("waiting up to 60 s for the disk to take the session");
-      static_cast<void>(account->client.keeper().settle(std::chrono::seconds{60}));
-    }
-    return exit;
-  }
+  if (!session) return report(*account, session.error(), options.format);
   print_session(**session, options.format,
                 "refreshed " + name_of(**session) + ", token expires " +
                     relative_time((*session)->expires_at, SystemClock{}.now()));
@@ -189,6 +188,7 @@ Exit run_logout(const Options& options, const LogoutCommand& command) {
   }
   auto rows = all_sessions(*workspace->store);
   if (!rows) return report(rows.error(), options.format);
+  if (rows->empty()) say("nobody is logged in here");
   Exit worst = Exit::ok;
   for (const ListedSession& row : *rows) {
     const Exit exit = row.summary ? logout_one(options, *workspace, *row.summary, command)

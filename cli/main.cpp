@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 
 import latchkey.cli.commands;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.core.error;
 import latchkey.core.os.process;
 
 namespace {
@@ -136,18 +141,35 @@ void add_request_commands(CLI::App& app, Parsed& p) {
   dpop->add_flag("--reveal", p.dpop.reveal, "print the Authorization header too: it holds the access token");
 }
 
-int finish_parsing(const CLI::App& app, const CLI::ParseError& event) {
+int finish_parsing(const CLI::App& app, const CLI::ParseError& event, bool json) {
   // Help and version end the parsing too, and are no errors.
   if (event.get_exit_code() == 0) return app.exit(event);
-  say(std::string(event.what()));
-  say("run latchkey --help, or latchkey COMMAND --help");
-  return static_cast<int>(Exit::usage);
+  const std::string message = std::string(event.what()) + "; run latchkey --help, or latchkey COMMAND --help";
+  return static_cast<int>(report(latchkey::make_error(latchkey::ErrorCode::invalid_argument, "cli.usage", message),
+                                 json ? Format::json : Format::text));
+}
+
+// A descriptor that is closed when we start would be the next file that is opened: what is said to a person would be
+// written into the sessions.
+void keep_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) static_cast<void>(open("/dev/null", O_RDWR));
+  }
+}
+
+// A result that nobody could read is none.
+int finish(Exit exit) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return static_cast<int>(exit);
+  say("the result could not be written to standard output");
+  return static_cast<int>(exit == Exit::ok ? Exit::failed : exit);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_standard_streams();
   latchkey::forbid_core_dumps();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away must not cut a refresh off
   Parsed parsed;
   CLI::App app{"logs in with OAuth and never loses the login again\n\n"
                "  latchkey login alice.bsky.social\n"
@@ -162,10 +184,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& event) {
-    return finish_parsing(app, event);
+    const bool json = std::any_of(argv, argv + argc, [](std::string_view word) { return word == "--json"; });
+    return finish_parsing(app, event, json);
   }
   if (parsed.json) parsed.options.format = Format::json;
-  static SignalWatch signals;  // its thread lives as long as the process
+  static SignalWatch& signals = *new SignalWatch;  // its thread lives as long as the process, and a little longer
   parsed.options.stop = signals.token();
-  return static_cast<int>(parsed.command(parsed.options));
+  return finish(parsed.command(parsed.options));
 }

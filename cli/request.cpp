@@ -36,7 +36,7 @@ std::string upper(std::string text) {
 }  // namespace
 
 Exit run_request(const Options& options, const RequestCommand& command) {
-  auto body = read_argument(command.data);
+  auto body = read_argument(command.data, options.stop);
   if (!body) return report(body.error(), options.format);
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
@@ -44,7 +44,7 @@ Exit run_request(const Options& options, const RequestCommand& command) {
       command.content_type.empty() && !body->empty() ? "application/json" : command.content_type;
   auto answer = account->client.request(account->summary.subject, upper(command.method), command.url, type, *body,
                                         options.stop);
-  if (!answer) return report(answer.error(), options.format);
+  if (!answer) return report(*account, answer.error(), options.format);
   print(answer->body.expose());
   if (answer->status >= 200 && answer->status < 300) return Exit::ok;
   say("the server answered with status " + std::to_string(answer->status));
@@ -57,7 +57,7 @@ Exit run_dpop(const Options& options, const DpopCommand& command) {
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
   auto session = account->client.fresh(account->summary.subject, {.stop = options.stop});
-  if (!session) return report(session.error(), options.format);
+  if (!session) return report(*account, session.error(), options.format);
   const SessionContext& context = account->client.keeper().context();
   auto prover = context.provers->find((*session)->dpop_jkt);
   if (!prover) return report(prover.error(), options.format);

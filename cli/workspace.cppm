@@ -6,6 +6,7 @@ module;
 export module latchkey.cli.workspace;
 import latchkey.atproto.client;
 import latchkey.cli.options;
+import latchkey.cli.report;
 import latchkey.core.error;
 import latchkey.session;
 import latchkey.store;
@@ -26,7 +27,8 @@ struct Workspace {
 /// All rows, over all pages.
 [[nodiscard]] Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store);
 
-/// The session that --account names by subject or handle, or the only one there is. Errors: login_required
+/// The session that --account names by subject or handle, or the only one there is; one that is being logged out only
+/// with `also_revoking`, and if there is no other. Errors: login_required
 /// ("cli.no_session", "cli.no_such_account"), invalid_argument ("cli.which_account", which lists them).
 enum class Choose { usable, also_revoking };
 [[nodiscard]] Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
@@ -42,5 +44,8 @@ struct Account {
   AtprotoClient client;
 };
 [[nodiscard]] Result<Account> open_account(const Options& options);
+/// Reports a failure of a command that used the account. If its session was renewed and could not be saved, the disk is
+/// given a minute first: the program would take the only good token with it.
+[[nodiscard]] Exit report(const Account& account, const Error& error, Format format);
 
 }  // namespace latchkey::cli

@@ -114,6 +114,12 @@ Error pasted_elsewhere() {
                     "browser's address bar, also if the page there says that it can't be reached");
 }
 
+Error pasted_from_another_login() {
+  return make_error(ErrorCode::callback_invalid, "callback.pasted_other",
+                    "cannot use what was pasted: it belongs to another login, perhaps of an older tab; log in again and "
+                    "copy the address that this login ends on");
+}
+
 // What stands between "?" and "#" of a URL that a person pasted, white space around it and all.
 Result<std::string> query_of_pasted_url(std::string text) {
   const auto begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
@@ -210,9 +216,10 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_paste(const 
   show(begun->url, interaction);
   auto pasted = interaction.paste();
   auto query = std::move(pasted).and_then(query_of_pasted_url);
-  if (!query || !constant_time_equal(callback_state(*query), begun->state)) {
+  if (query && !constant_time_equal(callback_state(*query), begun->state)) query = pasted_from_another_login();
+  if (!query) {
     login->abandon(begun->state);
-    return query ? pasted_elsewhere() : std::move(query).error();
+    return std::move(query).error();
   }
   return login->finish(*query, interaction.stop);
 }
