@@ -15,6 +15,7 @@ import latchkey.atproto.identity;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
@@ -23,6 +24,7 @@ import latchkey.http.policy;
 import latchkey.oauth.authorization;
 import latchkey.oauth.client_metadata;
 import latchkey.oauth.pkce;
+import latchkey.oauth.revocation;
 import latchkey.oauth.scope;
 import latchkey.oauth.token;
 import latchkey.refresh.context;
@@ -156,6 +158,26 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::finish(std::string_vie
   return session;
 }
 
+namespace {
+
+// An answer that can't be read may have issued tokens all the same: they are ended, not left lying at the server.
+void revoke_unread(const SessionContext& context, const PendingLogin& pending, const HttpResponse& response) {
+  if (response.status != 200) return;
+  auto body = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "token");
+  if (!body) return;
+  OAuthSession session = session_from_exchange(pending, TokenAnswer{}, context.clock->now());
+  session.dpop_jkt = pending.dpop_jkt;
+  for (const auto& [name, kind] : {std::pair{"refresh_token", TokenKind::refresh_token},
+                                   std::pair{"access_token", TokenKind::access_token}}) {
+    const auto token = body->take_secret(name);
+    if (!token || !*token || (*token)->empty()) continue;
+    static_cast<void>(revoke_token(context, session, **token, kind).has_value());
+    return;
+  }
+}
+
+}  // namespace
+
 Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const PendingLogin& pending, std::string_view query,
                                                                    std::stop_token stop) {
   const SessionContext& context = keeper_->context();
@@ -169,11 +191,14 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const Pending
   auto response = (*transport)->send(*request, token_limits());  // a code is spent by this: not to be cancelled
   if (!response) return std::move(response).error();
   auto answer = process_token_response("token", *response, context.clock->now());
-  if (!answer) return std::move(answer).error();
-
+  if (!answer) {
+    revoke_unread(context, pending, *response);
+    return std::move(answer).error();
+  }
   auto acceptable = check_atproto_token(*answer, pending.expected_subject);
-  const std::string subject = answer->sub;
+  std::string subject = answer->sub;
   OAuthSession session = session_from_exchange(pending, *std::move(answer), requested_at);
+  session.dpop_jkt = pending.dpop_jkt;  // also of a token that claims to be none: its revocation is proven with the key
   auto refuse = [&](Error error) {
     static_cast<void>(revoke_session(context, session).has_value());
     return error;
@@ -186,7 +211,7 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const Pending
     session.resource_server = *std::move(pds);
     session.handle = discovery_->display_handle(subject, stop);
   }
-  session.subject = subject;
+  session.subject = std::move(subject);
   session.login_id = draw_id(*context.random);
   return keeper_->save_login(std::move(session), {.stop = std::move(stop)});
 }

@@ -10,6 +10,7 @@ module;
 #include <utility>
 module latchkey.refresh.context;
 import latchkey.core.crypto;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
@@ -17,6 +18,7 @@ import latchkey.dpop.nonce;
 import latchkey.dpop.transport;
 import latchkey.http;
 import latchkey.http.policy;
+import latchkey.oauth.client_auth;
 import latchkey.oauth.revocation;
 import latchkey.session;
 import latchkey.store;
@@ -61,9 +63,25 @@ Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& c
                                                                                     .skew = context.skew}));
 }
 
+namespace {
+
+// A server refuses to revoke, or does not, what was issued to another client (RFC 7009 §2.1). A public client has no
+// secret, so a session of one can speak for its own, whichever client this process is.
+Result<std::shared_ptr<ClientAuthenticator>> client_of(const SessionContext& context, const SessionSummary& session) {
+  if (session.client_id == context.client_id) return context.client;
+  if (session.client_auth_method == ClientAuthMethod::none) return public_client(session.client_id);
+  return make_error(ErrorCode::client_mismatch, "session.client_mismatch",
+                    "cannot revoke the session of " + printable(session.subject, 100) +
+                        ": it belongs to another client_id; use that client");
+}
+
+}  // namespace
+
 Result<void> revoke_token(const SessionContext& context, const SessionSummary& session, const SecretString& token,
                           TokenKind kind) {
-  auto request = build_revocation_request(session, token, kind, *context.client);
+  auto client = client_of(context, session);
+  if (!client) return std::move(client).error();
+  auto request = build_revocation_request(session, token, kind, **client);
   if (!request) return std::move(request).error();
   auto transport = session_transport(context, session.dpop_jkt);
   if (!transport) return std::move(transport).error();

@@ -51,7 +51,8 @@ struct SessionContext {
 /// The transport of a session: with proofs of the key `jkt`, or the plain one if that is empty.
 [[nodiscard]] Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context,
                                                                        std::string_view jkt);
-/// Best effort to end a token at the server; errors as of process_revocation_response.
+/// Best effort to end a token at the server, as the client that it was issued to. Errors: client_mismatch (another
+/// client's, which needs that client's secret), those of build_ and process_revocation_response, and of the transport.
 [[nodiscard]] Result<void> revoke_token(const SessionContext& context, const SessionSummary& session,
                                         const SecretString& token, TokenKind kind);
 /// Ends the whole session: its refresh token, or its access token if it has none.

@@ -281,8 +281,15 @@ struct SessionKeeper::Impl {
   Result<SharedSession> fresh(std::string_view subject, const FreshOptions& options);
   Result<SharedSession> wait_for_flight(Entry& entry, std::unique_lock<std::mutex>& lock,
                                         Steady::time_point deadline, const FreshOptions& options);
-  Result<std::unique_ptr<Lease>> lease_for_change(Entry& entry, std::string_view subject,
-                                                  std::chrono::milliseconds timeout, std::stop_token stop);
+
+  // The right to replace or end a session.
+  struct Change {
+    std::unique_ptr<Lease> lease;
+    std::unique_ptr<UnsavedSession> unsaved;  // what the lease was held for, if it was
+  };
+  Result<Change> begin_change(Entry& entry, std::string_view subject, std::chrono::milliseconds timeout,
+                              const std::stop_token& stop);
+  void give_back(const SharedEntry& entry, Change change);
 };
 
 namespace {
@@ -355,21 +362,43 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject, const
   }
 }
 
-// The lease for a login or a logout: of a session that is still unsaved, the one that is held for it. What that session
-// brought is ended or overwritten by the change itself.
-Result<std::unique_ptr<Lease>> SessionKeeper::Impl::lease_for_change(Entry& entry, std::string_view subject,
-                                                                     std::chrono::milliseconds timeout,
-                                                                     std::stop_token stop) {
-  {
-    const std::scoped_lock lock(entry.mutex);
-    if (entry.unsaved) {
-      const std::unique_ptr<UnsavedSession> taken = std::move(entry.unsaved);
-      entry.changed.notify_all();
-      static_cast<void>(revoke_session(context, *taken->session).has_value());
-      return std::move(taken->lease);
+// The lease for a login or a logout: of a session that is still unsaved, the one that is held for it. A refresh that is
+// under way may end unsaved while we wait for the lease, so the wait is cut into short ones.
+Result<SessionKeeper::Impl::Change> SessionKeeper::Impl::begin_change(Entry& entry, std::string_view subject,
+                                                                      std::chrono::milliseconds timeout,
+                                                                      const std::stop_token& stop) {
+  const auto deadline = context.clock->steady_now() + timeout;
+  for (;;) {
+    {
+      const std::scoped_lock lock(entry.mutex);
+      if (entry.unsaved) {
+        Change change{.lease = nullptr, .unsaved = std::move(entry.unsaved)};
+        change.lease = std::move(change.unsaved->lease);
+        entry.changed.notify_all();
+        return change;
+      }
     }
+    const auto slice = std::min(deadline, context.clock->steady_now() + 250ms);
+    auto lease = context.store->lease(subject, {.deadline = slice, .stop = stop});
+    if (lease) return Change{.lease = *std::move(lease), .unsaved = nullptr};
+    if (lease.error().detail != "lease.timeout" || slice == deadline) return std::move(lease).error();
   }
-  return context.store->lease(subject, {.deadline = context.clock->steady_now() + timeout, .stop = std::move(stop)});
+}
+
+// The change failed: what was unsaved is so still, and its saving goes on.
+void SessionKeeper::Impl::give_back(const SharedEntry& entry, Change change) {
+  if (!change.unsaved) return;
+  change.unsaved->lease = std::move(change.lease);
+  const std::scoped_lock lock(entry->mutex);
+  entry->unsaved = std::move(change.unsaved);
+  begin_work();
+  crew.start([this, entry] {
+    {
+      std::unique_lock saving(entry->mutex);
+      save_until_done(*entry, saving);
+    }
+    end_work();
+  });
 }
 
 SessionKeeper::SessionKeeper(SessionContext context) : impl_(std::make_unique<Impl>(std::move(context))) {}
@@ -396,10 +425,13 @@ Result<SharedSession> SessionKeeper::save_login(OAuthSession session, const Logi
     return error;
   };
   const SharedEntry entry = impl_->entries.get(issued.subject);
-  auto lease = impl_->lease_for_change(*entry, issued.subject, options.timeout, options.stop);
-  if (!lease) return refuse(std::move(lease).error());
-  auto saved = put_login(impl_->context, std::move(session));
-  if (!saved) return refuse(std::move(saved).error());
+  auto change = impl_->begin_change(*entry, issued.subject, options.timeout, options.stop);
+  if (!change) return refuse(std::move(change).error());
+  auto saved = put_login(impl_->context, std::move(session), change->unsaved.get());
+  if (!saved) {
+    impl_->give_back(entry, *std::move(change));
+    return refuse(std::move(saved).error());
+  }
   const std::scoped_lock lock(entry->mutex);
   entry->cached.reset();
   entry->failures = 0;
@@ -408,11 +440,12 @@ Result<SharedSession> SessionKeeper::save_login(OAuthSession session, const Logi
 
 Result<LogoutOutcome> SessionKeeper::logout(std::string_view subject, const LogoutOptions& options) {
   const SharedEntry entry = impl_->entries.get(subject);
-  auto lease = impl_->lease_for_change(*entry, subject, options.timeout, options.stop);
-  if (!lease) return std::move(lease).error();
-  auto ended = end_session(impl_->context, subject,
-                           options.forget == Forget::now ? WhenUnreachable::erase_at_once
-                                                         : WhenUnreachable::keep_to_revoke);
+  auto change = impl_->begin_change(*entry, subject, options.timeout, options.stop);
+  if (!change) return std::move(change).error();
+  const auto unreachable =
+      options.forget == Forget::now ? WhenUnreachable::erase_at_once : WhenUnreachable::keep_to_revoke;
+  auto [ended, settled] = end_session(impl_->context, subject, unreachable, change->unsaved.get());
+  if (!settled) impl_->give_back(entry, *std::move(change));
   {
     const std::scoped_lock lock(entry->mutex);
     entry->cached.reset();
