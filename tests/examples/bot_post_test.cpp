@@ -5,12 +5,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 import latchkey;
 import latchkey.test.child;
 import latchkey.test.folder;
 import latchkey.test.openssl;
+import latchkey.test.program;
 import latchkey.test.raw_server;
 
 using namespace latchkey;
@@ -64,20 +66,11 @@ class LoggedIn {
   std::string public_jwk_;
 };
 
-struct Run {
-  int exit_code = 0;
-  std::string line;  // the first on standard output
-};
-
-Run run_bot(const std::vector<std::string>& arguments) {
+ProgramRun run_bot(const std::vector<std::string>& arguments) {
   std::vector<std::string> words{"/usr/bin/env", "LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK=1",
                                  LATCHKEY_BOT_POST};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  ChildProcess child(std::move(words));
-  Run run;
-  run.line = child.read_line();
-  run.exit_code = child.wait();
-  return run;
+  return run_program(std::move(words));
 }
 
 // Answers every request with `answer`.
@@ -97,23 +90,12 @@ std::string posted() {
   return json_200(R"({"uri":")" + std::string(kUri) + R"(","cid":"bafyreib"})");
 }
 
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-std::string header_of(const std::string& request, const std::string& name) {
-  const auto at = request.find("\r\n" + name + ": ");
-  if (at == std::string::npos) return {};
-  const auto begin = at + name.size() + 4;
-  return request.substr(begin, request.find("\r\n", begin) - begin);
-}
-
 }  // namespace
 
 TEST_CASE("bot_post: posts with a stored session and prints where the record is", "[bot_post]") {
   const RawServer pds(always(posted()));
   const LoggedIn bot(pds.origin());
-  const Run run = run_bot({bot.folder(), std::string(kDid), "a \"quoted\" post"});
+  const ProgramRun run = run_bot({bot.folder(), std::string(kDid), "a \"quoted\" post"});
   CHECK(run.exit_code == 0);
   CHECK(run.line == kUri);
   REQUIRE(pds.requests().size() == 1);
@@ -130,7 +112,7 @@ TEST_CASE("bot_post: posts with a stored session and prints where the record is"
 TEST_CASE("bot_post: without a session it asks for a login and sends nothing", "[bot_post]") {
   const RawServer pds(always(posted()));
   const LoggedIn bot(pds.origin());
-  const Run run = run_bot({bot.folder(), "did:plc:z72i7hdynmk6r22z27h6tvur", "hello"});
+  const ProgramRun run = run_bot({bot.folder(), "did:plc:z72i7hdynmk6r22z27h6tvur", "hello"});
   CHECK(run.exit_code == 3);
   CHECK(run.line.empty());
   CHECK(pds.requests().empty());
@@ -141,7 +123,7 @@ TEST_CASE("bot_post: what the server refuses is a failure", "[bot_post]") {
       always("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: "
              "26\r\n\r\n{\"error\":\"InvalidRequest\"}"));
   const LoggedIn bot(pds.origin());
-  const Run run = run_bot({bot.folder(), std::string(kDid), "hello"});
+  const ProgramRun run = run_bot({bot.folder(), std::string(kDid), "hello"});
   CHECK(run.exit_code == 1);
   CHECK(run.line.empty());
   CHECK(pds.requests().size() == 1);

@@ -10,6 +10,7 @@ import latchkey;
 import latchkey.test.child;
 import latchkey.test.folder;
 import latchkey.test.openssl;
+import latchkey.test.program;
 import latchkey.test.raw_server;
 
 using namespace latchkey;
@@ -30,19 +31,10 @@ struct Files {
   [[nodiscard]] std::string at(const char* name) const { return (folder.path() / name).native(); }
 };
 
-struct Run {
-  int exit_code = 0;
-  std::string line;
-};
-
-Run run_request(const std::vector<std::string>& arguments) {
+ProgramRun run_request(const std::vector<std::string>& arguments) {
   std::vector<std::string> words{LATCHKEY_DPOP_REQUEST};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  ChildProcess child(std::move(words));
-  Run run;
-  run.line = child.read_line();
-  run.exit_code = child.wait();
-  return run;
+  return run_program(std::move(words));
 }
 
 constexpr std::string_view kNonceWanted =
@@ -53,22 +45,13 @@ constexpr std::string_view kTokenRefused =
     "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: DPoP "
     "error=\"invalid_token\"\r\nContent-Length: 0\r\n\r\n";
 
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-std::string proof_of(const std::string& request) {
-  const auto at = request.find("\r\nDPoP: ");
-  return at == std::string::npos ? std::string()
-                                 : request.substr(at + 8, request.find("\r\n", at + 8) - at - 8);
-}
-
 // An API that wants a nonce in every proof.
 void api(Peer& peer) {
   for (;;) {
     const std::string request = peer.read_request();
     if (request.empty()) return;
-    const bool with_nonce = has(decode_jws(proof_of(request)).payload, R"("nonce":"nonce-1")");
+    const bool with_nonce =
+        has(decode_jws(header_of(request, "DPoP")).payload, R"("nonce":"nonce-1")");
     peer.write(with_nonce ? ok_answer("the answer") : std::string(kNonceWanted));
   }
 }
@@ -80,7 +63,7 @@ TEST_CASE("dpop_request: proves possession, and once more with the nonce that th
   const RawServer server(api);
   const Files files;
   for (const char* key : {"key.pem", "sec1.pem"}) {
-    const Run run =
+    const ProgramRun run =
         run_request({files.at(key), files.at("token"), "GET", server.origin() + "/thing?of=mine"});
     CHECK(run.exit_code == 0);
     CHECK(run.line == "the answer");
@@ -88,10 +71,10 @@ TEST_CASE("dpop_request: proves possession, and once more with the nonce that th
   REQUIRE(server.requests().size() == 4);
   for (const std::string& request : server.requests()) {
     CHECK(request.starts_with("GET /thing?of=mine "));
-    CHECK(has(request, "\r\nAuthorization: DPoP the-access-token\r\n"));
-    CHECK(evp_verifies(proof_of(request), files.key->public_jwk()));
-    CHECK(
-        has(decode_jws(proof_of(request)).payload, R"("htu":")" + server.origin() + R"(/thing")"));
+    CHECK(header_of(request, "Authorization") == "DPoP the-access-token");
+    CHECK(evp_verifies(header_of(request, "DPoP"), files.key->public_jwk()));
+    CHECK(has(decode_jws(header_of(request, "DPoP")).payload,
+              R"("htu":")" + server.origin() + R"(/thing")"));
   }
 }
 
