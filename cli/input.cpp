@@ -26,12 +26,13 @@ Error unreadable(const std::string& name, const std::string& why) {
   return make_error(ErrorCode::io, "cli.input", "cannot read " + printable(name, 200) + ": " + why);
 }
 
-// Signals do not interrupt a read here (a refresh under way must not be cut off), so that waiting for a person or a pipe
-// is ended by the stop token.
+// Signals do not interrupt a read here (a refresh under way must not be cut off), so that waiting
+// for a person or a pipe is ended by the stop token.
 class StandardInput {
  public:
   explicit StandardInput(std::stop_token stop)
-      : wake_(eventfd(0, EFD_CLOEXEC)), stopping_(std::move(stop), [this] { eventfd_write(wake_, 1); }) {}
+      : wake_(eventfd(0, EFD_CLOEXEC)),
+        stopping_(std::move(stop), [this] { eventfd_write(wake_, 1); }) {}
   StandardInput(const StandardInput&) = delete;
   StandardInput& operator=(const StandardInput&) = delete;
   ~StandardInput() { close(wake_); }
@@ -43,7 +44,8 @@ class StandardInput {
       if (errno != EINTR) return unreadable("standard input", "the system refuses to wait for it");
     }
     if (waiting[1].revents != 0) {
-      return make_error(ErrorCode::cancelled, "cli.cancelled", "stopped waiting for standard input");
+      return make_error(ErrorCode::cancelled, "cli.cancelled",
+                        "stopped waiting for standard input");
     }
     std::array<char, 8192> part{};
     const ssize_t count = read(STDIN_FILENO, part.data(), part.size());
@@ -76,7 +78,8 @@ Result<std::string> read_file(const std::string& name) {
     text.append(part.data(), static_cast<std::size_t>(file.gcount()));
     if (text.size() > kMaxInput) return unreadable("the file " + name, "it is over 16 MiB");
   }
-  if (!file.eof()) return unreadable("the file " + name, "there is none, it is a folder, or you may not");
+  if (!file.eof())
+    return unreadable("the file " + name, "there is none, it is a folder, or you may not");
   return text;
 }
 
@@ -99,7 +102,8 @@ Result<std::string> read_line(std::stop_token stop) {
   std::string line = text.substr(0, text.find('\n'));
   if (!line.empty()) return line;
   return make_error(ErrorCode::io, "cli.no_input",
-                    "nothing was pasted: standard input ended; run this where you can type, or pipe the address in");
+                    "nothing was pasted: standard input ended; run this where you can type, or "
+                    "pipe the address in");
 }
 
 }  // namespace latchkey::cli

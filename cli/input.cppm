@@ -9,11 +9,11 @@ import latchkey.core.error;
 
 export namespace latchkey::cli {
 
-/// The argument itself, standard input for "-", or a file for "@FILE"; at most 16 MiB. Errors: io, "cli.input";
-/// cancelled, "cli.cancelled".
+/// The argument itself, standard input for "-", or a file for "@FILE"; at most 16 MiB. Errors: io,
+/// "cli.input"; cancelled, "cli.cancelled".
 [[nodiscard]] Result<std::string> read_argument(const std::string& argument, std::stop_token stop);
-/// One line from the terminal or standard input, at most 16 KiB. Errors: io, "cli.no_input" or "cli.input"; cancelled,
-/// "cli.cancelled".
+/// One line from the terminal or standard input, at most 16 KiB. Errors: io, "cli.no_input" or
+/// "cli.input"; cancelled, "cli.cancelled".
 [[nodiscard]] Result<std::string> read_line(std::stop_token stop);
 
 }  // namespace latchkey::cli

@@ -30,13 +30,15 @@ WriteOptions write_options(const Options& options, const RecordCommand& command)
 
 Exit print_ref(const Account& account, const Result<RecordRef>& ref, Format format) {
   if (!ref) return report(account, ref.error(), format);
-  print(format == Format::json ? "{\"uri\":" + json_string(ref->uri) + ",\"cid\":" + json_string(ref->cid) + "}"
-                               : ref->uri + " " + ref->cid);
+  print(format == Format::json
+            ? "{\"uri\":" + json_string(ref->uri) + ",\"cid\":" + json_string(ref->cid) + "}"
+            : ref->uri + " " + ref->cid);
   return Exit::ok;
 }
 
 std::string record_json(const Record& record) {
-  return "{\"uri\":" + json_string(record.uri) + ",\"cid\":" + (record.cid.empty() ? "null" : json_string(record.cid)) +
+  return "{\"uri\":" + json_string(record.uri) +
+         ",\"cid\":" + (record.cid.empty() ? "null" : json_string(record.cid)) +
          ",\"value\":" + record.value + "}";
 }
 
@@ -54,7 +56,8 @@ Exit run_record_create(const Options& options, const RecordCommand& command) {
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->client.pds(account->summary.subject);
-  return print_ref(*account, pds.create_record(command.collection, *value, write_options(options, command)),
+  return print_ref(*account,
+                   pds.create_record(command.collection, *value, write_options(options, command)),
                    options.format);
 }
 
@@ -64,9 +67,10 @@ Exit run_record_put(const Options& options, const RecordCommand& command) {
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->client.pds(account->summary.subject);
-  return print_ref(*account,
-                   pds.put_record(command.collection, command.rkey, *value, write_options(options, command)),
-                   options.format);
+  return print_ref(
+      *account,
+      pds.put_record(command.collection, command.rkey, *value, write_options(options, command)),
+      options.format);
 }
 
 Exit run_record_get(const Options& options, const RecordCommand& command) {
@@ -99,7 +103,8 @@ Exit run_record_list(const Options& options, const RecordCommand& command) {
     }
   }
   if (options.format == Format::json) {
-    print("{\"records\":[" + json + "],\"cursor\":" + (page->cursor.empty() ? "null" : json_string(page->cursor)) + "}");
+    print("{\"records\":[" + json +
+          "],\"cursor\":" + (page->cursor.empty() ? "null" : json_string(page->cursor)) + "}");
   } else if (!page->cursor.empty()) {
     say("there are more: go on with --cursor " + page->cursor);
   }
@@ -111,7 +116,8 @@ Exit run_record_delete(const Options& options, const RecordCommand& command) {
   if (!name) return report(name.error(), options.format);
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
-  if (!name->repo.empty() && name->repo != account->summary.subject && name->repo != account->summary.handle) {
+  if (!name->repo.empty() && name->repo != account->summary.subject &&
+      name->repo != account->summary.handle) {
     return report(make_error(ErrorCode::invalid_argument, "cli.other_repo",
                              "cannot delete a record of " + name->repo + ": you are logged in as " +
                                  account->summary.subject),

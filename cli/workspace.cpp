@@ -38,24 +38,32 @@ struct StoreName {
 };
 
 Result<StoreName> parse_store(const std::string& name, const Places& where) {
-  if (name.empty()) return StoreName{.kind = StoreName::Kind::sqlite, .path = where.data / "sessions.db"};
+  if (name.empty())
+    return StoreName{.kind = StoreName::Kind::sqlite, .path = where.data / "sessions.db"};
   const auto colon = name.find(':');
-  const std::string kind = name.substr(0, colon), text = colon == std::string::npos ? "" : name.substr(colon + 1);
+  const std::string kind = name.substr(0, colon),
+                    text = colon == std::string::npos ? "" : name.substr(colon + 1);
   if (name == "memory:") return StoreName{.kind = StoreName::Kind::memory, .path = {}};
   std::error_code fault;
   const auto path = std::filesystem::absolute(text, fault);
-  if (kind == "sqlite" && !text.empty() && !fault) return StoreName{.kind = StoreName::Kind::sqlite, .path = path};
-  if (kind == "file" && !text.empty() && !fault) return StoreName{.kind = StoreName::Kind::file, .path = path};
+  if (kind == "sqlite" && !text.empty() && !fault)
+    return StoreName{.kind = StoreName::Kind::sqlite, .path = path};
+  if (kind == "file" && !text.empty() && !fault)
+    return StoreName{.kind = StoreName::Kind::file, .path = path};
   return make_error(ErrorCode::invalid_argument, "cli.store",
                     "cannot use the store " + printable(name, 200) +
                         ": write sqlite:PATH, file:FOLDER or memory:");
 }
 
-Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name, std::shared_ptr<Sealer> sealer) {
+Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
+                                                    std::shared_ptr<Sealer> sealer) {
   switch (name.kind) {
-    case StoreName::Kind::memory: return MemoryOAuthTokenStore::create(std::move(sealer));
-    case StoreName::Kind::file: return FilesystemOAuthTokenStore::open(name.path, std::move(sealer));
-    case StoreName::Kind::sqlite: break;
+    case StoreName::Kind::memory:
+      return MemoryOAuthTokenStore::create(std::move(sealer));
+    case StoreName::Kind::file:
+      return FilesystemOAuthTokenStore::open(name.path, std::move(sealer));
+    case StoreName::Kind::sqlite:
+      break;
   }
   return SqliteOAuthTokenStore::open(name.path, std::move(sealer));
 }
@@ -91,7 +99,8 @@ Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store) {
   }
 }
 
-Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options, Choose among) {
+Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
+                                      Choose among) {
   auto rows = all_sessions(store);
   if (!rows) return std::move(rows).error();
   std::vector<SessionSummary> candidates, revoking;
@@ -110,9 +119,10 @@ Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& opt
     return options.account.empty()
                ? make_error(ErrorCode::login_required, "cli.no_session",
                             "nobody is logged in here: run latchkey login HANDLE")
-               : make_error(ErrorCode::login_required, "cli.no_such_account",
-                            "no session for " + printable(options.account, 100) +
-                                ": run latchkey sessions to see who is logged in, or latchkey login");
+               : make_error(
+                     ErrorCode::login_required, "cli.no_such_account",
+                     "no session for " + printable(options.account, 100) +
+                         ": run latchkey sessions to see who is logged in, or latchkey login");
   }
   std::string text = "several accounts are logged in: say which with --account, one of";
   for (const SessionSummary& session : candidates) {
@@ -122,19 +132,23 @@ Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& opt
   return make_error(ErrorCode::invalid_argument, "cli.which_account", std::move(text));
 }
 
-Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options, LoopbackClient client) {
-  auto proxy = Proxy::parse(environment_variable("HTTPS_PROXY").value_or(environment_variable("https_proxy").value_or("")),
-                            environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
+Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
+                                  LoopbackClient client) {
+  auto proxy = Proxy::parse(
+      environment_variable("HTTPS_PROXY")
+          .value_or(environment_variable("https_proxy").value_or("")),
+      environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
   if (!proxy) return std::move(proxy).error();
-  return AtprotoClient::create({.client = std::move(client),
-                                .store = workspace.store,
-                                .vault = workspace.vault,
-                                .plc_url = options.plc_url,
-                                .resolve_handles_at = options.resolve_handles_at,
-                                .http_rule = options.allow_http_for_loopback ? HttpRule::allow_http_for_loopback
-                                                                             : HttpRule::https_only,
-                                .proxy = *std::move(proxy),
-                                .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("")});
+  return AtprotoClient::create(
+      {.client = std::move(client),
+       .store = workspace.store,
+       .vault = workspace.vault,
+       .plc_url = options.plc_url,
+       .resolve_handles_at = options.resolve_handles_at,
+       .http_rule = options.allow_http_for_loopback ? HttpRule::allow_http_for_loopback
+                                                    : HttpRule::https_only,
+       .proxy = *std::move(proxy),
+       .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("")});
 }
 
 Result<Account> open_account(const Options& options) {
@@ -155,7 +169,8 @@ Exit report(const Account& account, const Error& error, Format format) {
   const bool settled = account.client.keeper().settle(std::chrono::seconds{60});
   say(settled && !keeper.unsaved(account.summary.subject)
           ? "the session is saved now: run the command again"
-          : "the session could not be saved and ends with this program: make room on the disk and log in again");
+          : "the session could not be saved and ends with this program: make room on the disk and "
+            "log in again");
   return exit;
 }
 

@@ -12,15 +12,17 @@ export module latchkey.store.sqlite_connection;
 import latchkey.core.encoding;
 import latchkey.core.error;
 
-// SQLite as the SQLite store uses it: connections with the settings that make a commit durable, statements that are
-// kept, and results instead of exceptions. The only place that includes SQLiteCpp.
+// SQLite as the SQLite store uses it: connections with the settings that make a commit durable,
+// statements that are kept, and results instead of exceptions. The only place that includes
+// SQLiteCpp.
 
 export namespace latchkey {
 
 class SqliteConnection;
 
-/// One use of a kept statement: bind, step, read; the statement is reset when this goes. Must not outlive the
-/// connection. Parameters and columns count as in SQLite: parameters from 1, columns from 0.
+/// One use of a kept statement: bind, step, read; the statement is reset when this goes. Must not
+/// outlive the connection. Parameters and columns count as in SQLite: parameters from 1, columns
+/// from 0.
 class SqliteQuery {
  public:
   SqliteQuery(SqliteQuery&& other) noexcept;
@@ -57,9 +59,10 @@ class SqliteQuery {
 /// One connection to an existing database. Not thread-safe.
 class SqliteConnection {
  public:
-  /// Synchronous FULL, a bounded busy timeout, secure_delete, no trusted schema. Does not create a database, follows no
-  /// symbolic link at any place of the path, and changes nothing in the file.
-  [[nodiscard]] static Result<std::unique_ptr<SqliteConnection>> open(const std::filesystem::path& database);
+  /// Synchronous FULL, a bounded busy timeout, secure_delete, no trusted schema. Does not create a
+  /// database, follows no symbolic link at any place of the path, and changes nothing in the file.
+  [[nodiscard]] static Result<std::unique_ptr<SqliteConnection>> open(
+      const std::filesystem::path& database);
   SqliteConnection(const SqliteConnection&) = delete;
   SqliteConnection& operator=(const SqliteConnection&) = delete;
   ~SqliteConnection();
@@ -93,9 +96,9 @@ class SqliteTransaction {
   SqliteConnection* connection_;  // null: ended
 };
 
-/// What an (extended) result code of SQLite means here. Errors: locked "sqlite.busy"; io "io.no_space", "io.read_only",
-/// "io.failed", "sqlite.cannot_open", "sqlite.failed"; corrupt "sqlite.not_a_database", "sqlite.damaged",
-/// "sqlite.schema"; conflict "sqlite.constraint".
+/// What an (extended) result code of SQLite means here. Errors: locked "sqlite.busy"; io
+/// "io.no_space", "io.read_only", "io.failed", "sqlite.cannot_open", "sqlite.failed"; corrupt
+/// "sqlite.not_a_database", "sqlite.damaged", "sqlite.schema"; conflict "sqlite.constraint".
 [[nodiscard]] Error sqlite_error(int code, const std::filesystem::path& database);
 
 }  // namespace latchkey

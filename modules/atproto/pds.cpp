@@ -31,7 +31,8 @@ namespace {
 
 constexpr std::size_t kMaxRecordSize = 1024 * 1024;
 
-// A member of a JSON body that is put together as text, so that a record goes out exactly as it came in.
+// A member of a JSON body that is put together as text, so that a record goes out exactly as it
+// came in.
 std::string member(std::string_view name, std::string_view json) {
   return json_quote(name) + ':' + std::string(json);
 }
@@ -39,7 +40,8 @@ std::string member(std::string_view name, std::string_view json) {
 // The record as text with "$type" in it.
 Result<std::string> typed_record(std::string_view collection, std::string_view record) {
   if (record.size() > kMaxRecordSize) {
-    return make_error(ErrorCode::invalid_argument, "record.too_large", "cannot write the record: it is over 1 MiB");
+    return make_error(ErrorCode::invalid_argument, "record.too_large",
+                      "cannot write the record: it is over 1 MiB");
   }
   auto object = JsonObject::parse(record, ErrorCode::invalid_argument, "record");
   if (!object) return std::move(object).error();
@@ -48,7 +50,8 @@ Result<std::string> typed_record(std::string_view collection, std::string_view r
   if (!type->has_value()) {
     const auto brace = record.find('{');
     const bool empty = object->names().empty();
-    return "{" + member("$type", json_quote(collection)) + (empty ? "" : ",") + std::string(record.substr(brace + 1));
+    return "{" + member("$type", json_quote(collection)) + (empty ? "" : ",") +
+           std::string(record.substr(brace + 1));
   }
   if (**type != collection) {
     return make_error(ErrorCode::invalid_argument, "record.type_mismatch",
@@ -59,26 +62,30 @@ Result<std::string> typed_record(std::string_view collection, std::string_view r
 }
 
 Error bad_swap(const std::string& why) {
-  return make_error(ErrorCode::invalid_argument, "record.swap", "cannot write on this condition: " + why);
+  return make_error(ErrorCode::invalid_argument, "record.swap",
+                    "cannot write on this condition: " + why);
 }
 
 // Equal whatever the order of members and the white space: a repository keeps neither.
 bool same_value(std::string_view a, std::string_view b) {
-  const auto left = nlohmann::json::parse(a, nullptr, false), right = nlohmann::json::parse(b, nullptr, false);
+  const auto left = nlohmann::json::parse(a, nullptr, false),
+             right = nlohmann::json::parse(b, nullptr, false);
   return !left.is_discarded() && left == right;
 }
 
 void add_swaps(std::string& body, const WriteOptions& options) {
-  if (options.swap_record.kind == SwapRecord::Kind::absent) body += ',' + member("swapRecord", "null");
+  if (options.swap_record.kind == SwapRecord::Kind::absent)
+    body += ',' + member("swapRecord", "null");
   if (options.swap_record.kind == SwapRecord::Kind::cid) {
     body += ',' + member("swapRecord", json_quote(options.swap_record.cid));
   }
-  if (!options.swap_commit.empty()) body += ',' + member("swapCommit", json_quote(options.swap_commit));
+  if (!options.swap_commit.empty())
+    body += ',' + member("swapCommit", json_quote(options.swap_commit));
 }
 
 std::string key_members(std::string_view did, std::string_view collection, std::string_view rkey) {
-  return "{" + member("repo", json_quote(did)) + ',' + member("collection", json_quote(collection)) + ',' +
-         member("rkey", json_quote(rkey));
+  return "{" + member("repo", json_quote(did)) + ',' +
+         member("collection", json_quote(collection)) + ',' + member("rkey", json_quote(rkey));
 }
 
 Result<void> check_names(std::string_view collection, std::string_view rkey) {
@@ -114,8 +121,10 @@ std::optional<std::chrono::seconds> rate_limit_reset(const HttpResponse& respons
   constexpr long long kFarthest = 253'402'300'799;  // the end of the year 9999
   long long at = 0;
   const auto [end, fault] = std::from_chars(reset->data(), reset->data() + reset->size(), at);
-  if (fault != std::errc{} || end != reset->data() + reset->size() || at < 0 || at > kFarthest) return std::nullopt;
-  const auto wait = std::chrono::ceil<std::chrono::seconds>(std::chrono::seconds{at} - now.time_since_epoch());
+  if (fault != std::errc{} || end != reset->data() + reset->size() || at < 0 || at > kFarthest)
+    return std::nullopt;
+  const auto wait =
+      std::chrono::ceil<std::chrono::seconds>(std::chrono::seconds{at} - now.time_since_epoch());
   return std::clamp<std::chrono::seconds>(wait, std::chrono::seconds{0}, std::chrono::hours{24});
 }
 
@@ -137,11 +146,12 @@ ErrorCode code_of(const HttpResponse& response, std::string_view name) {
   return ErrorCode::resource_error;
 }
 
-// Servers put what they refused into their messages. Long runs of token characters are cut out, but for those without
-// upper case: CIDs and record keys are what a person needs to see.
+// Servers put what they refused into their messages. Long runs of token characters are cut out, but
+// for those without upper case: CIDs and record keys are what a person needs to see.
 std::string without_tokens(std::string_view text) {
   const auto is_token = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
   };
   std::string out;
   for (auto at = text.begin(); at != text.end();) {
@@ -165,7 +175,8 @@ bool is_error_name(std::string_view name) {
 Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint now) {
   std::string name, message;
   if (has_json_content(response)) {
-    if (auto body = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "xrpc")) {
+    if (auto body =
+            JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "xrpc")) {
       if (auto text = body->string("error"); text && text->has_value()) name = **text;
       if (auto text = body->string("message"); text && text->has_value()) {
         message = printable(without_tokens(**text), 300);
@@ -173,8 +184,9 @@ Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint 
     }
   }
   const bool named = is_error_name(name);
-  std::string text = "the server refused " + std::string(nsid) + ": " +
-                     (message.empty() ? (named ? name : "status " + std::to_string(response.status)) : message);
+  std::string text =
+      "the server refused " + std::string(nsid) + ": " +
+      (message.empty() ? (named ? name : "status " + std::to_string(response.status)) : message);
   const ErrorCode code = code_of(response, name);
   if (code == ErrorCode::insufficient_scope) text += "; log in again and ask for this permission";
   Error error = make_error(code, named ? "xrpc." + name : "xrpc.status", std::move(text));
@@ -183,17 +195,19 @@ Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint 
   const std::string* date = response.headers.find("Date");
   const TimePoint there = date == nullptr ? now : parse_http_date(*date).value_or(now);
   error.retry_after = retry_after(response, there);
-  if (!error.retry_after && code == ErrorCode::rate_limited) error.retry_after = rate_limit_reset(response, there);
+  if (!error.retry_after && code == ErrorCode::rate_limited)
+    error.retry_after = rate_limit_reset(response, there);
   return error;
 }
 
-Result<std::string> PdsClient::call(std::string_view method, std::string_view nsid, const QueryParameters& parameters,
-                                    std::string_view body, Repeat repeat, Connection connection,
-                                    std::stop_token stop) {
+Result<std::string> PdsClient::call(std::string_view method, std::string_view nsid,
+                                    const QueryParameters& parameters, std::string_view body,
+                                    Repeat repeat, Connection connection, std::stop_token stop) {
   if (auto checked = parse_nsid(nsid); !checked) return std::move(checked).error();
   std::string target = "/xrpc/" + std::string(nsid);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    target += (i == 0 ? '?' : '&') + percent_encode(parameters[i].first) + '=' + percent_encode(parameters[i].second);
+    target += (i == 0 ? '?' : '&') + percent_encode(parameters[i].first) + '=' +
+              percent_encode(parameters[i].second);
   }
   const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
     auto base = Url::parse(session.resource_server);
@@ -201,9 +215,11 @@ Result<std::string> PdsClient::call(std::string_view method, std::string_view ns
     auto url = base->with_target(target);
     if (!url) return std::move(url).error();
     HttpRequest request{.method = std::string(method), .url = *std::move(url)};
-    if (auto set = request.headers.set("Accept", "application/json"); !set) return std::move(set).error();
+    if (auto set = request.headers.set("Accept", "application/json"); !set)
+      return std::move(set).error();
     if (!body.empty()) {
-      if (auto set = request.headers.set("Content-Type", "application/json"); !set) return std::move(set).error();
+      if (auto set = request.headers.set("Content-Type", "application/json"); !set)
+        return std::move(set).error();
       request.body = SecretString(body);
     }
     return request;
@@ -216,23 +232,30 @@ Result<std::string> PdsClient::call(std::string_view method, std::string_view ns
   return std::string(answer->body.expose());
 }
 
-Result<std::string> PdsClient::query(std::string_view nsid, const QueryParameters& parameters, std::stop_token stop) {
+Result<std::string> PdsClient::query(std::string_view nsid, const QueryParameters& parameters,
+                                     std::stop_token stop) {
   return call("GET", nsid, parameters, {}, Repeat::safe, Connection::pooled, std::move(stop));
 }
 
-Result<std::string> PdsClient::procedure(std::string_view nsid, std::string_view json, std::stop_token stop) {
+Result<std::string> PdsClient::procedure(std::string_view nsid, std::string_view json,
+                                         std::stop_token stop) {
   return call("POST", nsid, {}, json, Repeat::never, Connection::fresh, std::move(stop));
 }
 
-// Writes are repeated here and not below, because only here it can be found out what became of the first.
-PdsClient::Written PdsClient::call_write(std::string_view nsid, std::string_view body, const std::stop_token& stop) {
+// Writes are repeated here and not below, because only here it can be found out what became of the
+// first.
+PdsClient::Written PdsClient::call_write(std::string_view nsid, std::string_view body,
+                                         const std::stop_token& stop) {
   auto first = call("POST", nsid, {}, body, Repeat::never, Connection::pooled, stop);
-  if (first || first.error().code != ErrorCode::connection_lost) return {.answer = std::move(first)};
-  return {.answer = call("POST", nsid, {}, body, Repeat::never, Connection::fresh, stop), .repeated = true};
+  if (first || first.error().code != ErrorCode::connection_lost)
+    return {.answer = std::move(first)};
+  return {.answer = call("POST", nsid, {}, body, Repeat::never, Connection::fresh, stop),
+          .repeated = true};
 }
 
-Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view collection, std::string_view rkey,
-                                   RecordKey key, std::string_view record, const WriteOptions& options) {
+Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view collection,
+                                   std::string_view rkey, RecordKey key, std::string_view record,
+                                   const WriteOptions& options) {
   if (auto names = check_names(collection, rkey); !names) return std::move(names).error();
   auto typed = typed_record(collection, record);
   if (!typed) return std::move(typed).error();
@@ -245,7 +268,8 @@ Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view colle
   auto [answer, repeated] = call_write(nsid, body, options.stop);
   if (answer) return read_ref(*answer);
   if (repeated && answer.error().http_status != 0) {
-    // Refused, perhaps because the first has arrived. Under a key that was drawn for it only that can be there.
+    // Refused, perhaps because the first has arrived. Under a key that was drawn for it only that
+    // can be there.
     auto there = get_record(collection, rkey, {}, options.stop);
     if (there && (key == RecordKey::drawn || same_value(there->value, *typed))) {
       return RecordRef{.uri = std::move(there->uri), .cid = std::move(there->cid)};
@@ -266,8 +290,8 @@ Result<RecordRef> PdsClient::create_record(std::string_view collection, std::str
   return write("com.atproto.repo.createRecord", collection, create.rkey, key, record, create);
 }
 
-Result<RecordRef> PdsClient::put_record(std::string_view collection, std::string_view rkey, std::string_view record,
-                                        const WriteOptions& options) {
+Result<RecordRef> PdsClient::put_record(std::string_view collection, std::string_view rkey,
+                                        std::string_view record, const WriteOptions& options) {
   return write("com.atproto.repo.putRecord", collection, rkey, RecordKey::given, record, options);
 }
 
@@ -275,7 +299,8 @@ Result<void> PdsClient::delete_record(std::string_view collection, std::string_v
                                       const WriteOptions& options) {
   if (auto names = check_names(collection, rkey); !names) return names;
   if (options.swap_record.kind == SwapRecord::Kind::absent) {
-    return bad_swap("a record that is deleted only if it is absent is never deleted; leave the condition out");
+    return bad_swap(
+        "a record that is deleted only if it is absent is never deleted; leave the condition out");
   }
   std::string body = key_members(did_, collection, rkey);
   add_swaps(body, options);
@@ -288,8 +313,8 @@ Result<void> PdsClient::delete_record(std::string_view collection, std::string_v
   return std::move(answer).error();
 }
 
-Result<Record> PdsClient::get_record(std::string_view collection, std::string_view rkey, std::string_view repo,
-                                     std::stop_token stop) {
+Result<Record> PdsClient::get_record(std::string_view collection, std::string_view rkey,
+                                     std::string_view repo, std::stop_token stop) {
   if (auto names = check_names(collection, rkey); !names) return std::move(names).error();
   auto answer = query("com.atproto.repo.getRecord",
                       {{"repo", std::string(repo.empty() ? std::string_view(did_) : repo)},
@@ -302,7 +327,8 @@ Result<Record> PdsClient::get_record(std::string_view collection, std::string_vi
   return read_record(*object);
 }
 
-Result<RecordPage> PdsClient::list_records(std::string_view collection, const ListOptions& options) {
+Result<RecordPage> PdsClient::list_records(std::string_view collection,
+                                           const ListOptions& options) {
   if (auto nsid = parse_nsid(collection); !nsid) return std::move(nsid).error();
   QueryParameters parameters{{"repo", options.repo.empty() ? did_ : options.repo},
                              {"collection", std::string(collection)},

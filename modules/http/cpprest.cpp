@@ -28,7 +28,8 @@ void start_threads(unsigned threads) {
     try {
       crossplat::threadpool::initialize_with_threads(std::max(threads, 1U));
     } catch (const std::exception&) {
-      // The host program uses cpprestsdk too and started its pool first: that one serves us as well.
+      // The host program uses cpprestsdk too and started its pool first: that one serves us as
+      // well.
     }
   });
 }
@@ -47,7 +48,8 @@ struct CpprestTransport::Impl {
 
   std::unique_ptr<Channel> take(const std::string& origin) {
     const std::lock_guard lock(mutex);
-    const auto found = std::find_if(idle.rbegin(), idle.rend(), [&](const Idle& i) { return i.origin == origin; });
+    const auto found =
+        std::find_if(idle.rbegin(), idle.rend(), [&](const Idle& i) { return i.origin == origin; });
     if (found == idle.rend()) return nullptr;
     auto channel = std::move(found->channel);
     idle.erase(std::next(found).base());
@@ -75,13 +77,17 @@ Result<std::unique_ptr<CpprestTransport>> CpprestTransport::open(CpprestOptions 
   return std::unique_ptr<CpprestTransport>(new CpprestTransport(std::move(impl)));
 }
 
-Result<HttpResponse> CpprestTransport::send(const HttpRequest& request, const SendOptions& options) {
-  if (auto allowed = check_request(request, impl_->options.http_rule); !allowed) return std::move(allowed).error();
+Result<HttpResponse> CpprestTransport::send(const HttpRequest& request,
+                                            const SendOptions& options) {
+  if (auto allowed = check_request(request, impl_->options.http_rule); !allowed)
+    return std::move(allowed).error();
   const bool proxied = impl_->options.proxy.applies_to(request.url);
   const auto settings = [&] {
-    return ChannelSettings{impl_->options.extra_ca_file, proxied ? impl_->options.proxy.clone() : Proxy()};
+    return ChannelSettings{impl_->options.extra_ca_file,
+                           proxied ? impl_->options.proxy.clone() : Proxy()};
   };
-  if (options.connection == Connection::fresh || proxied) return Channel(request.url, settings()).exchange(request, options);
+  if (options.connection == Connection::fresh || proxied)
+    return Channel(request.url, settings()).exchange(request, options);
 
   const auto origin = request.url.origin();
   for (;;) {

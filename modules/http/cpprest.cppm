@@ -8,8 +8,9 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;
 
-// The transport for authorised traffic to endpoints that were checked before: token endpoints and resource servers. Over
-// cpprestsdk, with what that library does on its own taken away: it follows no redirect and sends nothing twice.
+// The transport for authorised traffic to endpoints that were checked before: token endpoints and
+// resource servers. Over cpprestsdk, with what that library does on its own taken away: it follows
+// no redirect and sends nothing twice.
 
 export namespace latchkey {
 
@@ -22,20 +23,24 @@ struct CpprestOptions {
   unsigned threads = 4;
 };
 
-/// HttpTransport over cpprestsdk. TLS 1.2 or newer, names checked by us. Thread-safe; destroy it after its last send.
+/// HttpTransport over cpprestsdk. TLS 1.2 or newer, names checked by us. Thread-safe; destroy it
+/// after its last send.
 ///
-/// A kept connection that the server closed while it was idle is found out before anything is sent, and replaced. One
-/// that breaks after that is connection_lost, "http.dead_connection", maybe_sent: the caller decides about a new attempt.
+/// A kept connection that the server closed while it was idle is found out before anything is sent,
+/// and replaced. One that breaks after that is connection_lost, "http.dead_connection", maybe_sent:
+/// the caller decides about a new attempt.
 ///
-/// Limits: duplicate answer headers arrive as one, joined by ", ". Over plain http (to this machine only) a header block
-/// or a single chunk is refused after it was read, bounded by the timeout alone; under TLS a byte budget stops it.
+/// Limits: duplicate answer headers arrive as one, joined by ", ". Over plain http (to this machine
+/// only) a header block or a single chunk is refused after it was read, bounded by the timeout
+/// alone; under TLS a byte budget stops it.
 class CpprestTransport final : public HttpTransport {
  public:
   /// Error: io, "tls.ca_file".
   [[nodiscard]] static Result<std::unique_ptr<CpprestTransport>> open(CpprestOptions options);
   ~CpprestTransport() override;
 
-  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override;
+  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request,
+                                          const SendOptions& options) override;
 
  private:
   struct Impl;

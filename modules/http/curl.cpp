@@ -34,14 +34,16 @@ namespace {
 using Easy = std::unique_ptr<CURL, void (*)(CURL*)>;
 using Multi = std::unique_ptr<CURLM, CURLMcode (*)(CURLM*)>;
 
-// A list of strings that libcurl reads, zeroed when it goes: one of them is the Authorization field.
+// A list of strings that libcurl reads, zeroed when it goes: one of them is the Authorization
+// field.
 class StringList {
  public:
   StringList() = default;
   StringList(const StringList&) = delete;
   StringList& operator=(const StringList&) = delete;
   ~StringList() {
-    for (auto* node = list_; node != nullptr; node = node->next) OPENSSL_cleanse(node->data, std::strlen(node->data));
+    for (auto* node = list_; node != nullptr; node = node->next)
+      OPENSSL_cleanse(node->data, std::strlen(node->data));
     curl_slist_free_all(list_);
   }
   bool add(const char* text) {
@@ -95,14 +97,17 @@ std::optional<IpAddress> address_of(const curl_sockaddr& peer) {
   return std::nullopt;
 }
 
-// The address that the socket will be connected to: what is checked here cannot be another one later.
+// The address that the socket will be connected to: what is checked here cannot be another one
+// later.
 curl_socket_t open_socket(void* context, curlsocktype, curl_sockaddr* peer) {
   auto& exchange = *static_cast<Exchange*>(context);
   const auto address = address_of(*peer);
   if (!address) return CURL_SOCKET_BAD;
-  // A proxy's own address is the developer's choice; the target behind it was checked before, if it is a literal.
+  // A proxy's own address is the developer's choice; the target behind it was checked before, if it
+  // is a literal.
   const bool proxied = exchange.settings.proxy.applies_to(exchange.request.url);
-  const auto allowed = check_address(*address, proxied ? AddressRule::any : exchange.settings.address_rule);
+  const auto allowed =
+      check_address(*address, proxied ? AddressRule::any : exchange.settings.address_rule);
   if (!allowed) {
     exchange.refused = allowed.error();
     return CURL_SOCKET_BAD;
@@ -123,7 +128,8 @@ std::size_t take_body(char* data, std::size_t, std::size_t size, void* context) 
 }
 
 bool is_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // Framing that two readers could read differently is no answer (RFC 9112 §6.3).
@@ -142,7 +148,8 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* context
   }
   std::string_view line(data, size);
   while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
-  if (line.starts_with("HTTP/")) {  // interim answers and the proxy's come before: the last block counts
+  if (line.starts_with(
+          "HTTP/")) {  // interim answers and the proxy's come before: the last block counts
     exchange.response.headers = Headers();
     exchange.headers_complete = false;
     return size;
@@ -154,20 +161,27 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* context
     return exchange.malformed ? CURL_WRITEFUNC_ERROR : size;
   }
   const auto colon = line.find(':');
-  exchange.malformed = colon == std::string_view::npos ||
-                       !exchange.response.headers.add(line.substr(0, colon), line.substr(colon + 1));
+  exchange.malformed =
+      colon == std::string_view::npos ||
+      !exchange.response.headers.add(line.substr(0, colon), line.substr(colon + 1));
   return exchange.malformed ? CURL_WRITEFUNC_ERROR : size;
 }
 
-CURLcode add_ca_file(CURL*, void* context, void* exchange_context) {
+// The system's store as OpenSSL finds it, SSL_CERT_FILE included, as the other adapter does; and
+// the extra file.
+CURLcode add_authorities(CURL*, void* context, void* exchange_context) {
   auto& exchange = *static_cast<Exchange*>(exchange_context);
-  if (SSL_CTX_load_verify_locations(static_cast<SSL_CTX*>(context), exchange.settings.extra_ca_file.c_str(), nullptr) == 1)
+  auto* tls = static_cast<SSL_CTX*>(context);
+  const auto& file = exchange.settings.extra_ca_file;
+  if (SSL_CTX_set_default_verify_paths(tls) != 1) return CURLE_SSL_CACERT_BADFILE;
+  if (file.empty() || SSL_CTX_load_verify_locations(tls, file.c_str(), nullptr) == 1)
     return CURLE_OK;
   exchange.ca_file_lost = true;
   return CURLE_SSL_CACERT_BADFILE;
 }
 
-// Sets options and remembers whether one was refused: a limit that is not in force must stop the request.
+// Sets options and remembers whether one was refused: a limit that is not in force must stop the
+// request.
 class Setter {
  public:
   explicit Setter(CURL* easy) : easy_(easy) {}
@@ -187,12 +201,14 @@ void set_limits(Setter& to, Exchange& exchange) {
   const auto& options = exchange.options;
   const bool http = exchange.settings.http_rule == HttpRule::allow_http_for_loopback;
   to.set(CURLOPT_PROTOCOLS_STR, http ? "https,http" : "https").set(CURLOPT_FOLLOWLOCATION, 0L);
-  to.set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1)).set(CURLOPT_HTTP09_ALLOWED, 0L);
+  to.set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1))
+      .set(CURLOPT_HTTP09_ALLOWED, 0L);
   to.set(CURLOPT_NOSIGNAL, 1L).set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   to.set(CURLOPT_FRESH_CONNECT, 1L).set(CURLOPT_FORBID_REUSE, 1L).set(CURLOPT_PATH_AS_IS, 1L);
   to.set(CURLOPT_QUICK_EXIT, 1L);  // else cancelling waits for getaddrinfo
   to.set(CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<long long>(options.timeout.count(), 1)));
-  to.set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<long long>(options.connect_timeout.count(), 1)));
+  to.set(CURLOPT_CONNECTTIMEOUT_MS,
+         static_cast<long>(std::max<long long>(options.connect_timeout.count(), 1)));
   to.set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   to.set(CURLOPT_SSL_VERIFYPEER, 1L).set(CURLOPT_SSL_VERIFYHOST, 2L);
 }
@@ -202,8 +218,8 @@ void set_callbacks(Setter& to, Exchange& exchange) {
   to.set(CURLOPT_WRITEFUNCTION, take_body).set(CURLOPT_WRITEDATA, &exchange);
   to.set(CURLOPT_HEADERFUNCTION, take_header).set(CURLOPT_HEADERDATA, &exchange);
   to.set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L).set(CURLOPT_ERRORBUFFER, &exchange.reason[0]);
-  if (exchange.settings.extra_ca_file.empty()) return;
-  to.set(CURLOPT_SSL_CTX_FUNCTION, add_ca_file).set(CURLOPT_SSL_CTX_DATA, &exchange);
+  to.set(CURLOPT_CAINFO, nullptr).set(CURLOPT_CAPATH, nullptr);
+  to.set(CURLOPT_SSL_CTX_FUNCTION, add_authorities).set(CURLOPT_SSL_CTX_DATA, &exchange);
 }
 
 void set_route(Setter& to, Exchange& exchange, bool& complete) {
@@ -212,7 +228,8 @@ void set_route(Setter& to, Exchange& exchange, bool& complete) {
   to.set(CURLOPT_PROXY, proxied ? proxy.address().c_str() : "").set(CURLOPT_NOPROXY, "");
   if (proxied && !proxy.user().empty()) {
     exchange.proxy_password = proxy.password().expose();
-    to.set(CURLOPT_PROXYUSERNAME, proxy.user().c_str()).set(CURLOPT_PROXYPASSWORD, exchange.proxy_password.c_str());
+    to.set(CURLOPT_PROXYUSERNAME, proxy.user().c_str())
+        .set(CURLOPT_PROXYPASSWORD, exchange.proxy_password.c_str());
     OPENSSL_cleanse(exchange.proxy_password.data(), exchange.proxy_password.size());
   }
   for (const auto& other : exchange.settings.connect_to) {
@@ -228,11 +245,15 @@ Result<bool> add_headers(Exchange& exchange) {
   bool complete = exchange.headers.add("Expect:");  // no 100-continue dance
   for (const auto& [name, value] : request.headers.fields()) {
     // "Name:" would take a header away; an empty value is written "Name;".
-    complete = exchange.headers.add((value.empty() ? name + ";" : name + ": " + value).c_str()) && complete;
+    complete = exchange.headers.add((value.empty() ? name + ";" : name + ": " + value).c_str()) &&
+               complete;
   }
-  if (request.headers.find("user-agent") == nullptr) complete = exchange.headers.add("User-Agent: latchkey") && complete;
-  if (request.headers.find("accept") == nullptr) complete = exchange.headers.add("Accept:") && complete;
-  if (request.headers.find("content-type") == nullptr) complete = exchange.headers.add("Content-Type:") && complete;
+  if (request.headers.find("user-agent") == nullptr)
+    complete = exchange.headers.add("User-Agent: latchkey") && complete;
+  if (request.headers.find("accept") == nullptr)
+    complete = exchange.headers.add("Accept:") && complete;
+  if (request.headers.find("content-type") == nullptr)
+    complete = exchange.headers.add("Content-Type:") && complete;
   if (request.authorization) {
     const auto value = authorization_value(*request.authorization);
     if (!value) return value.error();
@@ -245,12 +266,14 @@ void set_request(Setter& to, Exchange& exchange) {
   const auto& request = exchange.request;
   to.set(CURLOPT_URL, (request.url.origin() + request.url.target()).c_str());
   if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
-    to.set(CURLOPT_POST, 1L).set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    to.set(CURLOPT_POST, 1L)
+        .set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     to.set(CURLOPT_POSTFIELDS, request.body.empty() ? "" : request.body.expose().data());
   } else if (request.method == "HEAD") {
     to.set(CURLOPT_NOBODY, 1L);
   }
-  to.set(CURLOPT_CUSTOMREQUEST, request.method.c_str()).set(CURLOPT_HTTPHEADER, exchange.headers.get());
+  to.set(CURLOPT_CUSTOMREQUEST, request.method.c_str())
+      .set(CURLOPT_HTTPHEADER, exchange.headers.get());
 }
 
 Result<void> prepare(CURL* easy, Exchange& exchange) {
@@ -263,7 +286,8 @@ Result<void> prepare(CURL* easy, Exchange& exchange) {
   set_request(to, exchange);
   if (*complete && to.ok()) return {};
   return make_error(ErrorCode::invalid_argument, "http.curl_options",
-                    "cannot send the request: libcurl refused one of its options; it needs version 7.88 or newer");
+                    "cannot send the request: libcurl refused one of its options; it needs version "
+                    "7.88 or newer");
 }
 
 struct Outcome {
@@ -280,7 +304,8 @@ Outcome perform(CURLM* multi, CURL* easy, const std::stop_token& stop) {
     if (curl_multi_perform(multi, &running) != CURLM_OK) break;
     if (running == 0) {
       int left = 0;
-      if (const auto* message = curl_multi_info_read(multi, &left); message != nullptr) out.code = message->data.result;
+      if (const auto* message = curl_multi_info_read(multi, &left); message != nullptr)
+        out.code = message->data.result;
     } else if (stop.stop_requested()) {
       out.cancelled = true;
       break;
@@ -295,7 +320,8 @@ Outcome perform(CURLM* multi, CURL* easy, const std::stop_token& stop) {
 // Bytes can have left only once the connection, TLS included, stood.
 Delivery delivery(CURL* easy, const Url& url) {
   curl_off_t since = 0;
-  curl_easy_getinfo(easy, url.scheme() == "https" ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T, &since);
+  curl_easy_getinfo(
+      easy, url.scheme() == "https" ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T, &since);
   return since == 0 ? Delivery::not_sent : Delivery::maybe_sent;
 }
 
@@ -309,17 +335,22 @@ Failure classify(CURLcode code, const Exchange& exchange, bool connected) {
   if (exchange.body_too_large || code == CURLE_FILESIZE_EXCEEDED)
     return {ErrorCode::response_too_large, "http.body_too_large", "ask for less"};
   if (exchange.headers_too_large || (connected && code == CURLE_OUT_OF_MEMORY))
-    return {ErrorCode::response_too_large, "http.headers_too_large", "the server is not to be talked to"};
-  if (exchange.malformed) return {ErrorCode::invalid_response, "http.malformed", "the server does not speak HTTP"};
-  if (exchange.ca_file_lost) return {ErrorCode::tls_failed, "tls.ca_file", "check the extra certificate file"};
+    return {ErrorCode::response_too_large, "http.headers_too_large",
+            "the server is not to be talked to"};
+  if (exchange.malformed)
+    return {ErrorCode::invalid_response, "http.malformed", "the server does not speak HTTP"};
+  if (exchange.ca_file_lost)
+    return {ErrorCode::tls_failed, "tls.ca_file", "check the extra certificate file"};
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
-      return {ErrorCode::timeout, connected ? "http.timeout" : "http.connect_timeout", "try again later"};
+      return {ErrorCode::timeout, connected ? "http.timeout" : "http.connect_timeout",
+              "try again later"};
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
       return {ErrorCode::unreachable, "http.name", "check the name and the network"};
     case CURLE_PEER_FAILED_VERIFICATION:
-      return {ErrorCode::tls_failed, "tls.certificate", "check the address, or trust the server's certificate authority"};
+      return {ErrorCode::tls_failed, "tls.certificate",
+              "check the address, or trust the server's certificate authority"};
     case CURLE_SSL_CONNECT_ERROR:
       return {ErrorCode::tls_failed, "tls.handshake", "the server must speak TLS 1.2 or newer"};
     case CURLE_WEIRD_SERVER_REPLY:
@@ -327,25 +358,30 @@ Failure classify(CURLcode code, const Exchange& exchange, bool connected) {
     case CURLE_BAD_CONTENT_ENCODING:
       return {ErrorCode::invalid_response, "http.malformed", "the server does not speak HTTP"};
     default:
-      return connected ? Failure{ErrorCode::connection_lost, "http.connection_lost", "try again later"}
-                       : Failure{ErrorCode::unreachable, "http.connect", "check the address and the network"};
+      return connected
+                 ? Failure{ErrorCode::connection_lost, "http.connection_lost", "try again later"}
+                 : Failure{ErrorCode::unreachable, "http.connect",
+                           "check the address and the network"};
   }
 }
 
 Error failure(CURLcode code, const Exchange& exchange, CURL* easy) {
   const auto delivered = delivery(easy, exchange.request.url);
-  if (exchange.refused && !exchange.dialled && code == CURLE_COULDNT_CONNECT) return *exchange.refused;
+  if (exchange.refused && !exchange.dialled && code == CURLE_COULDNT_CONNECT)
+    return *exchange.refused;
   const auto [kind, detail, remedy] = classify(code, exchange, delivered == Delivery::maybe_sent);
   const std::string cause = exchange.reason[0] != '\0' ? exchange.reason : curl_easy_strerror(code);
   auto error = make_error(kind, detail,
-                          "no answer from " + exchange.request.url.origin() + ": " + printable(cause, 200) + "; " + remedy);
+                          "no answer from " + exchange.request.url.origin() + ": " +
+                              printable(cause, 200) + "; " + remedy);
   error.delivery = delivered;
   return error;
 }
 
 Error cancelled(const Url& url, Delivery delivered) {
   auto error = make_error(ErrorCode::cancelled, "http.cancelled",
-                          "no answer from " + url.origin() + ": the request was cancelled; start it again if it is wanted");
+                          "no answer from " + url.origin() +
+                              ": the request was cancelled; start it again if it is wanted");
   error.delivery = delivered;
   return error;
 }
@@ -372,9 +408,11 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::open(CurlOptions options) 
 }
 
 Result<HttpResponse> CurlTransport::send(const HttpRequest& request, const SendOptions& options) {
-  if (auto allowed = check_request(request, options_.http_rule); !allowed) return std::move(allowed).error();
+  if (auto allowed = check_request(request, options_.http_rule); !allowed)
+    return std::move(allowed).error();
   if (const auto literal = IpAddress::parse(request.url.host())) {
-    if (auto allowed = check_address(*literal, options_.address_rule); !allowed) return std::move(allowed).error();
+    if (auto allowed = check_address(*literal, options_.address_rule); !allowed)
+      return std::move(allowed).error();
   }
   if (options.stop.stop_requested()) return cancelled(request.url, Delivery::not_sent);
 

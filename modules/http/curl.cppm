@@ -9,14 +9,15 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;
 
-// The transport for addresses that strangers supply: handle files, DID documents, metadata that was discovered. Over
-// libcurl, because it lets us look at the very address that a socket is about to be connected to, so that a name cannot
-// be checked as one address and called as another.
+// The transport for addresses that strangers supply: handle files, DID documents, metadata that was
+// discovered. Over libcurl, because it lets us look at the very address that a socket is about to
+// be connected to, so that a name cannot be checked as one address and called as another.
 
 export namespace latchkey {
 
-/// Stands in for DNS: connections to `host`:`port` go to `to_host`:`to_port` instead, while name checks and the Host
-/// header stay as they are. For development and tests; the address rule still holds.
+/// Stands in for DNS: connections to `host`:`port` go to `to_host`:`to_port` instead, while name
+/// checks and the Host header stay as they are. For development and tests; the address rule still
+/// holds.
 struct ConnectTo {
   std::string host;
   int port = 443;
@@ -33,14 +34,16 @@ struct CurlOptions {
   std::vector<ConnectTo> connect_to{};
 };
 
-/// HttpTransport over libcurl. A new connection for every request, whatever SendOptions::connection says; TLS 1.2 or
-/// newer; no redirects, cookies, .netrc, decompression or environment. Thread-safe.
+/// HttpTransport over libcurl. A new connection for every request, whatever SendOptions::connection
+/// says; TLS 1.2 or newer; no redirects, cookies, .netrc, decompression or environment.
+/// Thread-safe.
 class CurlTransport final : public HttpTransport {
  public:
   /// Error: io, "tls.ca_file".
   [[nodiscard]] static Result<std::unique_ptr<CurlTransport>> open(CurlOptions options);
 
-  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override;
+  [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request,
+                                          const SendOptions& options) override;
 
  private:
   explicit CurlTransport(CurlOptions options);

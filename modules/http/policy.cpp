@@ -90,9 +90,18 @@ bool is_token(std::string_view text) {
   });
 }
 
-constexpr std::string_view kReservedHeaders[] = {
-    "authorization", "connection", "content-length",      "expect", "host",    "keep-alive",
-    "proxy-connection", "te",      "proxy-authorization", "trailer", "transfer-encoding", "upgrade"};
+constexpr std::string_view kReservedHeaders[] = {"authorization",
+                                                 "connection",
+                                                 "content-length",
+                                                 "expect",
+                                                 "host",
+                                                 "keep-alive",
+                                                 "proxy-connection",
+                                                 "te",
+                                                 "proxy-authorization",
+                                                 "trailer",
+                                                 "transfer-encoding",
+                                                 "upgrade"};
 
 std::string_view scheme_name(Authorization::Scheme scheme) {
   switch (scheme) {
@@ -140,11 +149,17 @@ bool covers(std::string_view exception, std::string_view host) {
 }  // namespace
 
 SendOptions token_limits(std::stop_token stop) {
-  return {.timeout = seconds(30), .max_body = 64 * 1024, .connection = Connection::fresh, .stop = std::move(stop)};
+  return {.timeout = seconds(30),
+          .max_body = 64 * 1024,
+          .connection = Connection::fresh,
+          .stop = std::move(stop)};
 }
 
 SendOptions metadata_limits(std::stop_token stop) {
-  return {.timeout = seconds(10), .max_body = 512 * 1024, .connection = Connection::fresh, .stop = std::move(stop)};
+  return {.timeout = seconds(10),
+          .max_body = 512 * 1024,
+          .connection = Connection::fresh,
+          .stop = std::move(stop)};
 }
 
 SendOptions handle_file_limits(std::stop_token stop) {
@@ -203,10 +218,11 @@ bool is_public_address(const IpAddress& address) noexcept {
 
 Result<void> check_address(const IpAddress& address, AddressRule rule) {
   if (rule == AddressRule::any || is_public_address(address)) return {};
-  return make_error(ErrorCode::insecure_address, "address.not_public",
-                    "refused to connect to " + address.text() +
-                        ": it is not an address of the public internet; configure the endpoint yourself if it "
-                        "is meant to be private");
+  return make_error(
+      ErrorCode::insecure_address, "address.not_public",
+      "refused to connect to " + address.text() +
+          ": it is not an address of the public internet; configure the endpoint yourself if it "
+          "is meant to be private");
 }
 
 Result<void> check_request(const HttpRequest& request, HttpRule rule) {
@@ -217,11 +233,13 @@ Result<void> check_request(const HttpRequest& request, HttpRule rule) {
                           " is not a method; use GET, POST and the like");
   }
   for (const auto& [name, value] : request.headers.fields()) {
-    const auto found = std::find(std::begin(kReservedHeaders), std::end(kReservedHeaders), lower(name));
+    const auto found =
+        std::find(std::begin(kReservedHeaders), std::end(kReservedHeaders), lower(name));
     if (found != std::end(kReservedHeaders)) {
       return make_error(ErrorCode::invalid_argument, "http.reserved_header",
                         "cannot send the header " + name +
-                            ": the transport writes it itself; leave it out, and use HttpRequest::authorization for "
+                            ": the transport writes it itself; leave it out, and use "
+                            "HttpRequest::authorization for "
                             "credentials");
     }
   }
@@ -230,10 +248,12 @@ Result<void> check_request(const HttpRequest& request, HttpRule rule) {
 
 Result<SecretString> authorization_value(const Authorization& authorization) {
   const auto credentials = authorization.credentials.expose();
-  const bool clean = std::all_of(credentials.begin(), credentials.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  const bool clean = std::all_of(credentials.begin(), credentials.end(),
+                                 [](char c) { return c > 0x20 && c < 0x7f; });
   if (credentials.empty() || !clean) {
     return make_error(ErrorCode::invalid_argument, "http.credentials",
-                      "cannot send the credentials: they are empty or have spaces or control characters; check where "
+                      "cannot send the credentials: they are empty or have spaces or control "
+                      "characters; check where "
                       "they come from");
   }
   SecretBuilder out(credentials.size() + 8);
@@ -260,7 +280,8 @@ Result<Proxy> Proxy::parse(std::string_view url, std::string_view exceptions) {
   if (scheme_end != std::string_view::npos) {
     if (lower(url.substr(0, scheme_end)) != "http") {
       return make_error(ErrorCode::invalid_url, "proxy.scheme",
-                        "cannot use the proxy address: only http:// proxies are spoken to; write http://host:port");
+                        "cannot use the proxy address: only http:// proxies are spoken to; write "
+                        "http://host:port");
     }
     url.remove_prefix(scheme_end + 3);
   }
@@ -269,7 +290,8 @@ Result<Proxy> Proxy::parse(std::string_view url, std::string_view exceptions) {
     const auto userinfo = authority.substr(0, at);
     const auto colon = userinfo.find(':');
     auto user = percent_decode(userinfo.substr(0, colon));
-    auto password = percent_decode(colon == std::string_view::npos ? "" : userinfo.substr(colon + 1));
+    auto password =
+        percent_decode(colon == std::string_view::npos ? "" : userinfo.substr(colon + 1));
     if (!user || !password) return bad_proxy("its user or password does not decode");
     out.user_ = std::move(*user);
     out.password_ = SecretString(*password);
@@ -278,7 +300,8 @@ Result<Proxy> Proxy::parse(std::string_view url, std::string_view exceptions) {
   const auto parsed = Url::parse("http://" + std::string(authority));
   if (!parsed) return bad_proxy("its host or port does not parse");
   const bool has_port = parsed->has_explicit_port() || authority.ends_with(":80");
-  out.address_ = "http://" + parsed->host() + ":" + std::to_string(has_port ? parsed->port() : 8080);
+  out.address_ =
+      "http://" + parsed->host() + ":" + std::to_string(has_port ? parsed->port() : 8080);
   out.exceptions_ = split_exceptions(exceptions);
   return out;
 }
@@ -296,7 +319,8 @@ bool Proxy::applies_to(const Url& url) const {
   if (address_.empty() || url.scheme() != "https" || is_loopback_host(url.host())) return false;
   auto host = std::string_view(url.host());
   if (host.front() == '[') host = host.substr(1, host.size() - 2);
-  return std::none_of(exceptions_.begin(), exceptions_.end(), [&](const std::string& e) { return covers(e, host); });
+  return std::none_of(exceptions_.begin(), exceptions_.end(),
+                      [&](const std::string& e) { return covers(e, host); });
 }
 
 }  // namespace latchkey

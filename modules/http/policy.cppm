@@ -12,8 +12,9 @@ import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
 
-// What both adapters hold to: the limits of each kind of request, which addresses may be called, which requests may
-// be sent at all, and when a proxy is asked. No network here; the adapters apply it.
+// What both adapters hold to: the limits of each kind of request, which addresses may be called,
+// which requests may be sent at all, and when a proxy is asked. No network here; the adapters apply
+// it.
 
 export namespace latchkey {
 
@@ -50,34 +51,39 @@ class IpAddress {
   bool is_v4_ = false;
 };
 
-/// True if the address is assigned for use on the public internet (the IANA special-purpose registries). Refused are
-/// private, shared, loopback, link-local, documentation, benchmark, multicast and reserved ranges, and every IPv6 form
-/// that carries an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo), for what it carries may be any of these.
+/// True if the address is assigned for use on the public internet (the IANA special-purpose
+/// registries). Refused are private, shared, loopback, link-local, documentation, benchmark,
+/// multicast and reserved ranges, and every IPv6 form that carries an IPv4 address (mapped,
+/// compatible, NAT64, 6to4, Teredo), for what it carries may be any of these.
 [[nodiscard]] bool is_public_address(const IpAddress& address) noexcept;
 
 /// Error: insecure_address, "address.not_public".
 [[nodiscard]] Result<void> check_address(const IpAddress& address, AddressRule rule);
 
-/// Checks what an adapter is about to send: the scheme; the method is a token; no header that the adapter writes itself
-/// (Host, framing, Connection, Authorization), for two of them would be two requests to somebody.
-/// Error: insecure_address; invalid_argument, "http.method" or "http.reserved_header".
+/// Checks what an adapter is about to send: the scheme; the method is a token; no header that the
+/// adapter writes itself (Host, framing, Connection, Authorization), for two of them would be two
+/// requests to somebody. Error: insecure_address; invalid_argument, "http.method" or
+/// "http.reserved_header".
 [[nodiscard]] Result<void> check_request(const HttpRequest& request, HttpRule rule);
 
-/// The value of the Authorization field. Error: invalid_argument, "http.credentials" if they would break the header.
+/// The value of the Authorization field. Error: invalid_argument, "http.credentials" if they would
+/// break the header.
 [[nodiscard]] Result<SecretString> authorization_value(const Authorization& authorization);
 
-/// Error: io, "tls.ca_file" if the file does not hold PEM certificates. An empty name is no file, and fine.
+/// Error: io, "tls.ca_file" if the file does not hold PEM certificates. An empty name is no file,
+/// and fine.
 [[nodiscard]] Result<void> check_ca_file(const std::string& path);
 
-/// An HTTP proxy that is asked to CONNECT, as HTTPS_PROXY and NO_PROXY describe it. The library reads no environment:
-/// programs hand over what they read.
+/// An HTTP proxy that is asked to CONNECT, as HTTPS_PROXY and NO_PROXY describe it. The library
+/// reads no environment: programs hand over what they read.
 class Proxy {
  public:
   /// No proxy.
   Proxy() = default;
-  /// `url`: [http://][user[:password]@]host[:port], port 8080 if absent; empty for none. `exceptions`: names separated by
-  /// commas that are called directly, each with its subdomains; "*" for all. Loopback hosts never go through a proxy.
-  /// Error: invalid_url, "proxy.malformed" or "proxy.scheme".
+  /// `url`: [http://][user[:password]@]host[:port], port 8080 if absent; empty for none.
+  /// `exceptions`: names separated by commas that are called directly, each with its subdomains;
+  /// "*" for all. Loopback hosts never go through a proxy. Error: invalid_url, "proxy.malformed" or
+  /// "proxy.scheme".
   [[nodiscard]] static Result<Proxy> parse(std::string_view url, std::string_view exceptions);
 
   [[nodiscard]] Proxy clone() const;

@@ -52,22 +52,26 @@ std::uint64_t draw_id(Random& random) {
   return id;
 }
 
-Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context, std::string_view jkt) {
+Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context,
+                                                         std::string_view jkt) {
   if (jkt.empty()) return context.transport;
   auto prover = context.provers->find(jkt);
   if (!prover) return std::move(prover).error();
-  return std::shared_ptr<HttpTransport>(std::make_shared<DpopTransport>(DpopContext{.inner = context.transport,
-                                                                                    .prover = *std::move(prover),
-                                                                                    .nonces = context.nonces,
-                                                                                    .clock = context.clock,
-                                                                                    .skew = context.skew}));
+  return std::shared_ptr<HttpTransport>(
+      std::make_shared<DpopTransport>(DpopContext{.inner = context.transport,
+                                                  .prover = *std::move(prover),
+                                                  .nonces = context.nonces,
+                                                  .clock = context.clock,
+                                                  .skew = context.skew}));
 }
 
 namespace {
 
-// A server refuses to revoke, or does not, what was issued to another client (RFC 7009 §2.1). A public client has no
-// secret, so a session of one can speak for its own, whichever client this process is.
-Result<std::shared_ptr<ClientAuthenticator>> client_of(const SessionContext& context, const SessionSummary& session) {
+// A server refuses to revoke, or does not, what was issued to another client (RFC 7009 §2.1). A
+// public client has no secret, so a session of one can speak for its own, whichever client this
+// process is.
+Result<std::shared_ptr<ClientAuthenticator>> client_of(const SessionContext& context,
+                                                       const SessionSummary& session) {
   if (session.client_id == context.client_id) return context.client;
   if (session.client_auth_method == ClientAuthMethod::none) return public_client(session.client_id);
   return make_error(ErrorCode::client_mismatch, "session.client_mismatch",
@@ -77,8 +81,8 @@ Result<std::shared_ptr<ClientAuthenticator>> client_of(const SessionContext& con
 
 }  // namespace
 
-Result<void> revoke_token(const SessionContext& context, const SessionSummary& session, const SecretString& token,
-                          TokenKind kind) {
+Result<void> revoke_token(const SessionContext& context, const SessionSummary& session,
+                          const SecretString& token, TokenKind kind) {
   auto client = client_of(context, session);
   if (!client) return std::move(client).error();
   auto request = build_revocation_request(session, token, kind, **client);
@@ -93,7 +97,8 @@ Result<void> revoke_token(const SessionContext& context, const SessionSummary& s
 }
 
 Result<void> revoke_session(const SessionContext& context, const OAuthSession& session) {
-  if (session.refresh_token) return revoke_token(context, session, *session.refresh_token, TokenKind::refresh_token);
+  if (session.refresh_token)
+    return revoke_token(context, session, *session.refresh_token, TokenKind::refresh_token);
   return revoke_token(context, session, session.access_token, TokenKind::access_token);
 }
 

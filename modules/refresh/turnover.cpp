@@ -23,16 +23,21 @@ namespace {
 
 constexpr std::size_t kMaxSubject = 2048;
 
-// Keys of sessions that are over are of no use to anybody; a key that can't be removed does no harm.
-void drop_key(const SessionContext& context, const SessionSummary& session, std::string_view kept_jkt) {
+// Keys of sessions that are over are of no use to anybody; a key that can't be removed does no
+// harm.
+void drop_key(const SessionContext& context, const SessionSummary& session,
+              std::string_view kept_jkt) {
   if (session.dpop_jkt.empty() || session.dpop_jkt == kept_jkt) return;
   static_cast<void>(context.provers->remove(session.dpop_jkt).has_value());
 }
 
 // A tombstone has no tokens: there is nothing to revoke.
-bool has_tokens(const OAuthSession& session) { return session.refresh_token || !session.access_token.empty(); }
+bool has_tokens(const OAuthSession& session) {
+  return session.refresh_token || !session.access_token.empty();
+}
 
-// The session that a login replaces or a logout ends: the stored one, or the newer one that could not be saved over it.
+// The session that a login replaces or a logout ends: the stored one, or the newer one that could
+// not be saved over it.
 Result<std::optional<OAuthSession>> newest(const SessionContext& context, std::string_view subject,
                                            const UnsavedSession* unsaved) {
   auto stored = context.store->load(subject);
@@ -42,15 +47,18 @@ Result<std::optional<OAuthSession>> newest(const SessionContext& context, std::s
     renewed.revision = unsaved->expected;
     return std::optional<OAuthSession>(std::move(renewed));
   }
-  // Somebody saved first: what could not be saved is ended, unless that would end the stored session of its login too.
+  // Somebody saved first: what could not be saved is ended, unless that would end the stored
+  // session of its login too.
   const bool same_login = stored->has_value() && (*stored)->state == SessionState::active &&
                           (*stored)->login_id == unsaved->session->login_id;
   if (!same_login) static_cast<void>(revoke_session(context, *unsaved->session).has_value());
   return stored;
 }
 
-// A save whose last step failed may have put its record in place all the same; then the second one succeeds.
-Result<void> save_firmly(const SessionContext& context, const OAuthSession& session, Revision expected) {
+// A save whose last step failed may have put its record in place all the same; then the second one
+// succeeds.
+Result<void> save_firmly(const SessionContext& context, const OAuthSession& session,
+                         Revision expected) {
   auto saved = context.store->save(session, expected);
   if (saved || saved.error().code == ErrorCode::conflict) return saved;
   return context.store->save(session, expected) ? Result<void>{} : saved;
@@ -61,7 +69,8 @@ bool is_stored(const SessionContext& context, const OAuthSession& session) {
   return stored && stored->has_value() && (*stored)->revision == session.revision;
 }
 
-// All or nothing: a login that is refused for its save must not leave its record, nor take the one before it away.
+// All or nothing: a login that is refused for its save must not leave its record, nor take the one
+// before it away.
 Result<void> save_whole(const SessionContext& context, const OAuthSession& session,
                         const std::optional<OAuthSession>& before) {
   auto saved = save_firmly(context, session, before ? before->revision : Revision{});
@@ -92,15 +101,17 @@ Told tell_server(const SessionContext& context, const OAuthSession& session) {
   return old ? Told::hopeless : Told::not_yet;
 }
 
-// A logout that the server has not confirmed must not get lost because somebody logs in again: it moves to a subject of
-// its own, where lists show it and a later run can finish it.
+// A logout that the server has not confirmed must not get lost because somebody logs in again: it
+// moves to a subject of its own, where lists show it and a later run can finish it.
 Result<void> keep_beside(const SessionContext& context, const OAuthSession& revoking) {
   OAuthSession beside = revoking.clone();
   std::array<unsigned char, 8> id{};
-  for (std::size_t i = 0; i < id.size(); ++i) id[i] = static_cast<unsigned char>(revoking.login_id >> (8 * i));
+  for (std::size_t i = 0; i < id.size(); ++i)
+    id[i] = static_cast<unsigned char>(revoking.login_id >> (8 * i));
   beside.subject = "revoking|" + hex_encode(id);
   // The login id tells it apart; the subject is for those who read the list.
-  if (beside.subject.size() + 1 + revoking.subject.size() <= kMaxSubject) beside.subject += "|" + revoking.subject;
+  if (beside.subject.size() + 1 + revoking.subject.size() <= kMaxSubject)
+    beside.subject += "|" + revoking.subject;
   beside.revision = draw_revision(*context.random);
   auto saved = save_firmly(context, beside, Revision{});
   if (!saved && saved.error().code == ErrorCode::conflict) return {};  // kept by an earlier attempt
@@ -109,7 +120,8 @@ Result<void> keep_beside(const SessionContext& context, const OAuthSession& revo
 
 }  // namespace
 
-Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& context, OAuthSession session,
+Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& context,
+                                                      OAuthSession session,
                                                       const UnsavedSession* unsaved) {
   auto found = newest(context, session.subject, unsaved);
   if (!found) return std::move(found).error();
@@ -127,7 +139,8 @@ Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& cont
 
   if (!old) return saved;
   if (old->state == SessionState::active && has_tokens(*old)) {
-    static_cast<void>(revoke_session(context, *old).has_value());  // the new login stands whatever becomes of the old one
+    static_cast<void>(revoke_session(context, *old)
+                          .has_value());  // the new login stands whatever becomes of the old one
   }
   if (old_is_over) drop_key(context, *old, saved->dpop_jkt);
   return saved;
@@ -135,7 +148,8 @@ Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& cont
 
 namespace {
 
-// The record between "logged out here" and "the server knows": nothing in it can be used, all of it can be revoked.
+// The record between "logged out here" and "the server knows": nothing in it can be used, all of it
+// can be revoked.
 Result<void> mark_revoking(const SessionContext& context, OAuthSession& session) {
   if (session.state == SessionState::revoking) return {};
   OAuthSession marked = session.clone();
@@ -164,8 +178,8 @@ Result<EndedAs> erase(const SessionContext& context, const OAuthSession& session
 
 }  // namespace
 
-EndOfSession end_session(const SessionContext& context, std::string_view subject, WhenUnreachable unreachable,
-                         const UnsavedSession* unsaved) {
+EndOfSession end_session(const SessionContext& context, std::string_view subject,
+                         WhenUnreachable unreachable, const UnsavedSession* unsaved) {
   auto found = newest(context, subject, unsaved);
   if (!found) return {.outcome = std::move(found).error(), .settled = false};
   if (!found->has_value()) return {.outcome = EndedAs::not_logged_in, .settled = true};
@@ -175,9 +189,11 @@ EndOfSession end_session(const SessionContext& context, std::string_view subject
   }
   // A disk that takes no record is no reason not to log out, if the server can be told at once.
   const auto marked = mark_revoking(context, session);
-  if (!marked && marked.error().code == ErrorCode::conflict) return {.outcome = marked.error(), .settled = false};
+  if (!marked && marked.error().code == ErrorCode::conflict)
+    return {.outcome = marked.error(), .settled = false};
   const Told told = tell_server(context, session);
-  if (told == Told::confirmed) return {.outcome = erase(context, session, EndedAs::revoked), .settled = true};
+  if (told == Told::confirmed)
+    return {.outcome = erase(context, session, EndedAs::revoked), .settled = true};
   if (told == Told::hopeless || unreachable == WhenUnreachable::erase_at_once) {
     return {.outcome = erase(context, session, EndedAs::forgotten), .settled = true};
   }

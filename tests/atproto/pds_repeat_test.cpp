@@ -22,10 +22,12 @@ using namespace latchkey::test;
 namespace {
 
 const std::string kPost = "app.bsky.feed.post";
-const std::string kExists = R"({"error":"InvalidRequest","message":"There is already a value at key"})";
+const std::string kExists =
+    R"({"error":"InvalidRequest","message":"There is already a value at key"})";
 
 struct LossyWorld : ResourceWorld {
-  PdsClient client{keeper, std::make_shared<TidSource>(*world.clock, *world.random), std::string(kSubject)};
+  PdsClient client{keeper, std::make_shared<TidSource>(*world.clock, *world.random),
+                   std::string(kSubject)};
 
   LossyWorld() { pds->push(connection_lost()); }
   LossyWorld& says(int status, std::string_view body) {
@@ -36,12 +38,14 @@ struct LossyWorld : ResourceWorld {
 };
 
 std::string record(std::string_view value) {
-  return R"({"uri":"at://x/app.bsky.feed.post/there","cid":"bafyt","value":)" + std::string(value) + "}";
+  return R"({"uri":"at://x/app.bsky.feed.post/there","cid":"bafyt","value":)" + std::string(value) +
+         "}";
 }
 
 }  // namespace
 
-TEST_CASE("create_record: a broken connection leads to the same request once more, on a new one", "[pds]") {
+TEST_CASE("create_record: a broken connection leads to the same request once more, on a new one",
+          "[pds]") {
   LossyWorld w;
   w.says(200, R"({"uri":"at://x/y/z","cid":"bafy"})");
   CHECK(w.client.create_record(kPost, R"({"text":"hi"})").value().cid == "bafy");
@@ -53,7 +57,8 @@ TEST_CASE("create_record: a broken connection leads to the same request once mor
   CHECK(w.pds->options()[1].connection == Connection::fresh);
 }
 
-TEST_CASE("create_record: a repetition that is refused finds the record that the first one made", "[pds]") {
+TEST_CASE("create_record: a repetition that is refused finds the record that the first one made",
+          "[pds]") {
   LossyWorld w;
   // What a server adds does not matter: under a key that was drawn here nothing else can be.
   w.says(400, kExists).says(200, record(R"({"text":"hi","$type":"app.bsky.feed.post","added":1})"));
@@ -63,21 +68,25 @@ TEST_CASE("create_record: a repetition that is refused finds the record that the
   CHECK(w.call(2) == "/xrpc/com.atproto.repo.getRecord");
 }
 
-TEST_CASE("create_record: a repetition that is refused while nothing is there is refused", "[pds]") {
+TEST_CASE("create_record: a repetition that is refused while nothing is there is refused",
+          "[pds]") {
   LossyWorld w;
-  w.says(400, R"({"error":"InvalidRequest","message":"Invalid record"})").says(400, R"({"error":"RecordNotFound"})");
+  w.says(400, R"({"error":"InvalidRequest","message":"Invalid record"})")
+      .says(400, R"({"error":"RecordNotFound"})");
   const auto ref = w.client.create_record(kPost, "{}");
   CHECK(outcome(ref) == "resource_error xrpc.InvalidRequest");
   CHECK(ref.error().message.find("Invalid record") != std::string::npos);
 }
 
-TEST_CASE("create_record: under a key of the caller's the content decides whose record it is", "[pds]") {
+TEST_CASE("create_record: under a key of the caller's the content decides whose record it is",
+          "[pds]") {
   for (const bool ours : {true, false}) {
     CAPTURE(ours);
     LossyWorld w;
     // Repositories keep neither the order of members nor white space.
     w.says(500, kExists);
-    w.says(200, record(ours ? R"({"text":"hi","$type":"app.bsky.feed.post"})" : R"({"text":"ho","$type":"app.bsky.feed.post"})"));
+    w.says(200, record(ours ? R"({"text":"hi","$type":"app.bsky.feed.post"})"
+                            : R"({"text":"ho","$type":"app.bsky.feed.post"})"));
     const auto ref = w.client.create_record(kPost, R"({ "text": "hi" })", {.rkey = "self"});
     CHECK(outcome(ref) == (ours ? "ok" : "resource_error xrpc.InvalidRequest"));
   }
@@ -85,7 +94,8 @@ TEST_CASE("create_record: under a key of the caller's the content decides whose 
 
 TEST_CASE("create_record: a refusal at the first attempt is not looked up", "[pds]") {
   ResourceWorld w;
-  PdsClient client(w.keeper, std::make_shared<TidSource>(*w.world.clock, *w.world.random), std::string(kSubject));
+  PdsClient client(w.keeper, std::make_shared<TidSource>(*w.world.clock, *w.world.random),
+                   std::string(kSubject));
   w.pds->push(json_answer(400, kExists));
   CHECK(outcome(client.create_record(kPost, "{}")) == "resource_error xrpc.InvalidRequest");
   CHECK(w.pds->count() == 1);
@@ -102,34 +112,41 @@ TEST_CASE("create_record: after the second break nobody knows, and that is what 
 
 TEST_CASE("create_record: a timeout is not repeated", "[pds]") {
   ResourceWorld w;
-  PdsClient client(w.keeper, std::make_shared<TidSource>(*w.world.clock, *w.world.random), std::string(kSubject));
+  PdsClient client(w.keeper, std::make_shared<TidSource>(*w.world.clock, *w.world.random),
+                   std::string(kSubject));
   w.pds->push(make_error(ErrorCode::timeout, "test.timeout", "too slow"));
   CHECK(outcome(client.create_record(kPost, "{}")) == "timeout test.timeout");
   CHECK(w.pds->count() == 1);
 }
 
-TEST_CASE("put_record: its own first attempt is no swap conflict, somebody else's write is", "[pds]") {
+TEST_CASE("put_record: its own first attempt is no swap conflict, somebody else's write is",
+          "[pds]") {
   for (const bool ours : {true, false}) {
     CAPTURE(ours);
     LossyWorld w;
     w.says(400, R"({"error":"InvalidSwap"})");
-    w.says(200, record(ours ? R"({"$type":"app.bsky.feed.post","n":2})" : R"({"$type":"app.bsky.feed.post","n":3})"));
-    const auto ref = w.client.put_record(kPost, "self", R"({"n":2})",
-                                         {.swap_record = {.kind = SwapRecord::Kind::cid, .cid = "bafy0"}});
+    w.says(200, record(ours ? R"({"$type":"app.bsky.feed.post","n":2})"
+                            : R"({"$type":"app.bsky.feed.post","n":3})"));
+    const auto ref =
+        w.client.put_record(kPost, "self", R"({"n":2})",
+                            {.swap_record = {.kind = SwapRecord::Kind::cid, .cid = "bafy0"}});
     CHECK(outcome(ref) == (ours ? "ok" : "invalid_swap xrpc.InvalidSwap"));
     if (ours) CHECK(ref->cid == "bafyt");
   }
 }
 
-TEST_CASE("delete_record: its own first attempt is no swap conflict, a record that is there is", "[pds]") {
+TEST_CASE("delete_record: its own first attempt is no swap conflict, a record that is there is",
+          "[pds]") {
   const WriteOptions options{.swap_record = {.kind = SwapRecord::Kind::cid, .cid = "bafy0"}};
   LossyWorld gone;
   gone.says(400, R"({"error":"InvalidSwap"})").says(400, R"({"error":"RecordNotFound"})");
   CHECK(outcome(gone.client.delete_record(kPost, "self", options)) == "ok");
   LossyWorld there;
   there.says(400, R"({"error":"InvalidSwap"})").says(200, record("{}"));
-  CHECK(outcome(there.client.delete_record(kPost, "self", options)) == "invalid_swap xrpc.InvalidSwap");
+  CHECK(outcome(there.client.delete_record(kPost, "self", options)) ==
+        "invalid_swap xrpc.InvalidSwap");
   LossyWorld unknown;
   unknown.says(400, R"({"error":"InvalidSwap"})").says(500, "{}");
-  CHECK(outcome(unknown.client.delete_record(kPost, "self", options)) == "invalid_swap xrpc.InvalidSwap");
+  CHECK(outcome(unknown.client.delete_record(kPost, "self", options)) ==
+        "invalid_swap xrpc.InvalidSwap");
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <stdlib.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,6 +17,10 @@ import latchkey.http.policy;
 
 namespace latchkey::test {
 namespace {
+
+// The tests trust no authority of the machine's: it takes its time to read them all, most of all
+// under a sanitizer.
+[[maybe_unused]] const int no_system_store = ::setenv("SSL_CERT_FILE", "/dev/null", 1);
 
 std::unique_ptr<HttpTransport> make(Kind kind, const std::string& extra_ca_file, Proxy proxy) {
   if (kind == Kind::curl) {
@@ -49,14 +55,22 @@ Adapter::Adapter(Kind kind, const std::string& extra_ca_file, Proxy proxy)
   options.connection = kind == Kind::cpprest_pooled ? Connection::pooled : Connection::fresh;
 }
 
-Result<HttpResponse> Adapter::send(const HttpRequest& what) { return transport_->send(what, options); }
-Result<HttpResponse> Adapter::get(const std::string& url) { return send(request("GET", url)); }
+Result<HttpResponse> Adapter::send(const HttpRequest& what) {
+  return transport_->send(what, options);
+}
+Result<HttpResponse> Adapter::get(const std::string& url) {
+  return send(request("GET", url));
+}
 Result<HttpResponse> Adapter::post(const std::string& url, std::string_view body) {
   return send(request("POST", url, body));
 }
 
 HttpRequest request(const std::string& method, const std::string& url, std::string_view body) {
-  return {.method = method, .url = Url::parse(url).value(), .headers = {}, .body = SecretString(body), .authorization = {}};
+  return {.method = method,
+          .url = Url::parse(url).value(),
+          .headers = {},
+          .body = SecretString(body),
+          .authorization = {}};
 }
 
 }  // namespace latchkey::test

@@ -17,7 +17,8 @@ enum class Kind { cpprest_fresh, cpprest_pooled, curl };
 inline constexpr Kind kKinds[] = {Kind::cpprest_fresh, Kind::cpprest_pooled, Kind::curl};
 [[nodiscard]] const char* name_of(Kind kind);
 
-/// A transport that may talk to this machine, over http too, and the way in which the kind uses connections.
+/// A transport that may talk to this machine, over http too, and the way in which the kind uses
+/// connections.
 class Adapter {
  public:
   explicit Adapter(Kind kind, const std::string& extra_ca_file = "", Proxy proxy = {});
@@ -32,12 +33,15 @@ class Adapter {
   std::unique_ptr<HttpTransport> transport_;
 };
 
-[[nodiscard]] HttpRequest request(const std::string& method, const std::string& url, std::string_view body = "");
+[[nodiscard]] HttpRequest request(const std::string& method, const std::string& url,
+                                  std::string_view body = "");
 
 /// Whether the time since it was made is far below any of the libraries' own time-outs.
 class Stopwatch {
  public:
-  [[nodiscard]] bool is_prompt() const { return std::chrono::steady_clock::now() - start_ < std::chrono::seconds(8); }
+  [[nodiscard]] bool is_prompt() const {
+    return std::chrono::steady_clock::now() - start_ < std::chrono::seconds(8);
+  }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

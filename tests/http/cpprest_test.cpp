@@ -52,10 +52,12 @@ TEST_CASE("cpprest: keeps a connection for pooled requests", "[http.cpprest]") {
       setting.options());
   Adapter adapter(Kind::cpprest_pooled, setting.ca.path());
   for (int i = 0; i < 20; ++i) {
-    const auto answer = i % 2 == 0 ? adapter.get(server.origin() + "/") : adapter.post(server.origin() + "/", "abc");
+    const auto answer = i % 2 == 0 ? adapter.get(server.origin() + "/")
+                                   : adapter.post(server.origin() + "/", "abc");
     REQUIRE(answer.has_value());
   }
-  // cpprestsdk gives a connection back a moment after the answer: now and then a second one is opened meanwhile.
+  // cpprestsdk gives a connection back a moment after the answer: now and then a second one is
+  // opened meanwhile.
   CHECK(server.connections() <= 3);
 }
 
@@ -70,7 +72,8 @@ TEST_CASE("cpprest: uses a new connection for each fresh request", "[http.cppres
   CHECK(server.connections() == 4);
 }
 
-TEST_CASE("cpprest: a request on a kept connection that the server reads and closes is seen once", "[http.cpprest]") {
+TEST_CASE("cpprest: a request on a kept connection that the server reads and closes is seen once",
+          "[http.cpprest]") {
   Setting setting;
   setting.tls = GENERATE(false, true);
   const std::string method = GENERATE("GET", "POST", "DELETE");
@@ -94,18 +97,22 @@ TEST_CASE("cpprest: a request on a kept connection that the server reads and clo
   Adapter adapter(Kind::cpprest_pooled, setting.ca.path());
   for (int i = 0; i < 5; ++i) {
     REQUIRE(adapter.get(server.origin() + "/warm").has_value());
-    const auto answer = adapter.send(request(method, server.origin() + "/xrpc/createRecord", method == "POST" ? "{}" : ""));
+    const auto answer = adapter.send(
+        request(method, server.origin() + "/xrpc/createRecord", method == "POST" ? "{}" : ""));
     REQUIRE_FALSE(answer.has_value());
     CHECK(answer.error().code == ErrorCode::connection_lost);
     CHECK(answer.error().delivery == Delivery::maybe_sent);
-    CHECK((answer.error().detail == "http.dead_connection" || answer.error().detail == "http.connection_lost"));
+    CHECK((answer.error().detail == "http.dead_connection" ||
+           answer.error().detail == "http.connection_lost"));
     CHECK(fatal == i + 1);
   }
   CHECK(server.requests().size() == 10);
 }
 
-TEST_CASE("cpprest: a kept connection that died under the request is told by its detail", "[http.cpprest]") {
-  // Until the connection has been kept and used again, which the first attempts may miss by a moment.
+TEST_CASE("cpprest: a kept connection that died under the request is told by its detail",
+          "[http.cpprest]") {
+  // Until the connection has been kept and used again, which the first attempts may miss by a
+  // moment.
   std::string detail;
   for (int i = 0; i < 20 && detail != "http.dead_connection"; ++i) {
     RawServer server([](Peer& peer) {
@@ -121,7 +128,10 @@ TEST_CASE("cpprest: a kept connection that died under the request is told by its
   CHECK(detail == "http.dead_connection");
 }
 
-TEST_CASE("cpprest: a kept connection that the server closed while idle is replaced before anything is sent", "[http.cpprest]") {
+TEST_CASE(
+    "cpprest: a kept connection that the server closed while idle is replaced before anything is "
+    "sent",
+    "[http.cpprest]") {
   Setting setting;
   setting.tls = GENERATE(false, true);
   RawServer server(
@@ -138,7 +148,8 @@ TEST_CASE("cpprest: a kept connection that the server closed while idle is repla
   CHECK(server.requests().size() == 5);
 }
 
-TEST_CASE("cpprest: bytes that nobody asked for are not taken for the next answer", "[http.cpprest]") {
+TEST_CASE("cpprest: bytes that nobody asked for are not taken for the next answer",
+          "[http.cpprest]") {
   // Few, so that they are read with the answer, and more, so that they wait in the socket.
   const std::string filling(GENERATE(0U, 100'000U), ' ');
   RawServer server([&](Peer& peer) {
@@ -162,7 +173,9 @@ TEST_CASE("cpprest: many threads share a transport", "[http.cpprest][concurrency
       peer.write(ok_answer(asked.substr(asked.find('/'), asked.find(" HTTP") - asked.find('/'))));
     }
   });
-  auto transport = latchkey::CpprestTransport::open({.http_rule = latchkey::HttpRule::allow_http_for_loopback}).value();
+  auto transport =
+      latchkey::CpprestTransport::open({.http_rule = latchkey::HttpRule::allow_http_for_loopback})
+          .value();
   std::atomic<int> right = 0;
   {
     std::vector<std::jthread> threads;

@@ -19,8 +19,8 @@ using latchkey::Delivery;
 using latchkey::ErrorCode;
 using latchkey::SecretString;
 using latchkey::test::Adapter;
-using latchkey::test::kKinds;
 using latchkey::test::Kind;
+using latchkey::test::kKinds;
 using latchkey::test::ok_answer;
 using latchkey::test::Peer;
 using latchkey::test::RawServer;
@@ -36,7 +36,9 @@ RawServer::Script always(std::string answer) {
 
 // cpprestsdk leaves out the space after the colon.
 bool has_field(std::string_view text, const std::string& name, const std::string& value) {
-  const auto found = [&](const std::string& line) { return text.find("\r\n" + line + "\r\n") != std::string_view::npos; };
+  const auto found = [&](const std::string& line) {
+    return text.find("\r\n" + line + "\r\n") != std::string_view::npos;
+  };
   return found(name + ": " + value) || found(name + ":" + value);
 }
 
@@ -77,11 +79,13 @@ TEST_CASE("transport: sends the target, headers, authorization and body as given
   INFO(latchkey::test::name_of(kind));
   RawServer server(always(ok_answer("")));
   Adapter adapter(kind);
-  auto post = request("POST", server.origin() + "/a//b%2Fc/./d/../e%20f?x=%20&y=a+b&z=%C3%A9", std::string("key=v\0lue", 9));
+  auto post = request("POST", server.origin() + "/a//b%2Fc/./d/../e%20f?x=%20&y=a+b&z=%C3%A9",
+                      std::string("key=v\0lue", 9));
   REQUIRE(post.headers.add("DPoP", "a.b.c"));
   REQUIRE(post.headers.add("X-Empty", ""));
   REQUIRE(post.headers.add("Content-Type", "application/x-www-form-urlencoded"));
-  post.authorization = latchkey::Authorization{latchkey::Authorization::Scheme::dpop, SecretString("tok-123")};
+  post.authorization =
+      latchkey::Authorization{latchkey::Authorization::Scheme::dpop, SecretString("tok-123")};
   REQUIRE(adapter.send(post).has_value());
   const auto seen = server.requests().at(0);
   CAPTURE(seen);
@@ -94,10 +98,12 @@ TEST_CASE("transport: sends the target, headers, authorization and body as given
   CHECK(has_field(seen, "User-Agent", "latchkey"));
   CHECK(has_field(seen, "X-Empty", ""));
   CHECK(seen.ends_with(std::string("\r\n\r\nkey=v\0lue", 13)));
-  for (const auto* unwanted : {"Expect", "Accept-Encoding", "Transfer-Encoding", "Cookie"}) CHECK(seen.find(unwanted) == std::string::npos);
+  for (const auto* unwanted : {"Expect", "Accept-Encoding", "Transfer-Encoding", "Cookie"})
+    CHECK(seen.find(unwanted) == std::string::npos);
 }
 
-TEST_CASE("transport: takes a target that begins with two slashes for a path, not for a host", "[http]") {
+TEST_CASE("transport: takes a target that begins with two slashes for a path, not for a host",
+          "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
   RawServer server(always(ok_answer("")));
@@ -115,7 +121,8 @@ TEST_CASE("transport: sends the method it is given", "[http]") {
   const auto answer = adapter.send(request(method, server.origin() + "/"));
   REQUIRE(answer.has_value());
   CHECK(server.requests().at(0).starts_with(method + " / HTTP/1.1\r\n"));
-  CHECK(has_field(server.requests().at(0), "Content-Length", "0") == (method == "POST" || method == "PUT"));
+  CHECK(has_field(server.requests().at(0), "Content-Length", "0") ==
+        (method == "POST" || method == "PUT"));
 }
 
 TEST_CASE("transport: expects no body after HEAD", "[http]") {
@@ -144,11 +151,13 @@ TEST_CASE("transport: hands a redirect over instead of following it", "[http]") 
   const int status = GENERATE(301, 302, 303, 307, 308);
   INFO(latchkey::test::name_of(kind));
   RawServer other(always(ok_answer("stolen")));
-  RawServer server(always("HTTP/1.1 " + std::to_string(status) + " Away\r\nLocation: " + other.origin() +
-                          "/\r\nContent-Length: 0\r\n\r\n"));
+  RawServer server(always("HTTP/1.1 " + std::to_string(status) + " Away\r\nLocation: " +
+                          other.origin() + "/\r\nContent-Length: 0\r\n\r\n"));
   Adapter adapter(kind);
-  auto post = request(status == 307 ? "GET" : "POST", server.origin() + "/", status == 307 ? "" : "a=b");
-  post.authorization = latchkey::Authorization{latchkey::Authorization::Scheme::bearer, SecretString("tok-123")};
+  auto post =
+      request(status == 307 ? "GET" : "POST", server.origin() + "/", status == 307 ? "" : "a=b");
+  post.authorization =
+      latchkey::Authorization{latchkey::Authorization::Scheme::bearer, SecretString("tok-123")};
   const auto answer = adapter.send(post);
   REQUIRE(answer.has_value());
   CHECK(answer->status == status);
@@ -163,7 +172,8 @@ TEST_CASE("transport: refuses header injection before it connects", "[http]") {
   Adapter adapter(kind);
   auto get = request("GET", server.origin() + "/");
   CHECK_FALSE(get.headers.add("X-A", "b\r\nX-Injected: c"));
-  get.authorization = latchkey::Authorization{latchkey::Authorization::Scheme::bearer, SecretString("t\r\nX-Injected: c")};
+  get.authorization = latchkey::Authorization{latchkey::Authorization::Scheme::bearer,
+                                              SecretString("t\r\nX-Injected: c")};
   const auto answer = adapter.send(get);
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().detail == "http.credentials");
@@ -175,7 +185,8 @@ TEST_CASE("transport: leaves gzip as it is", "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
   const std::string packed("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", 10);
-  RawServer server(always("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n" + packed));
+  RawServer server(
+      always("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n" + packed));
   Adapter adapter(kind);
   const auto answer = adapter.get(server.origin() + "/");
   REQUIRE(answer.has_value());
@@ -186,10 +197,14 @@ TEST_CASE("transport: reads chunked bodies, and bodies that end with the connect
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
   RawServer server([](Peer& peer) {
-    if (peer.read_request().find("/chunked") != std::string::npos) {
-      peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5;ext=1\r\ndefgh\r\n0\r\n\r\n");
-    } else {
-      peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcdefgh");
+    for (auto asked = peer.read_request(); !asked.empty(); asked = peer.read_request()) {
+      if (asked.find("/chunked") == std::string::npos) {
+        peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcdefgh");
+        return;
+      }
+      peer.write(
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "3\r\nabc\r\n5;ext=1\r\ndefgh\r\n0\r\n\r\n");
     }
   });
   Adapter adapter(kind);
@@ -203,8 +218,9 @@ TEST_CASE("transport: reads chunked bodies, and bodies that end with the connect
 TEST_CASE("transport: does not lose one of two headers of the same name", "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
-  RawServer server(always("HTTP/1.1 401 No\r\nWWW-Authenticate: DPoP error=\"use_dpop_nonce\"\r\n"
-                          "www-authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"));
+  RawServer server(
+      always("HTTP/1.1 401 No\r\nWWW-Authenticate: DPoP error=\"use_dpop_nonce\"\r\n"
+             "www-authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"));
   Adapter adapter(kind);
   const auto answer = adapter.get(server.origin() + "/");
   REQUIRE(answer.has_value());

@@ -23,8 +23,8 @@ using latchkey::ErrorCode;
 using latchkey::HttpResponse;
 using latchkey::Result;
 using latchkey::test::Adapter;
-using latchkey::test::kKinds;
 using latchkey::test::Kind;
+using latchkey::test::kKinds;
 using latchkey::test::ok_answer;
 using latchkey::test::Peer;
 using latchkey::test::RawServer;
@@ -52,7 +52,8 @@ TEST_CASE("transport: says unreachable and not sent when nobody listens", "[http
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
   Adapter adapter(kind);
-  const auto answer = adapter.post("http://127.0.0.1:" + std::to_string(latchkey::test::closed_port()) + "/", "a=b");
+  const auto answer = adapter.post(
+      "http://127.0.0.1:" + std::to_string(latchkey::test::closed_port()) + "/", "a=b");
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().code == ErrorCode::unreachable);
   CHECK(answer.error().delivery == Delivery::not_sent);
@@ -90,9 +91,11 @@ TEST_CASE("transport: sends a POST once when the server reads it and closes", "[
 
 TEST_CASE("transport: says connection lost when the answer breaks off", "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
-  const std::string part = GENERATE("HTTP/1.1 2", "HTTP/1.1 200 OK\r\nX: y\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
-                                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
-                                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
+  const std::string part =
+      GENERATE("HTTP/1.1 2", "HTTP/1.1 200 OK\r\nX: y\r\n",
+               "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n");
   INFO(latchkey::test::name_of(kind) << " " << part);
   RawServer server([&](Peer& peer) {
     peer.read_request();
@@ -101,21 +104,28 @@ TEST_CASE("transport: says connection lost when the answer breaks off", "[http]"
   Adapter adapter(kind);
   const auto answer = adapter.get(server.origin() + "/");
   REQUIRE_FALSE(answer.has_value());
-  CHECK((answer.error().code == ErrorCode::connection_lost || answer.error().code == ErrorCode::invalid_response));
+  CHECK((answer.error().code == ErrorCode::connection_lost ||
+         answer.error().code == ErrorCode::invalid_response));
   CHECK(answer.error().delivery == Delivery::maybe_sent);
   CHECK(server.requests().size() == 1);
 }
 
-TEST_CASE("transport: refuses answers that are not HTTP, or that two readers would read differently", "[http]") {
+TEST_CASE(
+    "transport: refuses answers that are not HTTP, or that two readers would read differently",
+    "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
   const std::string bytes = GENERATE(
-      "SSH-2.0-OpenSSH_9.2\r\n\r\n", "\r\n\r\n\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n",
-      "HTTP/1.1 99999999999 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n",
-      "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabcde",
+      "SSH-2.0-OpenSSH_9.2\r\n\r\n", "\r\n\r\n\r\n\r\n", "HTTP/1.1\r\n\r\n",
+      "HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.1 99999999999 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 -200 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc",
+      "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabcde",
       "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
-      "HTTP/1.1 200 OK\r\nContent-Length: 3, 5\r\n\r\nabcde", "HTTP/1.1 200 OK\r\nContent-Length: 0x3\r\n\r\nabc",
+      "HTTP/1.1 200 OK\r\nContent-Length: 3, 5\r\n\r\nabcde",
+      "HTTP/1.1 200 OK\r\nContent-Length: 0x3\r\n\r\nabc",
       "HTTP/1.1 200 OK\r\nContent-Length: 3x\r\n\r\nabc",
-      "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nabc\r\n0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n",
@@ -132,7 +142,8 @@ TEST_CASE("transport: refuses answers that are not HTTP, or that two readers wou
   const auto answer = adapter.get(server.origin() + "/");
   REQUIRE_FALSE(answer.has_value());
   CAPTURE(answer.error().message);
-  CHECK((answer.error().code == ErrorCode::invalid_response || answer.error().code == ErrorCode::connection_lost ||
+  CHECK((answer.error().code == ErrorCode::invalid_response ||
+         answer.error().code == ErrorCode::connection_lost ||
          answer.error().code == ErrorCode::response_too_large));
   CHECK(answer.error().delivery == Delivery::maybe_sent);
   CHECK(server.requests().size() == 1);
@@ -144,7 +155,8 @@ TEST_CASE("transport: never takes an interim answer for the answer", "[http]") {
   INFO(latchkey::test::name_of(kind));
   RawServer server([](Peer& peer) {
     for (int i = 0; !peer.read_request().empty(); ++i) {
-      peer.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok_answer("answer " + std::to_string(i)));
+      peer.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
+                 ok_answer("answer " + std::to_string(i)));
     }
   });
   Adapter adapter(kind);
@@ -164,8 +176,10 @@ TEST_CASE("transport: an endless answer ends at the cap", "[http]") {
   INFO(latchkey::test::name_of(kind) << " chunked " << chunked);
   RawServer server([&](Peer& peer) {
     peer.read_request();
-    peer.write(chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" : "HTTP/1.1 200 OK\r\n\r\n");
-    const std::string part = (chunked ? "400\r\n" : "") + std::string(0x400, 'x') + (chunked ? "\r\n" : "");
+    peer.write(chunked ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                       : "HTTP/1.1 200 OK\r\n\r\n");
+    const std::string part =
+        (chunked ? "400\r\n" : "") + std::string(0x400, 'x') + (chunked ? "\r\n" : "");
     while (peer.write(part)) continue;
   });
   Adapter adapter(kind);
@@ -178,8 +192,9 @@ TEST_CASE("transport: an endless answer ends at the cap", "[http]") {
 
 TEST_CASE("transport: the time for the whole exchange ends an answer that drips", "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
-  const std::string start = GENERATE("", "HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
-                                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const std::string start =
+      GENERATE("", "HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
   INFO(latchkey::test::name_of(kind) << " " << start);
   RawServer server([&](Peer& peer) {
     peer.read_request();
@@ -236,7 +251,8 @@ TEST_CASE("transport: a stop request ends the wait for the connection", "[http][
   const SilentPort port;
   Adapter adapter(kind);
   const Stopwatch time;
-  const auto answer = cancelled_get(adapter, "https://127.0.0.1:" + std::to_string(port.port()) + "/", [] {});
+  const auto answer =
+      cancelled_get(adapter, "https://127.0.0.1:" + std::to_string(port.port()) + "/", [] {});
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().code == ErrorCode::cancelled);
   CHECK(answer.error().delivery == Delivery::not_sent);
@@ -249,8 +265,9 @@ TEST_CASE("transport: a stop request ends the TLS handshake", "[http][concurrenc
   RawServer server([](Peer&) {}, {.shake_hands = false});
   Adapter adapter(kind);
   const Stopwatch time;
-  const auto answer = cancelled_get(adapter, "https://127.0.0.1:" + std::to_string(server.port()) + "/",
-                                    [&] { CHECK(server.wait_for_connections(1)); });
+  const auto answer =
+      cancelled_get(adapter, "https://127.0.0.1:" + std::to_string(server.port()) + "/",
+                    [&] { CHECK(server.wait_for_connections(1)); });
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().code == ErrorCode::cancelled);
   CHECK(answer.error().delivery == Delivery::not_sent);
@@ -266,7 +283,8 @@ TEST_CASE("transport: a stop request ends the wait for the answer", "[http][conc
   });
   Adapter adapter(kind);
   const Stopwatch time;
-  const auto answer = cancelled_get(adapter, server.origin() + "/", [&] { CHECK(server.wait_for_requests(1)); });
+  const auto answer =
+      cancelled_get(adapter, server.origin() + "/", [&] { CHECK(server.wait_for_requests(1)); });
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().code == ErrorCode::cancelled);
   CHECK(answer.error().delivery == Delivery::maybe_sent);

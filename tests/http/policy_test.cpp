@@ -30,43 +30,55 @@ bool is_public(const std::string& text) {
 }
 
 latchkey::HttpRequest get(const std::string& url) {
-  return {.method = "GET", .url = Url::parse(url).value(), .headers = {}, .body = {}, .authorization = {}};
+  return {.method = "GET",
+          .url = Url::parse(url).value(),
+          .headers = {},
+          .body = {},
+          .authorization = {}};
 }
 
 }  // namespace
 
-TEST_CASE("is_public_address: refuses every special IPv4 range, from its first address to its last", "[http.policy]") {
-  const std::string text = GENERATE(
-      "0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0", "100.127.255.255", "127.0.0.0", "127.0.0.1",
-      "127.255.255.255", "169.254.0.0", "169.254.169.254", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.0",
-      "192.0.0.255", "192.0.2.1", "192.88.99.1", "192.168.0.0", "192.168.255.255", "198.18.0.0", "198.19.255.255",
-      "198.51.100.7", "203.0.113.9", "224.0.0.0", "239.255.255.255", "240.0.0.0", "255.255.255.255");
+TEST_CASE("is_public_address: refuses every special IPv4 range, from its first address to its last",
+          "[http.policy]") {
+  const std::string text =
+      GENERATE("0.0.0.0", "0.255.255.255", "10.0.0.0", "10.255.255.255", "100.64.0.0",
+               "100.127.255.255", "127.0.0.0", "127.0.0.1", "127.255.255.255", "169.254.0.0",
+               "169.254.169.254", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.0",
+               "192.0.0.255", "192.0.2.1", "192.88.99.1", "192.168.0.0", "192.168.255.255",
+               "198.18.0.0", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.0",
+               "239.255.255.255", "240.0.0.0", "255.255.255.255");
   CAPTURE(text);
   CHECK_FALSE(is_public(text));
 }
 
 TEST_CASE("is_public_address: accepts the IPv4 neighbours of those ranges", "[http.policy]") {
-  const std::string text =
-      GENERATE("1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
-               "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0", "192.0.3.0", "192.88.98.255",
-               "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "203.0.112.255", "223.255.255.255", "8.8.8.8");
+  const std::string text = GENERATE(
+      "1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
+      "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0",
+      "192.0.3.0", "192.88.98.255", "192.167.255.255", "192.169.0.0", "198.17.255.255",
+      "198.20.0.0", "203.0.112.255", "223.255.255.255", "8.8.8.8");
   CAPTURE(text);
   CHECK(is_public(text));
 }
 
-TEST_CASE("is_public_address: refuses IPv6 that is local, reserved, or carries an IPv4 address", "[http.policy]") {
+TEST_CASE("is_public_address: refuses IPv6 that is local, reserved, or carries an IPv4 address",
+          "[http.policy]") {
   const std::string text = GENERATE(
-      "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::808:808",
-      "64:ff9b:1::1", "100::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:2::1", "2001:10::1", "2001:1ff:ffff::1",
-      "2001:db8::1", "2002:7f00:1::", "2002:808:808::1", "3fff::1", "3fff:fff:ffff::1", "4000::1", "5f00::1", "fc00::1",
-      "fdff:ffff::1", "fe80::1", "febf::1", "fec0::1", "ff02::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "1fff::1");
+      "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8",
+      "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "100::1", "2001::1",
+      "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:2::1", "2001:10::1", "2001:1ff:ffff::1",
+      "2001:db8::1", "2002:7f00:1::", "2002:808:808::1", "3fff::1", "3fff:fff:ffff::1", "4000::1",
+      "5f00::1", "fc00::1", "fdff:ffff::1", "fe80::1", "febf::1", "fec0::1", "ff02::1",
+      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "1fff::1");
   CAPTURE(text);
   CHECK_FALSE(is_public(text));
 }
 
 TEST_CASE("is_public_address: accepts global IPv6", "[http.policy]") {
-  const std::string text = GENERATE("2000::1", "2001:200::1", "2001:4860:4860::8888", "2001:db7:ffff::1", "2001:db9::1",
-                                    "2003::1", "2606:4700::1111", "3ffe:ffff::1", "3fff:1000::1");
+  const std::string text =
+      GENERATE("2000::1", "2001:200::1", "2001:4860:4860::8888", "2001:db7:ffff::1", "2001:db9::1",
+               "2003::1", "2606:4700::1111", "3ffe:ffff::1", "3fff:1000::1");
   CAPTURE(text);
   CHECK(is_public(text));
 }
@@ -76,8 +88,9 @@ TEST_CASE("IpAddress::parse: reads literals and nothing else", "[http.policy]") 
   CHECK(IpAddress::parse("::1")->text() == "::1");
   CHECK(IpAddress::parse("10.1.2.3")->text() == "10.1.2.3");
   CHECK_FALSE(IpAddress::parse("10.1.2.3")->bytes() == IpAddress::parse("10.1.2.4")->bytes());
-  const std::string text = GENERATE("", "[]", "[10.1.2.3]", "localhost", "10.1.2", "010.1.2.3", "0x7f000001", "2130706433",
-                                    "fe80::1%eth0", "[::1", "::1]", "1.2.3.4 ", "::g");
+  const std::string text =
+      GENERATE("", "[]", "[10.1.2.3]", "localhost", "10.1.2", "010.1.2.3", "0x7f000001",
+               "2130706433", "fe80::1%eth0", "[::1", "::1]", "1.2.3.4 ", "::g");
   CAPTURE(text);
   CHECK_FALSE(IpAddress::parse(text).has_value());
 }
@@ -108,10 +121,13 @@ TEST_CASE("limits: are those of each purpose", "[http.policy]") {
 }
 
 TEST_CASE("check_request: refuses http, but to loopback when asked to", "[http.policy]") {
-  CHECK(latchkey::check_request(get("http://127.0.0.1/"), HttpRule::https_only).error().code == ErrorCode::insecure_address);
-  CHECK(latchkey::check_request(get("http://example.com/"), HttpRule::allow_http_for_loopback).error().code ==
+  CHECK(latchkey::check_request(get("http://127.0.0.1/"), HttpRule::https_only).error().code ==
         ErrorCode::insecure_address);
-  CHECK(latchkey::check_request(get("http://localhost/"), HttpRule::allow_http_for_loopback).has_value());
+  CHECK(latchkey::check_request(get("http://example.com/"), HttpRule::allow_http_for_loopback)
+            .error()
+            .code == ErrorCode::insecure_address);
+  CHECK(latchkey::check_request(get("http://localhost/"), HttpRule::allow_http_for_loopback)
+            .has_value());
   CHECK(latchkey::check_request(get("https://example.com/"), HttpRule::https_only).has_value());
 }
 
@@ -122,9 +138,11 @@ TEST_CASE("check_request: refuses methods that are no tokens", "[http.policy]") 
   CHECK(latchkey::check_request(request, HttpRule::https_only).error().detail == "http.method");
 }
 
-TEST_CASE("check_request: refuses headers that the transport writes, in any case", "[http.policy]") {
-  const std::string name = GENERATE("Host", "content-length", "Transfer-Encoding", "CONNECTION", "Authorization", "Expect", "TE",
-                                    "Trailer", "Upgrade", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection");
+TEST_CASE("check_request: refuses headers that the transport writes, in any case",
+          "[http.policy]") {
+  const std::string name = GENERATE("Host", "content-length", "Transfer-Encoding", "CONNECTION",
+                                    "Authorization", "Expect", "TE", "Trailer", "Upgrade",
+                                    "Keep-Alive", "Proxy-Authorization", "Proxy-Connection");
   auto request = get("https://example.com/");
   REQUIRE(request.headers.add(name, "x"));
   const auto checked = latchkey::check_request(request, HttpRule::https_only);
@@ -135,13 +153,19 @@ TEST_CASE("check_request: refuses headers that the transport writes, in any case
 TEST_CASE("authorization_value: writes the scheme before the credentials", "[http.policy]") {
   using Scheme = latchkey::Authorization::Scheme;
   CHECK(latchkey::authorization_value({Scheme::dpop, SecretString("a.b")})->expose() == "DPoP a.b");
-  CHECK(latchkey::authorization_value({Scheme::bearer, SecretString("a.b")})->expose() == "Bearer a.b");
-  CHECK(latchkey::authorization_value({Scheme::basic, SecretString("YTpi")})->expose() == "Basic YTpi");
+  CHECK(latchkey::authorization_value({Scheme::bearer, SecretString("a.b")})->expose() ==
+        "Bearer a.b");
+  CHECK(latchkey::authorization_value({Scheme::basic, SecretString("YTpi")})->expose() ==
+        "Basic YTpi");
 }
 
-TEST_CASE("authorization_value: refuses credentials that would break the header, without naming them", "[http.policy]") {
-  const std::string text = GENERATE("", "a b", "token-7f3\r\nX: y", "token-7f3\n", "a\tb", "token-7f3\x80");
-  const auto value = latchkey::authorization_value({latchkey::Authorization::Scheme::bearer, SecretString(text)});
+TEST_CASE(
+    "authorization_value: refuses credentials that would break the header, without naming them",
+    "[http.policy]") {
+  const std::string text =
+      GENERATE("", "a b", "token-7f3\r\nX: y", "token-7f3\n", "a\tb", "token-7f3\x80");
+  const auto value =
+      latchkey::authorization_value({latchkey::Authorization::Scheme::bearer, SecretString(text)});
   REQUIRE_FALSE(value.has_value());
   CHECK(value.error().detail == "http.credentials");
   CHECK(value.error().message.find("token-7f3") == std::string::npos);
@@ -167,8 +191,9 @@ TEST_CASE("Proxy: reads host, port and user", "[http.policy]") {
 TEST_CASE("Proxy: refuses what it can't speak to, without naming the password", "[http.policy]") {
   CHECK(Proxy::parse("socks5://proxy.example:1080", "").error().detail == "proxy.scheme");
   CHECK(Proxy::parse("https://proxy.example", "").error().detail == "proxy.scheme");
-  const std::string text = GENERATE("http://user:hunter2@", "http://user:hunter2@a b:1", "http://user:hunter2@host:99999",
-                                    "http://user:%zzhunter2@host", "http://");
+  const std::string text =
+      GENERATE("http://user:hunter2@", "http://user:hunter2@a b:1",
+               "http://user:hunter2@host:99999", "http://user:%zzhunter2@host", "http://");
   const auto proxy = Proxy::parse(text, "");
   REQUIRE_FALSE(proxy.has_value());
   CHECK(proxy.error().detail == "proxy.malformed");
@@ -176,8 +201,11 @@ TEST_CASE("Proxy: refuses what it can't speak to, without naming the password", 
 }
 
 TEST_CASE("Proxy: leaves exceptions, loopback and plain http alone", "[http.policy]") {
-  const auto proxy = Proxy::parse("http://proxy.example:3128", " example.com, .internal.test ,10.0.0.7,").value();
-  const auto applies = [&](const std::string& url) { return proxy.applies_to(Url::parse(url).value()); };
+  const auto proxy =
+      Proxy::parse("http://proxy.example:3128", " example.com, .internal.test ,10.0.0.7,").value();
+  const auto applies = [&](const std::string& url) {
+    return proxy.applies_to(Url::parse(url).value());
+  };
   CHECK(applies("https://example.org/"));
   CHECK(applies("https://badexample.com/"));
   CHECK(applies("https://10.0.0.8/"));
@@ -188,6 +216,7 @@ TEST_CASE("Proxy: leaves exceptions, loopback and plain http alone", "[http.poli
   CHECK_FALSE(applies("https://localhost:8443/"));
   CHECK_FALSE(applies("https://[::1]/"));
   CHECK_FALSE(applies("http://localhost/"));
-  CHECK_FALSE(Proxy::parse("http://proxy.example:3128", "*")->applies_to(Url::parse("https://example.org/").value()));
+  CHECK_FALSE(Proxy::parse("http://proxy.example:3128", "*")
+                  ->applies_to(Url::parse("https://example.org/").value()));
   CHECK_FALSE(Proxy().applies_to(Url::parse("https://example.org/").value()));
 }

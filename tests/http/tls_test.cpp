@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <openssl/ssl.h>
+#include <stdlib.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -23,8 +24,8 @@ using latchkey::Delivery;
 using latchkey::ErrorCode;
 using latchkey::test::Adapter;
 using latchkey::test::Authority;
-using latchkey::test::kKinds;
 using latchkey::test::Kind;
+using latchkey::test::kKinds;
 using latchkey::test::ok_answer;
 using latchkey::test::Peer;
 using latchkey::test::RawServer;
@@ -37,7 +38,8 @@ void answer_all(Peer& peer) {
   while (!peer.read_request().empty()) peer.write(ok_answer("safe"));
 }
 
-void check_refused(const latchkey::Result<latchkey::HttpResponse>& answer, const RawServer& server) {
+void check_refused(const latchkey::Result<latchkey::HttpResponse>& answer,
+                   const RawServer& server) {
   REQUIRE_FALSE(answer.has_value());
   CAPTURE(answer.error().message);
   CHECK(answer.error().code == ErrorCode::tls_failed);
@@ -58,7 +60,8 @@ TEST_CASE("tls: a name is checked and sent as SNI without the port", "[http.tls]
   REQUIRE(answer.has_value());
   CHECK(answer->body.expose() == "safe");
   CHECK(server.server_names() == std::vector<std::string>{"localhost"});
-  CHECK(server.requests().at(0).find("Host: localhost:" + std::to_string(server.port())) != std::string::npos);
+  CHECK(server.requests().at(0).find("Host: localhost:" + std::to_string(server.port())) !=
+        std::string::npos);
 }
 
 TEST_CASE("tls: an IP literal is checked as an address and sends no SNI", "[http.tls]") {
@@ -111,6 +114,20 @@ TEST_CASE("tls: a certificate of an unknown authority is refused", "[http.tls]")
   check_refused(adapter.get(server.origin("localhost") + "/"), server);
 }
 
+TEST_CASE("tls: the machine's own trust store counts, wherever OpenSSL is told to find it",
+          "[http.tls]") {
+  const Kind kind = GENERATE(from_range(kKinds));
+  INFO(latchkey::test::name_of(kind));
+  const Authority authority;
+  const TemporaryFile ca(authority.certificate_pem());
+  RawServer server(answer_all, {.identity = authority.issue({"localhost"})});
+  Adapter adapter(kind);
+  ::setenv("SSL_CERT_FILE", ca.path().c_str(), 1);
+  const auto answer = adapter.get(server.origin("localhost") + "/");
+  ::setenv("SSL_CERT_FILE", "/dev/null", 1);
+  CHECK(answer.has_value());
+}
+
 TEST_CASE("tls: an expired certificate is refused", "[http.tls]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
@@ -123,11 +140,13 @@ TEST_CASE("tls: an expired certificate is refused", "[http.tls]") {
 
 TEST_CASE("tls: nothing older than 1.2 is spoken", "[http.tls]") {
   const Kind kind = GENERATE(from_range(kKinds));
-  const auto [version, fine] = GENERATE(table<int, bool>({{TLS1_VERSION, false}, {TLS1_1_VERSION, false}, {TLS1_2_VERSION, true}}));
+  const auto [version, fine] = GENERATE(
+      table<int, bool>({{TLS1_VERSION, false}, {TLS1_1_VERSION, false}, {TLS1_2_VERSION, true}}));
   INFO(latchkey::test::name_of(kind) << " " << version);
   const Authority authority;
   const TemporaryFile ca(authority.certificate_pem());
-  RawServer server(answer_all, {.identity = authority.issue({"localhost"}), .highest_tls = version});
+  RawServer server(answer_all,
+                   {.identity = authority.issue({"localhost"}), .highest_tls = version});
   Adapter adapter(kind, ca.path());
   const auto answer = adapter.get(server.origin("localhost") + "/");
   if (fine) {
@@ -153,7 +172,8 @@ TEST_CASE("tls: a POST that is read and not answered is sent once", "[http.tls]"
   INFO(latchkey::test::name_of(kind));
   const Authority authority;
   const TemporaryFile ca(authority.certificate_pem());
-  RawServer server([](Peer& peer) { peer.read_request(); }, {.identity = authority.issue({"localhost"})});
+  RawServer server([](Peer& peer) { peer.read_request(); },
+                   {.identity = authority.issue({"localhost"})});
   Adapter adapter(kind, ca.path());
   const auto answer = adapter.post(server.origin("localhost") + "/", "a=b");
   REQUIRE_FALSE(answer.has_value());
@@ -219,20 +239,24 @@ TEST_CASE("tls: the whole exchange has its time, the handshake included", "[http
   CHECK(time.is_prompt());
 }
 
-TEST_CASE("proxy: is asked to CONNECT, gets its own credentials, and never the request's", "[http.tls]") {
+TEST_CASE("proxy: is asked to CONNECT, gets its own credentials, and never the request's",
+          "[http.tls]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));
   RawServer proxy([](Peer& peer) {
     peer.read_request();
     peer.write("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
   });
-  Adapter adapter(kind, "",
-                  latchkey::Proxy::parse("http://user:pass@127.0.0.1:" + std::to_string(proxy.port()), "").value());
+  Adapter adapter(
+      kind, "",
+      latchkey::Proxy::parse("http://user:pass@127.0.0.1:" + std::to_string(proxy.port()), "")
+          .value());
   const auto answer = adapter.post("https://pds.example/token", "a=b");
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().delivery == Delivery::not_sent);
   CHECK(answer.error().code == ErrorCode::unreachable);
   REQUIRE(proxy.requests().size() == 1);
   CHECK(proxy.requests()[0].starts_with("CONNECT pds.example:443 HTTP/1.1\r\n"));
-  CHECK(proxy.requests()[0].find("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n") != std::string::npos);
+  CHECK(proxy.requests()[0].find("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n") !=
+        std::string::npos);
 }

@@ -146,7 +146,7 @@ export class Place {
     const running = this.start(['login', start, '--no-browser'], options)
     const url = await running.authorizeUrl
     const [visit, result] = await Promise.all([drive(url, account.handle, account.password), running.done])
-    return { ...result, visit, url }
+    return Object.assign(result, { visit, url })
   }
 }
 

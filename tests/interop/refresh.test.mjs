@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { cpSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
 import { kPost, Place, post, Server, stores, until } from './harness.mjs'
 
@@ -70,7 +70,7 @@ for (const store of stores) {
     loggedIn('a logout is confirmed by the server: a copy of the session is refused afterwards', async (place) => {
       const before = await server.sessionCount(server.alice.did)
       const thief = new Place(server, store)
-      cpSync(place.data, thief.data, { recursive: true })
+      execFileSync('cp', ['-a', place.data, thief.data])
       ;(await write(thief, 'the copy works')).expect(0)
 
       const mark = await server.mark()

@@ -42,7 +42,8 @@ Result<HttpRequest> post_record(const SessionSummary& session) {
   return request;
 }
 
-Result<HttpResponse> send(const ResourceWorld& w, const RequestMaker& make = get_record, Repeat repeat = Repeat::safe,
+Result<HttpResponse> send(const ResourceWorld& w, const RequestMaker& make = get_record,
+                          Repeat repeat = Repeat::safe,
                           const SendOptions& options = resource_limits()) {
   return send_authorized(*w.keeper, kSubject, make, repeat, options);
 }
@@ -59,7 +60,8 @@ Error transport_error(ErrorCode code) {
 
 }  // namespace
 
-TEST_CASE("send_authorized: the request carries the token and a proof that names it", "[authorized]") {
+TEST_CASE("send_authorized: the request carries the token and a proof that names it",
+          "[authorized]") {
   ResourceWorld w;
   w.pds->push(json_answer(200, "{}"));
   CHECK(status_of(send(w)) == "200");
@@ -86,18 +88,21 @@ TEST_CASE("send_authorized: a Bearer session sends its token without a proof", "
   CHECK(w.requests()[0].headers.find("DPoP") == nullptr);
 }
 
-TEST_CASE("send_authorized: any status is an answer, and none of these leads to a refresh", "[authorized]") {
+TEST_CASE("send_authorized: any status is an answer, and none of these leads to a refresh",
+          "[authorized]") {
   for (const int status : {204, 301, 307, 400, 401, 403, 404, 429, 500, 503}) {
     CAPTURE(status);
     ResourceWorld w;
-    w.pds->push(json_answer(status, R"({"error":"invalid_token"})", {{"Location", "https://evil.test/"}}));
+    w.pds->push(
+        json_answer(status, R"({"error":"invalid_token"})", {{"Location", "https://evil.test/"}}));
     CHECK(status_of(send(w)) == std::to_string(status));
     CHECK(w.pds->count() == 1);
     CHECK(w.world.server.refreshes() == 0);
   }
 }
 
-TEST_CASE("C7.10: a refused token leads to one refresh and one more request with the new one", "[authorized]") {
+TEST_CASE("C7.10: a refused token leads to one refresh and one more request with the new one",
+          "[authorized]") {
   ResourceWorld w;
   w.pds->push(token_refused()).push(json_answer(200, R"({"ok":true})"));
   CHECK(status_of(send(w, post_record, Repeat::never)) == "200");
@@ -111,7 +116,9 @@ TEST_CASE("C7.10: a refused token leads to one refresh and one more request with
   CHECK(w.world.stored().access_token.expose() == "at-2");
 }
 
-TEST_CASE("send_authorized: a token refused twice is an error after one refresh, without the token in it", "[authorized]") {
+TEST_CASE(
+    "send_authorized: a token refused twice is an error after one refresh, without the token in it",
+    "[authorized]") {
   ResourceWorld w;
   w.pds->push(token_refused()).push(token_refused());
   const auto answer = send(w);
@@ -122,7 +129,8 @@ TEST_CASE("send_authorized: a token refused twice is an error after one refresh,
   CHECK(w.world.server.refreshes() == 1);
 }
 
-TEST_CASE("send_authorized: a token that another process has renewed is taken without a refresh", "[authorized]") {
+TEST_CASE("send_authorized: a token that another process has renewed is taken without a refresh",
+          "[authorized]") {
   ResourceWorld w;
   w.pds->push([&](const HttpRequest&, const SendOptions&) -> Result<HttpResponse> {
     OAuthSession theirs = sample_session(w.world.jkt);
@@ -137,7 +145,8 @@ TEST_CASE("send_authorized: a token that another process has renewed is taken wi
   CHECK(w.world.server.refreshes() == 0);
 }
 
-TEST_CASE("send_authorized: a refresh that fails is the answer, and nothing is sent again", "[authorized]") {
+TEST_CASE("send_authorized: a refresh that fails is the answer, and nothing is sent again",
+          "[authorized]") {
   ResourceWorld w;
   w.pds->push(token_refused());
   w.world.server.kill_session();
@@ -163,7 +172,8 @@ TEST_CASE("send_authorized: a request that can't be made is not sent", "[authori
 
 TEST_CASE("C7.13: after a refresh the request goes to where the account is now", "[authorized]") {
   ResourceWorld w;
-  w.world.context.profile.confirm = [](const SessionSummary&, std::stop_token) -> Result<std::string> {
+  w.world.context.profile.confirm = [](const SessionSummary&,
+                                       std::stop_token) -> Result<std::string> {
     return std::string("https://moved.test");
   };
   w.keeper = w.world.keeper();
@@ -174,9 +184,13 @@ TEST_CASE("C7.13: after a refresh the request goes to where the account is now",
   CHECK(claim_of(w.requests()[1], "htu") == "https://moved.test/xrpc/com.example.get");
 }
 
-TEST_CASE("send_authorized: a nonce costs one more request each, and is remembered", "[authorized]") {
+TEST_CASE("send_authorized: a nonce costs one more request each, and is remembered",
+          "[authorized]") {
   ResourceWorld w;
-  w.pds->push(nonce_wanted("n-1")).push(token_refused()).push(nonce_wanted("n-2")).push(json_answer(200, "{}"));
+  w.pds->push(nonce_wanted("n-1"))
+      .push(token_refused())
+      .push(nonce_wanted("n-2"))
+      .push(json_answer(200, "{}"));
   CHECK(status_of(send(w, post_record, Repeat::never)) == "200");
   const auto requests = w.requests();
   REQUIRE(requests.size() == 4);
@@ -188,7 +202,8 @@ TEST_CASE("send_authorized: a nonce costs one more request each, and is remember
   CHECK(w.world.server.refreshes() == 1);
 }
 
-TEST_CASE("send_authorized: a kept connection that broke is replaced once, with a new proof", "[authorized]") {
+TEST_CASE("send_authorized: a kept connection that broke is replaced once, with a new proof",
+          "[authorized]") {
   ResourceWorld w;
   w.pds->push(connection_lost()).push(json_answer(200, "{}"));
   CHECK(status_of(send(w)) == "200");
@@ -215,7 +230,8 @@ TEST_CASE("send_authorized: what must not happen twice is not sent twice", "[aut
   CHECK(w.pds->count() == 1);
 }
 
-TEST_CASE("send_authorized: a connection of its own that broke is no sign of a stale one", "[authorized]") {
+TEST_CASE("send_authorized: a connection of its own that broke is no sign of a stale one",
+          "[authorized]") {
   ResourceWorld w;
   w.pds->push(connection_lost());
   SendOptions options = resource_limits();
@@ -225,8 +241,9 @@ TEST_CASE("send_authorized: a connection of its own that broke is no sign of a s
 }
 
 TEST_CASE("send_authorized: no other failure is repeated", "[authorized]") {
-  for (const ErrorCode code : {ErrorCode::timeout, ErrorCode::unreachable, ErrorCode::tls_failed, ErrorCode::cancelled,
-                               ErrorCode::insecure_address, ErrorCode::response_too_large}) {
+  for (const ErrorCode code :
+       {ErrorCode::timeout, ErrorCode::unreachable, ErrorCode::tls_failed, ErrorCode::cancelled,
+        ErrorCode::insecure_address, ErrorCode::response_too_large}) {
     ResourceWorld w;
     w.pds->push(transport_error(code));
     CHECK(send(w).error().code == code);
@@ -234,7 +251,8 @@ TEST_CASE("send_authorized: no other failure is repeated", "[authorized]") {
   }
 }
 
-TEST_CASE("send_authorized: the caller's stop reaches the wire and the wait for a session", "[authorized]") {
+TEST_CASE("send_authorized: the caller's stop reaches the wire and the wait for a session",
+          "[authorized]") {
   ResourceWorld w;
   std::stop_source stop;
   w.pds->push(json_answer(200, "{}"));
@@ -242,11 +260,14 @@ TEST_CASE("send_authorized: the caller's stop reaches the wire and the wait for 
   stop.request_stop();
   CHECK(w.pds->options()[0].stop.stop_requested());
   w.pds->push(token_refused());
-  CHECK(send(w, get_record, Repeat::safe, resource_limits(stop.get_token())).error().code == ErrorCode::cancelled);
+  CHECK(send(w, get_record, Repeat::safe, resource_limits(stop.get_token())).error().code ==
+        ErrorCode::cancelled);
   CHECK(w.keeper->settle(10s));
 }
 
-TEST_CASE("refuses_token: 401 with error=invalid_token in a DPoP or Bearer challenge, and nothing else", "[authorized]") {
+TEST_CASE(
+    "refuses_token: 401 with error=invalid_token in a DPoP or Bearer challenge, and nothing else",
+    "[authorized]") {
   const auto refuses = [](int status, std::string_view challenge) {
     return refuses_token(answer(status, {{"WWW-Authenticate", challenge}}));
   };

@@ -31,8 +31,12 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-bool has_key(const World& world) { return world.vault->get(world.jkt).value().has_value(); }
-bool is_stored(const World& world) { return world.store->load(kSubject).value().has_value(); }
+bool has_key(const World& world) {
+  return world.vault->get(world.jkt).value().has_value();
+}
+bool is_stored(const World& world) {
+  return world.store->load(kSubject).value().has_value();
+}
 
 // A session with an id token, changed as wanted.
 void log_in_with(World& world, const std::function<void(OAuthSession&)>& change = {}) {
@@ -47,15 +51,21 @@ std::string logout(World& world, Forget forget = Forget::when_revoked) {
   const auto result = world.keeper()->logout(kSubject, {.forget = forget});
   if (!result) return outcome(result);
   switch (*result) {
-    case LogoutOutcome::revoked: return "revoked";
-    case LogoutOutcome::not_logged_in: return "not_logged_in";
-    case LogoutOutcome::pending: return "pending";
-    case LogoutOutcome::forgotten: break;
+    case LogoutOutcome::revoked:
+      return "revoked";
+    case LogoutOutcome::not_logged_in:
+      return "not_logged_in";
+    case LogoutOutcome::pending:
+      return "pending";
+    case LogoutOutcome::forgotten:
+      break;
   }
   return "forgotten";
 }
 
-Error full_disk() { return make_error(ErrorCode::io, "io.no_space", "the disk is full"); }
+Error full_disk() {
+  return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+}
 
 std::optional<Error> fail_saves(std::string_view call) {
   return call == "save" ? std::optional(full_disk()) : std::nullopt;
@@ -90,7 +100,8 @@ TEST_CASE("logout: any 2xx confirms it", "[turnover]") {
   }
 }
 
-TEST_CASE("logout: before the server is told, the stored session is of no use any more", "[turnover]") {
+TEST_CASE("logout: before the server is told, the stored session is of no use any more",
+          "[turnover]") {
   World world;
   log_in_with(world);
   std::optional<OAuthSession> then;
@@ -163,7 +174,9 @@ TEST_CASE("logout: after 14 days without an answer what is left is erased", "[tu
 TEST_CASE("logout: forgetting erases at once, and tells the server if it can", "[turnover]") {
   World world;
   log_in_with(world);
-  SECTION("reached") { CHECK(logout(world, Forget::now) == "revoked"); }
+  SECTION("reached") {
+    CHECK(logout(world, Forget::now) == "revoked");
+  }
   SECTION("not reached") {
     world.server.next(Fault::drop_before);
     CHECK(logout(world, Forget::now) == "forgotten");
@@ -191,7 +204,8 @@ TEST_CASE("logout: a dead session is cleared away without a request", "[turnover
   CHECK_FALSE(has_key(world));
 }
 
-TEST_CASE("logout: without a refresh token the access token is revoked, now or later", "[turnover]") {
+TEST_CASE("logout: without a refresh token the access token is revoked, now or later",
+          "[turnover]") {
   World world;
   log_in_with(world, [](OAuthSession& session) { session.refresh_token.reset(); });
   world.server.next(Fault::drop_before);
@@ -216,7 +230,8 @@ TEST_CASE("logout: what no server can be told is forgotten, and said to be", "[t
   CHECK_FALSE(is_stored(world));
 }
 
-TEST_CASE("logout: a session of another client is ended in that client's name, or not yet", "[turnover]") {
+TEST_CASE("logout: a session of another client is ended in that client's name, or not yet",
+          "[turnover]") {
   World world;
   SECTION("a public one") {
     log_in_with(world, [](OAuthSession& session) { session.client_id = "http://localhost"; });
@@ -234,7 +249,8 @@ TEST_CASE("logout: a session of another client is ended in that client's name, o
   }
 }
 
-TEST_CASE("logout: a full disk does not keep anybody logged in while the server can be told", "[turnover]") {
+TEST_CASE("logout: a full disk does not keep anybody logged in while the server can be told",
+          "[turnover]") {
   World world;
   log_in_with(world);
   world.store->set_hook(fail_saves);
@@ -243,7 +259,8 @@ TEST_CASE("logout: a full disk does not keep anybody logged in while the server 
   CHECK_FALSE(has_key(world));
 }
 
-TEST_CASE("logout: a full disk and no server is an error, and the session is still there", "[turnover]") {
+TEST_CASE("logout: a full disk and no server is an error, and the session is still there",
+          "[turnover]") {
   World world;
   log_in_with(world);
   world.store->set_hook(fail_saves);
@@ -283,7 +300,8 @@ TEST_CASE("logout: an unreadable record is an error, not a session that is gone"
   CHECK(logout(world, Forget::now) == "wrong_key box.unknown_key");
 }
 
-TEST_CASE("logout: a record that can't be removed is an error, and the next attempt removes it", "[turnover]") {
+TEST_CASE("logout: a record that can't be removed is an error, and the next attempt removes it",
+          "[turnover]") {
   World world;
   log_in_with(world);
   world.store->set_hook([](std::string_view call) -> std::optional<Error> {
@@ -296,14 +314,16 @@ TEST_CASE("logout: a record that can't be removed is an error, and the next atte
   CHECK_FALSE(is_stored(world));
 }
 
-TEST_CASE("logout: whoever holds the lease is waited for, and the wait can be stopped", "[turnover]") {
+TEST_CASE("logout: whoever holds the lease is waited for, and the wait can be stopped",
+          "[turnover]") {
   World world;
   log_in_with(world);
   const auto lease = world.store->lease(kSubject, {.deadline = world.clock->steady_now()}).value();
   CHECK(logout(world) == "locked lease.timeout");
   std::stop_source stop;
   stop.request_stop();
-  CHECK(world.keeper()->logout(kSubject, {.stop = stop.get_token()}).error().code == ErrorCode::cancelled);
+  CHECK(world.keeper()->logout(kSubject, {.stop = stop.get_token()}).error().code ==
+        ErrorCode::cancelled);
   CHECK(world.transport->count() == 0);
 }
 

@@ -44,9 +44,12 @@ OAuthSession new_login(const World& world) {
   return session;
 }
 
-bool has_key(const World& world, std::string_view jkt) { return world.vault->get(jkt).value().has_value(); }
+bool has_key(const World& world, std::string_view jkt) {
+  return world.vault->get(jkt).value().has_value();
+}
 
-void store_as(World& world, SessionState state, const std::function<void(OAuthSession&)>& change = {}) {
+void store_as(World& world, SessionState state,
+              const std::function<void(OAuthSession&)>& change = {}) {
   OAuthSession session = sample_session(world.jkt);
   session.state = state;
   session.state_changed_at = kNow;
@@ -66,7 +69,9 @@ std::vector<std::string> subjects(const World& world) {
 
 const std::string kBeside = "revoking|0700000000000000|" + std::string(kSubject);
 
-Error full_disk() { return make_error(ErrorCode::io, "io.no_space", "the disk is full"); }
+Error full_disk() {
+  return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+}
 
 }  // namespace
 
@@ -82,7 +87,9 @@ TEST_CASE("save_login: the first login is stored under a revision of its own", "
   CHECK(world.transport->count() == 0);
 }
 
-TEST_CASE("save_login: an active session is revoked once the new one is stored, and its key dropped", "[turnover]") {
+TEST_CASE(
+    "save_login: an active session is revoked once the new one is stored, and its key dropped",
+    "[turnover]") {
   World world;
   world.log_in();
   std::string stored_at_revocation;
@@ -115,7 +122,8 @@ TEST_CASE("save_login: a key that the new login shares with the old one stays", 
   CHECK(has_key(world, world.jkt));
 }
 
-TEST_CASE("save_login: a tombstone is replaced without a request, and its key dropped", "[turnover]") {
+TEST_CASE("save_login: a tombstone is replaced without a request, and its key dropped",
+          "[turnover]") {
   World world;
   store_as(world, SessionState::dead);
   REQUIRE(world.keeper()->save_login(new_login(world)));
@@ -139,7 +147,9 @@ TEST_CASE("save_login: a logout that was not confirmed is finished first", "[tur
   CHECK_FALSE(has_key(world, world.jkt));
 }
 
-TEST_CASE("save_login: a logout that cannot be confirmed now is kept beside, and a later run finishes it", "[turnover]") {
+TEST_CASE(
+    "save_login: a logout that cannot be confirmed now is kept beside, and a later run finishes it",
+    "[turnover]") {
   World world;
   store_as(world, SessionState::revoking);
   world.server.next(Fault::drop_before);
@@ -169,11 +179,13 @@ TEST_CASE("save_login: what an earlier attempt kept beside is kept once", "[turn
   CHECK(subjects(world) == std::vector{std::string(kSubject), kBeside});
 }
 
-TEST_CASE("save_login: a subject as long as a subject can be is kept beside by its login id", "[turnover]") {
+TEST_CASE("save_login: a subject as long as a subject can be is kept beside by its login id",
+          "[turnover]") {
   World world;
   std::string subject = "s";
   while (subject.size() < 2046) subject += "\xc3\xa9";
-  store_as(world, SessionState::revoking, [&](OAuthSession& session) { session.subject = subject; });
+  store_as(world, SessionState::revoking,
+           [&](OAuthSession& session) { session.subject = subject; });
   world.server.next(Fault::drop_before);
   OAuthSession session = new_login(world);
   session.subject = subject;
@@ -193,13 +205,15 @@ TEST_CASE("save_login: nothing is kept beside that nobody can ever revoke", "[tu
     world.server.next(Fault::drop_before);
   }
   SECTION("its server has no revocation") {
-    store_as(world, SessionState::revoking, [](OAuthSession& session) { session.revocation_endpoint.clear(); });
+    store_as(world, SessionState::revoking,
+             [](OAuthSession& session) { session.revocation_endpoint.clear(); });
   }
   REQUIRE(world.keeper()->save_login(new_login(world)));
   CHECK(subjects(world) == std::vector{std::string(kSubject)});
 }
 
-TEST_CASE("save_login: a login a second short of 14 days after the logout keeps it beside", "[turnover]") {
+TEST_CASE("save_login: a login a second short of 14 days after the logout keeps it beside",
+          "[turnover]") {
   World world;
   store_as(world, SessionState::revoking);
   world.clock->advance(14 * 24h - 1s);
@@ -208,10 +222,12 @@ TEST_CASE("save_login: a login a second short of 14 days after the logout keeps 
   CHECK(subjects(world).size() == 2);
 }
 
-TEST_CASE("save_login: a session of another public client is revoked in that client's name", "[turnover]") {
+TEST_CASE("save_login: a session of another public client is revoked in that client's name",
+          "[turnover]") {
   World world;
-  store_as(world, SessionState::active,
-           [](OAuthSession& session) { session.client_id = "http://localhost?scope=atproto%20other"; });
+  store_as(world, SessionState::active, [](OAuthSession& session) {
+    session.client_id = "http://localhost?scope=atproto%20other";
+  });
   REQUIRE(world.keeper()->save_login(new_login(world)));
   const auto requests = world.transport->requests();
   REQUIRE(requests.size() == 1);
@@ -219,7 +235,8 @@ TEST_CASE("save_login: a session of another public client is revoked in that cli
   CHECK(**form_value(form, "client_id") == "http://localhost?scope=atproto%20other");
 }
 
-TEST_CASE("save_login: TS-59: a login that cannot be saved is revoked, and what was stored stays", "[turnover]") {
+TEST_CASE("save_login: TS-59: a login that cannot be saved is revoked, and what was stored stays",
+          "[turnover]") {
   World world;
   const Revision before = world.log_in();
   std::string expected;
@@ -236,7 +253,8 @@ TEST_CASE("save_login: TS-59: a login that cannot be saved is revoked, and what 
     }
     return std::nullopt;
   });
-  for (const std::string wanted : {"corrupt test.corrupt", "io io.no_space", "conflict store.conflict"}) {
+  for (const std::string wanted :
+       {"corrupt test.corrupt", "io io.no_space", "conflict store.conflict"}) {
     CAPTURE(wanted);
     expected = wanted;
     CHECK(outcome(world.keeper()->save_login(new_login(world))) == wanted);
@@ -255,7 +273,8 @@ TEST_CASE("save_login: a login that never gets the lease is revoked", "[turnover
   CHECK(world.clock->slept() >= 44s);
   std::stop_source stop;
   stop.request_stop();
-  CHECK(world.keeper()->save_login(new_login(world), {.stop = stop.get_token()}).error().code == ErrorCode::cancelled);
+  CHECK(world.keeper()->save_login(new_login(world), {.stop = stop.get_token()}).error().code ==
+        ErrorCode::cancelled);
   CHECK(world.server.revoked() == Tokens{"new-rt", "new-rt"});
   CHECK(world.stored().revision == before);
 }
@@ -267,7 +286,10 @@ struct DiskWorld {
   TemporaryFolder folder{};
   std::shared_ptr<FaultyFileSystem> disk = std::make_shared<FaultyFileSystem>(posix_file_system());
   std::shared_ptr<KeyVault> vault = memory_vault();
-  World world{FilesystemOAuthTokenStore::open(folder.path() / "store", vault->sealer(), {.files = disk}).value(), vault};
+  World world{
+      FilesystemOAuthTokenStore::open(folder.path() / "store", vault->sealer(), {.files = disk})
+          .value(),
+      vault};
 };
 
 }  // namespace
@@ -289,7 +311,8 @@ TEST_CASE("save_login: a save whose last step failed once is a save", "[turnover
   }
 }
 
-TEST_CASE("save_login: a login that got into place and is refused all the same is taken out again", "[turnover]") {
+TEST_CASE("save_login: a login that got into place and is refused all the same is taken out again",
+          "[turnover]") {
   for (const bool had_one : {true, false}) {
     CAPTURE(had_one);
     DiskWorld d;

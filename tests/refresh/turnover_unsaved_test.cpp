@@ -22,8 +22,8 @@ import latchkey.test.outcome;
 import latchkey.test.refresh_world;
 import latchkey.test.scripted_transport;
 
-// Login and logout in a process that holds a renewed session which the store has not taken: the newest tokens are what
-// is ended, and if the change fails they are not lost.
+// Login and logout in a process that holds a renewed session which the store has not taken: the
+// newest tokens are what is ended, and if the change fails they are not lost.
 
 using namespace latchkey;
 using namespace latchkey::test;
@@ -46,12 +46,13 @@ struct UnsavedWorld {
     world.log_in();
     keeper = world.keeper();
     world.clock->advance(1h);
-    world.store->set_hook([this, here = std::this_thread::get_id()](std::string_view call) -> std::optional<Error> {
-      const std::scoped_lock lock(mutex);
-      const bool works = disk_works || (disk_works_here && std::this_thread::get_id() == here);
-      if (call != "save" || works) return std::nullopt;
-      return make_error(ErrorCode::io, "io.no_space", "the disk is full");
-    });
+    world.store->set_hook(
+        [this, here = std::this_thread::get_id()](std::string_view call) -> std::optional<Error> {
+          const std::scoped_lock lock(mutex);
+          const bool works = disk_works || (disk_works_here && std::this_thread::get_id() == here);
+          if (call != "save" || works) return std::nullopt;
+          return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+        });
     CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
     REQUIRE(keeper->unsaved(kSubject));
   }
@@ -78,7 +79,8 @@ struct UnsavedWorld {
 
 }  // namespace
 
-TEST_CASE("save_login: over an unsaved session it takes its lease, and ends its newest token", "[turnover][concurrency]") {
+TEST_CASE("save_login: over an unsaved session it takes its lease, and ends its newest token",
+          "[turnover][concurrency]") {
   UnsavedWorld u;
   REQUIRE(u.keeper->save_login(u.new_login()));
   CHECK_FALSE(u.keeper->unsaved(kSubject));
@@ -90,7 +92,8 @@ TEST_CASE("save_login: over an unsaved session it takes its lease, and ends its 
   CHECK_FALSE(u.world.vault->get(u.world.jkt).value().has_value());
 }
 
-TEST_CASE("save_login: one that fails gives the unsaved session back, and it is saved in the end", "[turnover][concurrency]") {
+TEST_CASE("save_login: one that fails gives the unsaved session back, and it is saved in the end",
+          "[turnover][concurrency]") {
   UnsavedWorld u;
   u.break_disk();
   CHECK(outcome(u.keeper->save_login(u.new_login())) == "io io.no_space");
@@ -98,14 +101,16 @@ TEST_CASE("save_login: one that fails gives the unsaved session back, and it is 
   REQUIRE(u.keeper->unsaved(kSubject));
   CHECK(u.keeper->unsaved(kSubject)->refresh_token->expose() == "rt-2");
   // Its lease is still held: nobody else may send the spent token.
-  CHECK(outcome(u.world.store->lease(kSubject, {.deadline = u.world.clock->steady_now()})) == "locked lease.timeout");
+  CHECK(outcome(u.world.store->lease(kSubject, {.deadline = u.world.clock->steady_now()})) ==
+        "locked lease.timeout");
   u.heal();
   CHECK(u.keeper->settle(10s));
   CHECK(u.world.stored().access_token.expose() == "at-2");
   CHECK(u.world.store->lease(kSubject, {.deadline = u.world.clock->steady_now()}));
 }
 
-TEST_CASE("logout: an unsaved session is revoked by its newest token, whatever the disk does", "[turnover][concurrency]") {
+TEST_CASE("logout: an unsaved session is revoked by its newest token, whatever the disk does",
+          "[turnover][concurrency]") {
   UnsavedWorld u;
   u.break_disk();
   CHECK(u.keeper->logout(kSubject).value() == LogoutOutcome::revoked);
@@ -116,7 +121,8 @@ TEST_CASE("logout: an unsaved session is revoked by its newest token, whatever t
   CHECK_FALSE(u.world.store->load(kSubject).value().has_value());
 }
 
-TEST_CASE("logout: one that is not confirmed keeps the newest token of an unsaved session", "[turnover][concurrency]") {
+TEST_CASE("logout: one that is not confirmed keeps the newest token of an unsaved session",
+          "[turnover][concurrency]") {
   UnsavedWorld u;
   u.world.server.next(Fault::drop_before);
   CHECK(u.keeper->logout(kSubject).value() == LogoutOutcome::pending);
@@ -127,7 +133,8 @@ TEST_CASE("logout: one that is not confirmed keeps the newest token of an unsave
   CHECK(stored.access_token.empty());
 }
 
-TEST_CASE("logout: with neither disk nor server the unsaved session is given back", "[turnover][concurrency]") {
+TEST_CASE("logout: with neither disk nor server the unsaved session is given back",
+          "[turnover][concurrency]") {
   UnsavedWorld u;
   u.break_disk();
   u.world.server.next(Fault::drop_before);
@@ -139,7 +146,8 @@ TEST_CASE("logout: with neither disk nor server the unsaved session is given bac
   CHECK(u.world.stored().state == SessionState::active);
 }
 
-TEST_CASE("logout: somebody's newer record is what is logged out, and the unsaved one is ended too", "[turnover][concurrency]") {
+TEST_CASE("logout: somebody's newer record is what is logged out, and the unsaved one is ended too",
+          "[turnover][concurrency]") {
   UnsavedWorld u;
   OAuthSession theirs = u.new_login();
   theirs.revision = Revision{91};
@@ -149,19 +157,21 @@ TEST_CASE("logout: somebody's newer record is what is logged out, and the unsave
   CHECK_FALSE(u.world.store->load(kSubject).value().has_value());
 }
 
-TEST_CASE("logout: a refresh that ends unsaved while it is waited for hands its lease over", "[turnover][concurrency]") {
+TEST_CASE("logout: a refresh that ends unsaved while it is waited for hands its lease over",
+          "[turnover][concurrency]") {
   auto vault = memory_vault();
   auto clock = std::make_shared<SystemClock>();
   World world(MemoryOAuthTokenStore::create(vault->sealer(), clock), vault);
   world.context.clock = clock;
   world.log_in();
   const auto keeper = world.keeper();
-  world.store->set_hook([&, here = std::this_thread::get_id()](std::string_view call) -> std::optional<Error> {
-    const bool ours = std::this_thread::get_id() == here;
-    if (call == "lease" && ours) world.transport->release();
-    if (call != "save" || ours) return std::nullopt;
-    return make_error(ErrorCode::io, "io.no_space", "the disk is full");
-  });
+  world.store->set_hook(
+      [&, here = std::this_thread::get_id()](std::string_view call) -> std::optional<Error> {
+        const bool ours = std::this_thread::get_id() == here;
+        if (call == "lease" && ours) world.transport->release();
+        if (call != "save" || ours) return std::nullopt;
+        return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+      });
   world.transport->hold();
   auto refresh = std::async(std::launch::async, [&] {
     return outcome(keeper->fresh(kSubject, {.rejected = token_fingerprint(SecretString("at-1"))}));

@@ -46,7 +46,8 @@ Listener listen_on_loopback(bool ipv6, int backlog) {
   Listener out;
   out.socket = ::socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   require(out.socket >= 0, "socket");
-  sockaddr_in four{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  sockaddr_in four{
+      .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   sockaddr_in6 six{};
   six.sin6_family = AF_INET6;
   six.sin6_addr = in6addr_loopback;
@@ -81,15 +82,18 @@ TlsContext make_context(const RawServerOptions& options) {
   TlsContext out(nullptr, SSL_CTX_free);
   if (!options.identity) return out;
   out.reset(SSL_CTX_new(TLS_server_method()));
-  const std::unique_ptr<BIO, int (*)(BIO*)> certificate_bio(BIO_new_mem_buf(options.identity->certificate_pem.data(), -1), BIO_free);
-  const std::unique_ptr<BIO, int (*)(BIO*)> key_bio(BIO_new_mem_buf(options.identity->key_pem.data(), -1), BIO_free);
+  const std::unique_ptr<BIO, int (*)(BIO*)> certificate_bio(
+      BIO_new_mem_buf(options.identity->certificate_pem.data(), -1), BIO_free);
+  const std::unique_ptr<BIO, int (*)(BIO*)> key_bio(
+      BIO_new_mem_buf(options.identity->key_pem.data(), -1), BIO_free);
   const std::unique_ptr<X509, void (*)(X509*)> certificate(
       PEM_read_bio_X509(certificate_bio.get(), nullptr, nullptr, nullptr), X509_free);
   const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
       PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
   require(SSL_CTX_use_certificate(out.get(), certificate.get()) == 1, "certificate");
   require(SSL_CTX_use_PrivateKey(out.get(), key.get()) == 1, "key");
-  SSL_CTX_set_security_level(out.get(), 0);  // or OpenSSL would not offer TLS 1.1 to those who should refuse it
+  SSL_CTX_set_security_level(
+      out.get(), 0);  // or OpenSSL would not offer TLS 1.1 to those who should refuse it
   SSL_CTX_set_min_proto_version(out.get(), TLS1_VERSION);
   if (options.highest_tls != 0) SSL_CTX_set_max_proto_version(out.get(), options.highest_tls);
   return out;
@@ -100,7 +104,10 @@ TlsContext make_context(const RawServerOptions& options) {
 class RawServer::Impl {
  public:
   Impl(Script play, RawServerOptions how)
-      : script(std::move(play)), options(std::move(how)), context(make_context(options)), listener(listen_on_loopback(options.ipv6, 64)) {
+      : script(std::move(play)),
+        options(std::move(how)),
+        context(make_context(options)),
+        listener(listen_on_loopback(options.ipv6, 64)) {
     acceptor = std::thread([this] { accept_all(); });
   }
   ~Impl() {
@@ -129,17 +136,18 @@ class RawServer::Impl {
   Listener listener;
   std::mutex mutex;
   std::condition_variable changed;
-  bool ending = false;                                 // under mutex
-  std::vector<int> open;                               // under mutex
-  std::size_t accepted = 0;                            // under mutex
-  std::vector<std::string> requests, server_names;     // under mutex
-  std::vector<std::thread> workers;                    // the acceptor's, until it is joined
+  bool ending = false;                              // under mutex
+  std::vector<int> open;                            // under mutex
+  std::size_t accepted = 0;                         // under mutex
+  std::vector<std::string> requests, server_names;  // under mutex
+  std::vector<std::thread> workers;                 // the acceptor's, until it is joined
   std::thread acceptor;
 };
 
 class Peer::Impl {
  public:
-  Impl(RawServer::Impl& owner, int fd, std::size_t count) : server(owner), socket(fd), number(count), tls(nullptr, SSL_free) {}
+  Impl(RawServer::Impl& owner, int fd, std::size_t count)
+      : server(owner), socket(fd), number(count), tls(nullptr, SSL_free) {}
 
   bool shake_hands() {
     if (!server.context) return true;
@@ -153,7 +161,8 @@ class Peer::Impl {
   }
   bool read_more() {
     char data[16384];
-    const auto got = tls ? SSL_read(tls.get(), data, sizeof data) : static_cast<int>(::recv(socket, data, sizeof data, 0));
+    const auto got = tls ? SSL_read(tls.get(), data, sizeof data)
+                         : static_cast<int>(::recv(socket, data, sizeof data, 0));
     if (got <= 0) return false;
     buffer.append(data, static_cast<std::size_t>(got));
     return true;
@@ -161,8 +170,9 @@ class Peer::Impl {
   bool write(std::string_view bytes) {
     while (!bytes.empty()) {
       const auto part = bytes.substr(0, 1U << 20);
-      const auto sent = tls ? SSL_write(tls.get(), part.data(), static_cast<int>(part.size()))
-                            : static_cast<int>(::send(socket, part.data(), part.size(), MSG_NOSIGNAL));
+      const auto sent =
+          tls ? SSL_write(tls.get(), part.data(), static_cast<int>(part.size()))
+              : static_cast<int>(::send(socket, part.data(), part.size(), MSG_NOSIGNAL));
       if (sent <= 0) return false;
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
@@ -231,7 +241,9 @@ std::string Peer::read_request() {
   }
 }
 
-bool Peer::write(std::string_view bytes) { return impl_.write(bytes); }
+bool Peer::write(std::string_view bytes) {
+  return impl_.write(bytes);
+}
 
 void Peer::wait_for_close() {
   while (impl_.read_more()) impl_.buffer.clear();
@@ -248,13 +260,17 @@ void Peer::reset() {
   impl_.orderly = false;
 }
 
-std::size_t Peer::number() const { return impl_.number; }
+std::size_t Peer::number() const {
+  return impl_.number;
+}
 
 RawServer::RawServer(Script script, RawServerOptions options)
     : impl_(std::make_unique<Impl>(std::move(script), std::move(options))) {}
 RawServer::~RawServer() = default;
 
-std::uint16_t RawServer::port() const { return impl_->listener.port; }
+std::uint16_t RawServer::port() const {
+  return impl_->listener.port;
+}
 
 std::string RawServer::origin(const std::string& host) const {
   return (impl_->context ? "https://" : "http://") + host + ":" + std::to_string(port());
@@ -296,7 +312,10 @@ SilentPort::SilentPort() {
     const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     require(socket >= 0, "socket");
     sockets_.push_back(socket);
-    const sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(port_), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    const sockaddr_in to{.sin_family = AF_INET,
+                         .sin_port = htons(port_),
+                         .sin_addr = {htonl(INADDR_LOOPBACK)},
+                         .sin_zero = {}};
     static_cast<void>(::connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to));
   }
 }
@@ -312,7 +331,8 @@ std::uint16_t closed_port() {
 }
 
 std::string ok_answer(std::string_view body) {
-  return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+  return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+         std::string(body);
 }
 
 }  // namespace latchkey::test

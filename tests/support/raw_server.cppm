@@ -12,8 +12,9 @@ module;
 export module latchkey.test.raw_server;
 import latchkey.test.certificate;
 
-// A server on loopback that does to its clients whatever a test says, byte by byte: plain sockets, TLS if asked for, one
-// thread a connection, all joined at the end. It knows no more of HTTP than where a request ends.
+// A server on loopback that does to its clients whatever a test says, byte by byte: plain sockets,
+// TLS if asked for, one thread a connection, all joined at the end. It knows no more of HTTP than
+// where a request ends.
 
 export namespace latchkey::test {
 
@@ -23,7 +24,8 @@ class Peer {
   class Impl;
   explicit Peer(Impl& impl) : impl_(impl) {}
 
-  /// The next request, head and Content-Length body; empty when the client closed or the server is ending. Counted.
+  /// The next request, head and Content-Length body; empty when the client closed or the server is
+  /// ending. Counted.
   std::string read_request();
   /// False when the client is gone.
   bool write(std::string_view bytes);

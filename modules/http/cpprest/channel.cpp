@@ -4,25 +4,16 @@ module;
 #include <cpprest/producerconsumerstream.h>
 #include <cpprest/rawptrstream.h>
 #include <openssl/crypto.h>
-#include <openssl/ssl.h>
-#include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
-#include <poll.h>
 
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <ios>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -36,162 +27,23 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.http.cpprest.wire;
 import latchkey.http.policy;
 
 namespace latchkey {
 namespace {
 
 using std::chrono::steady_clock;
-using Socket = boost::asio::ip::tcp::socket;
-using TlsStream = boost::asio::ssl::stream<Socket&>;
 
-// A cancelled request is over in microseconds, unless it waits for a name: then it is left to itself.
+// A cancelled request is over in microseconds, unless it waits for a name: then it is left to
+// itself.
 constexpr std::chrono::milliseconds kGrace{250};
 // More than cpprestsdk hands to the body buffer between two reports of its progress.
 constexpr std::size_t kReadSize = 256 * 1024;
 
-// Thrown out of cpprestsdk's hook before each sending.
-struct StaleConnection : std::runtime_error {
-  StaleConnection() : std::runtime_error("the kept connection had ended") {}
-};
-struct SecondSending : std::runtime_error {
-  SecondSending() : std::runtime_error("the kept connection broke") {}
-};
-struct CaFileLost : std::runtime_error {
-  CaFileLost() : std::runtime_error("the extra certificate file cannot be read") {}
-};
-
-// What asio's threads tell the sending thread about the exchange under way.
-class Wire {
- public:
-  enum class Wake { finished, stopped, flooded, connect_timeout, timeout };
-
-  Wire(std::string host, bool tls) : host_(std::move(host)), tls_(tls), literal_(IpAddress::parse(host_)) {}
-
-  void begin(std::size_t budget) {
-    const std::lock_guard lock(mutex_);
-    finished_ = stopped_ = flooded_ = false;
-    budget_ = budget;
-    sendings_ = 0;
-    received_ = downloaded_ = 0;
-    verify_error_ = X509_V_OK;
-    reused_ = handshake_begun_ = handshake_done_ = written_ = false;
-  }
-  void arm() {
-    const std::lock_guard lock(mutex_);
-    finished_ = false;
-  }
-  void finish() { raise(finished_); }
-  void stop() { raise(stopped_); }
-
-  Wake wait(steady_clock::time_point deadline, steady_clock::time_point connect_deadline) {
-    std::unique_lock lock(mutex_);
-    const auto woken = [this] { return finished_ || stopped_ || flooded_; };
-    bool in_time = changed_.wait_until(lock, std::min(deadline, connect_deadline), woken);
-    if (!in_time && !connected() && connect_deadline < deadline) return Wake::connect_timeout;
-    if (!in_time) in_time = changed_.wait_until(lock, deadline, woken);
-    if (finished_) return Wake::finished;
-    if (stopped_) return Wake::stopped;
-    return in_time ? Wake::flooded : Wake::timeout;
-  }
-  void wait_finished(std::chrono::milliseconds time) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, time, [this] { return finished_; });
-  }
-
-  // Runs right before cpprestsdk sends, also when it is about to send again on its own.
-  void before_sending(void* handle) {
-    if (sendings_.fetch_add(1) > 0) throw SecondSending();
-    auto& socket = tls_ ? static_cast<TlsStream*>(handle)->next_layer() : *static_cast<Socket*>(handle);
-    if (!socket.is_open()) return;
-    reused_ = true;
-    // An idle connection has nothing to say: what is there to read is its end, or an answer that nobody asked for.
-    pollfd waiting{.fd = socket.native_handle(), .events = POLLIN, .revents = 0};
-    if (::poll(&waiting, 1, 0) != 0) throw StaleConnection();
-  }
-  void on_progress(bool download, std::size_t size) {
-    written_ = true;
-    if (download) downloaded_ = size;
-  }
-  void on_handshake(const SSL* ssl, int where) {
-    if ((where & SSL_CB_HANDSHAKE_DONE) != 0) handshake_done_ = true;
-    if ((where & SSL_CB_HANDSHAKE_START) == 0 || handshake_done_) return;
-    handshake_begun_ = true;
-    if (!literal_) SSL_set_tlsext_host_name(const_cast<SSL*>(ssl), host_.c_str());
-  }
-  int verify(X509_STORE_CTX* chain) {
-    // cpprestsdk's callback would check against the Host field; null crashes.
-    X509_STORE_CTX_set_verify_cb(chain, [](int ok, X509_STORE_CTX*) { return ok; });
-    auto* parameters = X509_STORE_CTX_get0_param(chain);
-    X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    const bool set = literal_ ? X509_VERIFY_PARAM_set1_ip(parameters, literal_->bytes().data(), literal_->is_v4() ? 4 : 16) == 1
-                              : X509_VERIFY_PARAM_set1_host(parameters, host_.data(), host_.size()) == 1;
-    if (set && X509_verify_cert(chain) == 1) return 1;
-    verify_error_ = set ? X509_STORE_CTX_get_error(chain) : X509_V_ERR_UNSPECIFIED;
-    return 0;
-  }
-  // Only raises a flag: cpprestsdk holds its socket's lock here, and cancelling would take it again.
-  void on_record(std::size_t size) {
-    if ((received_ += size) > budget_) raise(flooded_);
-  }
-
-  [[nodiscard]] bool tls() const { return tls_; }
-  [[nodiscard]] bool reused() const { return reused_; }
-  [[nodiscard]] bool written() const { return written_; }
-  [[nodiscard]] bool handshake_begun() const { return handshake_begun_; }
-  [[nodiscard]] bool connected() const { return reused_ || written_ || handshake_done_; }
-  [[nodiscard]] long verify_error() const { return verify_error_; }
-  [[nodiscard]] std::size_t downloaded() const { return downloaded_; }
-
- private:
-  void raise(bool& flag) {
-    const std::lock_guard lock(mutex_);
-    flag = true;
-    changed_.notify_all();
-  }
-
-  const std::string host_;
-  const bool tls_;
-  const std::optional<IpAddress> literal_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool finished_ = false, stopped_ = false, flooded_ = false;  // under mutex_
-  std::atomic<std::size_t> budget_{0}, received_{0}, downloaded_{0};
-  std::atomic<int> sendings_{0};
-  std::atomic<long> verify_error_{X509_V_OK};
-  std::atomic<bool> reused_{false}, handshake_begun_{false}, handshake_done_{false}, written_{false};
-};
-
-int wire_index() {
-  static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-  return index;
-}
-
-int verify_chain(X509_STORE_CTX* chain, void* wire) { return static_cast<Wire*>(wire)->verify(chain); }
-
-void on_info(const SSL* ssl, int where, int) {
-  static_cast<Wire*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), wire_index()))->on_handshake(ssl, where);
-}
-
-void on_message(int written, int, int content, const void* data, std::size_t size, SSL*, void* wire) {
-  if (written != 0 || content != SSL3_RT_HEADER || size < 5) return;
-  const auto* header = static_cast<const unsigned char*>(data);
-  static_cast<Wire*>(wire)->on_record(5U + header[3] * 256U + header[4]);
-}
-
-void prepare_tls(SSL_CTX* context, Wire& wire, const std::string& extra_ca_file) {
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_cert_verify_callback(context, verify_chain, &wire);
-  SSL_CTX_set_ex_data(context, wire_index(), &wire);
-  SSL_CTX_set_info_callback(context, on_info);
-  SSL_CTX_set_msg_callback(context, on_message);
-  SSL_CTX_set_msg_callback_arg(context, &wire);
-  if (!extra_ca_file.empty() && SSL_CTX_load_verify_locations(context, extra_ca_file.c_str(), nullptr) != 1)
-    throw CaFileLost();
-}
-
-// cpprestsdk's address for the origin. Its parser keeps the brackets of an IPv6 literal, and the resolver then takes them
-// for a part of the name: so the host is set without them, and the Host field by us.
+// cpprestsdk's address for the origin. Its parser keeps the brackets of an IPv6 literal, and the
+// resolver then takes them for a part of the name: so the host is set without them, and the Host
+// field by us.
 web::uri base_address(const Url& url) {
   auto host = url.host();
   if (host.front() == '[') host = host.substr(1, host.size() - 2);
@@ -200,7 +52,8 @@ web::uri base_address(const Url& url) {
   return out.to_uri();
 }
 
-web::http::client::http_client_config configuration(const std::shared_ptr<Wire>& wire, const ChannelSettings& settings) {
+web::http::client::http_client_config configuration(const std::shared_ptr<Wire>& wire,
+                                                    const ChannelSettings& settings) {
   web::http::client::http_client_config out;
   out.set_max_redirects(0);
   out.set_timeout(std::chrono::hours(24));  // for one read: the exchange has a clock of its own
@@ -210,20 +63,22 @@ web::http::client::http_client_config configuration(const std::shared_ptr<Wire>&
     // Behind a proxy there is no TLS stream yet, nor a kept connection to look at.
     if (!proxied) wire->before_sending(handle);
   });
-  out.set_ssl_context_callback([wire, file = settings.extra_ca_file](boost::asio::ssl::context& context) {
-    prepare_tls(context.native_handle(), *wire, file);
-  });
+  out.set_ssl_context_callback(
+      [wire, file = settings.extra_ca_file](boost::asio::ssl::context& context) {
+        wire->prepare_tls(context.native_handle(), file);
+      });
   if (proxied) {
     web::web_proxy proxy(web::uri(settings.proxy.address()));
     if (!settings.proxy.user().empty())
-      proxy.set_credentials({settings.proxy.user(), std::string(settings.proxy.password().expose())});
+      proxy.set_credentials(
+          {settings.proxy.user(), std::string(settings.proxy.password().expose())});
     out.set_proxy(std::move(proxy));
   }
   return out;
 }
 
-// What must live as long as cpprestsdk works on the exchange, which may be longer than send() waits for it: the request's
-// progress handler owns it.
+// What must live as long as cpprestsdk works on the exchange, which may be longer than send() waits
+// for it: the request's progress handler owns it.
 struct Call {
   Call(std::size_t cap, std::shared_ptr<Wire> by)
       : wire(std::move(by)),
@@ -233,7 +88,9 @@ struct Call {
         sink(memory.get(), size, std::ios_base::out) {}
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
-  ~Call() { OPENSSL_cleanse(memory.get(), std::min(size, used.value_or(wire->downloaded() + kReadSize))); }
+  ~Call() {
+    OPENSSL_cleanse(memory.get(), std::min(size, used.value_or(wire->downloaded() + kReadSize)));
+  }
 
   std::shared_ptr<Wire> wire;
   std::size_t size;
@@ -254,15 +111,20 @@ pplx::task_options run_inline() {
   return pplx::task_options(pplx::scheduler_ptr(scheduler));
 }
 
-Error fail(ErrorCode code, std::string_view detail, const Url& url, std::string_view cause, std::string_view remedy) {
-  return make_error(code, detail,
-                    "no answer from " + url.origin() + ": " + printable(cause, 200) + "; " + std::string(remedy));
+Error fail(ErrorCode code, std::string_view detail, const Url& url, std::string_view cause,
+           std::string_view remedy) {
+  return make_error(
+      code, detail,
+      "no answer from " + url.origin() + ": " + printable(cause, 200) + "; " + std::string(remedy));
 }
 
 Error tls_failure(const Wire& wire, const Url& url, std::string_view cause) {
-  if (wire.verify_error() == X509_V_OK)
-    return fail(ErrorCode::tls_failed, "tls.handshake", url, cause, "the server must speak TLS 1.2 or newer");
-  return fail(ErrorCode::tls_failed, "tls.certificate", url, X509_verify_cert_error_string(wire.verify_error()),
+  const auto refused = wire.verify_error();
+  if (refused.empty()) {
+    return fail(ErrorCode::tls_failed, "tls.handshake", url, cause,
+                "the server must speak TLS 1.2 or newer");
+  }
+  return fail(ErrorCode::tls_failed, "tls.certificate", url, refused,
               "check the address, or trust the server's certificate authority");
 }
 
@@ -275,13 +137,16 @@ bool is_connect_failure(std::string_view text) {
 Error http_failure(const web::http::http_exception& thrown, const Wire& wire, const Url& url) {
   const std::string_view text = thrown.what();
   if (wire.tls() ? !wire.connected() && !wire.handshake_begun() : is_connect_failure(text)) {
-    return fail(ErrorCode::unreachable, text.find("resolv") != std::string_view::npos ? "http.name" : "http.connect", url,
+    return fail(ErrorCode::unreachable,
+                text.find("resolv") != std::string_view::npos ? "http.name" : "http.connect", url,
                 text, "check the address and the network");
   }
   if (wire.tls() && !wire.connected()) return tls_failure(wire, url, text);
   if (thrown.error_code().value() == 0)
-    return fail(ErrorCode::invalid_response, "http.malformed", url, text, "the server does not speak HTTP");
-  return fail(ErrorCode::connection_lost, wire.reused() ? "http.dead_connection" : "http.connection_lost", url, text,
+    return fail(ErrorCode::invalid_response, "http.malformed", url, text,
+                "the server does not speak HTTP");
+  return fail(ErrorCode::connection_lost,
+              wire.reused() ? "http.dead_connection" : "http.connection_lost", url, text,
               "try again later");
 }
 
@@ -291,7 +156,8 @@ Error failure(std::exception_ptr thrown, const Wire& wire, const Url& url) {
   } catch (const StaleConnection& e) {
     return fail(ErrorCode::connection_lost, kStaleConnection, url, e.what(), "use a new one");
   } catch (const SecondSending& e) {
-    return fail(ErrorCode::connection_lost, "http.dead_connection", url, e.what(), "try again with a new proof");
+    return fail(ErrorCode::connection_lost, "http.dead_connection", url, e.what(),
+                "try again with a new proof");
   } catch (const CaFileLost& e) {
     return fail(ErrorCode::tls_failed, "tls.ca_file", url, e.what(), "check the file");
   } catch (const web::http::http_exception& e) {
@@ -299,58 +165,72 @@ Error failure(std::exception_ptr thrown, const Wire& wire, const Url& url) {
   } catch (const std::exception& e) {
     // The capped buffer says that something was written past its end.
     if (std::string_view(e.what()).starts_with("Writing past the end"))
-      return fail(ErrorCode::response_too_large, "http.body_too_large", url, "the body is larger than allowed", "ask for less");
-    return fail(ErrorCode::invalid_response, "http.malformed", url, e.what(), "the server does not speak HTTP");
+      return fail(ErrorCode::response_too_large, "http.body_too_large", url,
+                  "the body is larger than allowed", "ask for less");
+    return fail(ErrorCode::invalid_response, "http.malformed", url, e.what(),
+                "the server does not speak HTTP");
   } catch (...) {
-    return fail(ErrorCode::invalid_response, "http.malformed", url, "unreadable answer", "the server does not speak HTTP");
+    return fail(ErrorCode::invalid_response, "http.malformed", url, "unreadable answer",
+                "the server does not speak HTTP");
   }
 }
 
 Error interruption(Wire::Wake wake, const Url& url) {
   switch (wake) {
     case Wire::Wake::stopped:
-      return fail(ErrorCode::cancelled, "http.cancelled", url, "the request was cancelled", "start it again if it is wanted");
+      return fail(ErrorCode::cancelled, "http.cancelled", url, "the request was cancelled",
+                  "start it again if it is wanted");
     case Wire::Wake::flooded:
-      return fail(ErrorCode::response_too_large, "http.flood", url, "the answer is larger than allowed", "ask for less");
+      return fail(ErrorCode::response_too_large, "http.flood", url,
+                  "the answer is larger than allowed", "ask for less");
     case Wire::Wake::connect_timeout:
-      return fail(ErrorCode::timeout, "http.connect_timeout", url, "no connection in time", "check the address and the network");
+      return fail(ErrorCode::timeout, "http.connect_timeout", url, "no connection in time",
+                  "check the address and the network");
     default:
-      return fail(ErrorCode::timeout, "http.timeout", url, "the time for the whole exchange is over", "try again later");
+      return fail(ErrorCode::timeout, "http.timeout", url,
+                  "the time for the whole exchange is over", "try again later");
   }
 }
 
-// No byte of a request leaves before the TLS handshake is done, or without TLS before the connection stands.
+// No byte of a request leaves before the TLS handshake is done, or without TLS before the
+// connection stands.
 Delivery delivery(const Error& error, const Wire& wire) {
-  const bool untouched = !wire.reused() && (wire.tls() ? !wire.connected() : error.code == ErrorCode::unreachable);
+  const bool untouched =
+      !wire.reused() && (wire.tls() ? !wire.connected() : error.code == ErrorCode::unreachable);
   return untouched || error.detail == kStaleConnection ? Delivery::not_sent : Delivery::maybe_sent;
 }
 
 bool is_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// Framing that two readers could read differently is no answer (RFC 9112 §6.3). Interim answers (1xx) are passed up by
-// cpprestsdk as if they were final, with the real one still to come: neither is to be used.
+// Framing that two readers could read differently is no answer (RFC 9112 §6.3). Interim answers
+// (1xx) are passed up by cpprestsdk as if they were final, with the real one still to come: neither
+// is to be used.
 bool is_sound(const web::http::http_response& response) {
   const auto& headers = response.headers();
   const auto length = headers.find("Content-Length");
-  if (length != headers.end() && (!is_digits(length->second) || headers.has("Transfer-Encoding"))) return false;
+  if (length != headers.end() && (!is_digits(length->second) || headers.has("Transfer-Encoding")))
+    return false;
   return response.status_code() >= 200 && response.status_code() <= 999;
 }
 
-Result<HttpResponse> read_answer(const web::http::http_response& response, std::span<const unsigned char> body,
-                                 const SendOptions& options, const Url& url) {
+Result<HttpResponse> read_answer(const web::http::http_response& response,
+                                 std::span<const unsigned char> body, const SendOptions& options,
+                                 const Url& url) {
   HttpResponse out;
   out.status = response.status_code();
   std::size_t size = 0;
   for (const auto& [name, value] : response.headers()) {
     size += name.size() + value.size() + 4;
     if (!out.headers.add(name, value))
-      return fail(ErrorCode::invalid_response, "http.malformed", url, "a header field is malformed", "the server does not speak HTTP");
+      return fail(ErrorCode::invalid_response, "http.malformed", url, "a header field is malformed",
+                  "the server does not speak HTTP");
   }
   if (size > options.max_headers)
-    return fail(ErrorCode::response_too_large, "http.headers_too_large", url, "the headers are larger than allowed",
-                "the server is not to be talked to");
+    return fail(ErrorCode::response_too_large, "http.headers_too_large", url,
+                "the headers are larger than allowed", "the server is not to be talked to");
   out.body = SecretString(SecretBytes(body));
   return out;
 }
@@ -365,7 +245,9 @@ std::size_t byte_budget(const SendOptions& options) {
 
 struct Channel::Impl {
   Impl(const Url& to, ChannelSettings with)
-      : url(to), settings(std::move(with)), wire(std::make_shared<Wire>(url.host(), url.scheme() == "https")) {}
+      : url(to),
+        settings(std::move(with)),
+        wire(std::make_shared<Wire>(url.host(), url.scheme() == "https")) {}
 
   Result<HttpResponse> run(const HttpRequest& request, const SendOptions& options);
   template <class T>
@@ -380,7 +262,8 @@ struct Channel::Impl {
 
 namespace {
 
-Result<web::http::http_request> build(const HttpRequest& request, const std::shared_ptr<Call>& call) {
+Result<web::http::http_request> build(const HttpRequest& request,
+                                      const std::shared_ptr<Call>& call) {
   web::http::http_request out(request.method);
   web::uri_builder target;
   target.set_path(request.url.path(), false).set_query(request.url.query(), false);
@@ -403,9 +286,11 @@ Result<web::http::http_request> build(const HttpRequest& request, const std::sha
   }
   if (request.url.host().front() == '[') out.headers().add("Host", request.url.authority());
   out.set_response_stream(Concurrency::streams::ostream(call->sink));
-  out.set_progress_handler([call](web::http::message_direction::direction way, utility::size64_t size) {
-    call->wire->on_progress(way == web::http::message_direction::download, static_cast<std::size_t>(size));
-  });
+  out.set_progress_handler(
+      [call](web::http::message_direction::direction way, utility::size64_t size) {
+        call->wire->on_progress(way == web::http::message_direction::download,
+                                static_cast<std::size_t>(size));
+      });
   return out;
 }
 
@@ -414,7 +299,8 @@ Result<web::http::http_request> build(const HttpRequest& request, const std::sha
 template <class T>
 Wire::Wake Channel::Impl::await(const pplx::task<T>& task, Call& call) {
   wire->arm();
-  // Only a signal (and a look at the exception, without which pplx ends the process): judging is done here, not there.
+  // Only a signal (and a look at the exception, without which pplx ends the process): judging is
+  // done here, not there.
   task.then(
       [state = wire](const pplx::task<T>& done) {
         try {
@@ -445,23 +331,27 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
   if (!message) return std::move(message).error();
   if (!client) client.emplace(base_address(url), configuration(wire, settings));
   const auto answer = client->request(*message, call->cancel.get_token());
-  if (const auto wake = await(answer, *call); wake != Wire::Wake::finished) return interruption(wake, request.url);
+  if (const auto wake = await(answer, *call); wake != Wire::Wake::finished)
+    return interruption(wake, request.url);
   const web::http::http_response response = answer.get();
   if (!is_sound(response)) {
     call->cancel.cancel();
-    return fail(ErrorCode::invalid_response, "http.malformed", request.url, "its status or length makes no sense",
-                "the server does not speak HTTP");
+    return fail(ErrorCode::invalid_response, "http.malformed", request.url,
+                "its status or length makes no sense", "the server does not speak HTTP");
   }
   const auto content = response.content_ready();
-  if (const auto wake = await(content, *call); wake != Wire::Wake::finished) return interruption(wake, request.url);
+  if (const auto wake = await(content, *call); wake != Wire::Wake::finished)
+    return interruption(wake, request.url);
   content.wait();
   call->used = wire->downloaded();
   if (*call->used > options.max_body)
-    return fail(ErrorCode::response_too_large, "http.body_too_large", request.url, "the body is larger than allowed", "ask for less");
+    return fail(ErrorCode::response_too_large, "http.body_too_large", request.url,
+                "the body is larger than allowed", "ask for less");
   return read_answer(response, {call->memory.get(), *call->used}, options, request.url);
 }
 
-Channel::Channel(const Url& url, ChannelSettings settings) : impl_(std::make_unique<Impl>(url, std::move(settings))) {}
+Channel::Channel(const Url& url, ChannelSettings settings)
+    : impl_(std::make_unique<Impl>(url, std::move(settings))) {}
 Channel::~Channel() = default;
 
 Result<HttpResponse> Channel::exchange(const HttpRequest& request, const SendOptions& options) {

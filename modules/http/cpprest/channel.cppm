@@ -8,8 +8,9 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;
 
-// One cpprestsdk client that carries one exchange at a time, so that everything its callbacks report (handshake, bytes
-// received, an attempt to send again) belongs to the exchange under way. Used by latchkey.http.cpprest only.
+// One cpprestsdk client that carries one exchange at a time, so that everything its callbacks
+// report (handshake, bytes received, an attempt to send again) belongs to the exchange under way.
+// Used by latchkey.http.cpprest only.
 
 export namespace latchkey {
 
@@ -25,9 +26,11 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
   ~Channel();
 
-  /// Sends at most once. After an error the channel must not be used again. Error "http.stale_connection" (not_sent):
-  /// the kept connection had ended before anything was sent; take another channel.
-  [[nodiscard]] Result<HttpResponse> exchange(const HttpRequest& request, const SendOptions& options);
+  /// Sends at most once. After an error the channel must not be used again. Error
+  /// "http.stale_connection" (not_sent): the kept connection had ended before anything was sent;
+  /// take another channel.
+  [[nodiscard]] Result<HttpResponse> exchange(const HttpRequest& request,
+                                              const SendOptions& options);
 
  private:
   struct Impl;
