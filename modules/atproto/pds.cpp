@@ -146,6 +146,24 @@ ErrorCode code_of(const HttpResponse& response, std::string_view name) {
   return ErrorCode::resource_error;
 }
 
+// Servers put what they refused into their messages. Long runs of token characters are cut out, but
+// for those without upper case: CIDs and record keys are what a person needs to see.
+std::string without_tokens(std::string_view text) {
+  const auto is_token = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  };
+  std::string out;
+  for (auto at = text.begin(); at != text.end();) {
+    const auto end = std::find_if_not(at, text.end(), is_token);
+    const bool upper = std::any_of(at, end, [](char c) { return c >= 'A' && c <= 'Z'; });
+    out += end - at >= 32 && upper ? std::string("[...]") : std::string(at, end);
+    at = end;
+    while (at != text.end() && !is_token(*at)) out += *at++;
+  }
+  return out;
+}
+
 bool is_error_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -160,8 +178,9 @@ Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint 
     if (auto body =
             JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "xrpc")) {
       if (auto text = body->string("error"); text && text->has_value()) name = **text;
-      if (auto text = body->string("message"); text && text->has_value())
-        message = printable(**text, 300);
+      if (auto text = body->string("message"); text && text->has_value()) {
+        message = printable(without_tokens(**text), 300);
+      }
     }
   }
   const bool named = is_error_name(name);

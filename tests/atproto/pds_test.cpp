@@ -308,6 +308,18 @@ TEST_CASE("xrpc_error: what the server says is shown printable and cut, and odd 
   CHECK(error_of(400, R"({"error":"Gone"})").message.find("Gone") != std::string::npos);
 }
 
+TEST_CASE("xrpc_error: a token in the server's message is left out, a CID is not", "[pds]") {
+  const std::string jwt =
+      "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJkaWQ6cGxjOmV3dmkifQ."
+      "c2lnbmF0dXJlLWFuZC1tb3JlLW9mLWl0";
+  const std::string cid = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a";
+  const std::string message =
+      error_of(400, R"({"error":"Bad","message":"token )" + jwt + " for " + cid + R"("})").message;
+  CHECK(message.find("eyJ") == std::string::npos);
+  CHECK(message.find("c2ln") == std::string::npos);
+  CHECK(message.find(cid) != std::string::npos);
+}
+
 TEST_CASE("xrpc_error: C10.5: how long to wait is read from either header", "[pds]") {
   constexpr std::string_view kDate = "Sun, 06 Nov 1994 08:49:37 GMT";  // 784111777
   const auto wait = [](int status, HeaderList headers) {
