@@ -88,7 +88,8 @@ struct HttpResponse {
 
 /// Sends requests. Thread-safe.
 /// Errors: insecure_address, unreachable, tls_failed, timeout, cancelled, connection_lost,
-/// response_too_large. Each has `delivery`: `maybe_sent` unless it is certain that no byte of the
+/// response_too_large; invalid_response for what is not HTTP; invalid_argument for a request that
+/// must not be sent. Each has `delivery`: `maybe_sent` unless it is certain that no byte of the
 /// request reached the server.
 class HttpTransport {
  public:
