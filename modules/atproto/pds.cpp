@@ -146,20 +146,26 @@ ErrorCode code_of(const HttpResponse& response, std::string_view name) {
   return ErrorCode::resource_error;
 }
 
-// Servers put what they refused into their messages. Long runs of token characters are cut out, but
-// for those without upper case: CIDs and record keys are what a person needs to see.
+// Servers put what they refused into their messages. Parts of JWTs and long runs of token
+// characters are cut out, but for runs without upper case: CIDs and record keys are what a person
+// needs to see.
+bool is_token_like(std::string_view run) {
+  if (run.starts_with("eyJ")) return true;
+  return run.size() >= 32 &&
+         std::any_of(run.begin(), run.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
 std::string without_tokens(std::string_view text) {
-  const auto is_token = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
-  };
+  constexpr std::string_view token_characters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   std::string out;
-  for (auto at = text.begin(); at != text.end();) {
-    const auto end = std::find_if_not(at, text.end(), is_token);
-    const bool upper = std::any_of(at, end, [](char c) { return c >= 'A' && c <= 'Z'; });
-    out += end - at >= 32 && upper ? std::string("[...]") : std::string(at, end);
-    at = end;
-    while (at != text.end() && !is_token(*at)) out += *at++;
+  while (!text.empty()) {
+    const auto run = std::min(text.find_first_not_of(token_characters), text.size());
+    out += is_token_like(text.substr(0, run)) ? std::string_view("[...]") : text.substr(0, run);
+    text.remove_prefix(run);
+    const auto rest = std::min(text.find_first_of(token_characters), text.size());
+    out += text.substr(0, rest);
+    text.remove_prefix(rest);
   }
   return out;
 }
