@@ -51,9 +51,9 @@ using DigestContext = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
 using Signature = std::unique_ptr<ECDSA_SIG, Freed<ECDSA_SIG_free>>;
 
 Error refused(std::string_view detail, std::string_view cause) {
-  return make_error(
-      ErrorCode::dpop_refused, detail,
-      "cannot accept the DPoP proof: " + std::string(cause) + "; send a new proof for this request");
+  return make_error(ErrorCode::dpop_refused, detail,
+                    "cannot accept the DPoP proof: " + std::string(cause) +
+                        "; send a new proof for this request");
 }
 
 // The parts of a compact JWS, the first two parsed.
@@ -151,11 +151,10 @@ bool verifies(EVP_PKEY* key, std::string_view text, const Bytes& signature) {
   if (signature.size() != kSignatureSize) return false;
   const auto der = der_of(signature);
   const DigestContext context(EVP_MD_CTX_new());
-  const bool good =
-      !der.empty() && context &&
-      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
-      EVP_DigestVerify(context.get(), der.data(), der.size(), as_bytes(text).data(), text.size()) ==
-          1;
+  const bool good = !der.empty() && context &&
+                    EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
+                    EVP_DigestVerify(context.get(), der.data(), der.size(), as_bytes(text).data(),
+                                     text.size()) == 1;
   ERR_clear_error();
   return good;
 }
@@ -171,15 +170,16 @@ Result<Claims> read_claims(const JsonObject& object) {
   auto ath = object.string("ath"), nonce = object.string("nonce");
   const auto iat = object.number("iat");
   if (!jti || !*jti || !htm || !*htm || !htu || !*htu || !iat || !*iat || !ath || !nonce) {
-    return refused("proof.claims", "one of jti, htm, htu and iat is missing, or a claim is of the "
-                                   "wrong type");
+    return refused("proof.claims",
+                   "one of jti, htm, htu and iat is missing, or a claim is of the "
+                   "wrong type");
   }
   // Far outside of every window, and still a time that can be reckoned with.
   constexpr double kLimit = 1e11;
   const double seconds = std::clamp(**iat, -kLimit, kLimit);
-  return Claims{**std::move(jti), **std::move(htm), **std::move(htu),
-                TimePoint(Duration(static_cast<std::int64_t>(seconds * 1000))), *std::move(ath),
-                *std::move(nonce)};
+  return Claims{**std::move(jti), **std::move(htm),
+                **std::move(htu), TimePoint(Duration(static_cast<std::int64_t>(seconds * 1000))),
+                *std::move(ath),  *std::move(nonce)};
 }
 
 Result<void> check_request(const Claims& claims, const ProofExpectation& expected) {

@@ -201,8 +201,7 @@ std::string AuthorizationDesk::redirect(const AuthorizationRequest& request,
 
 std::string AuthorizationDesk::approve(AuthorizationRequest& request, std::string_view did) {
   const std::string code = "cod-" + random_token(random_, 32);
-  std::string url =
-      redirect(request, {{"iss", issuer_}, {"state", request.state}, {"code", code}});
+  std::string url = redirect(request, {{"iss", issuer_}, {"state", request.state}, {"code", code}});
   const std::string used = request.request_uri;
   codes_.emplace(sha256_base64url(code), Code{.request = std::move(request),
                                               .did = std::string(did),
@@ -223,8 +222,7 @@ std::string AuthorizationDesk::deny(AuthorizationRequest& request, std::string_v
   return url;
 }
 
-Result<IssuedTokens> AuthorizationDesk::exchange(const FormFields& form,
-                                                 std::string_view client_id,
+Result<IssuedTokens> AuthorizationDesk::exchange(const FormFields& form, std::string_view client_id,
                                                  std::string_view jkt) {
   const auto fail = [](std::string_view detail, std::string description) {
     return refusal("invalid_grant", detail, std::move(description));
@@ -251,8 +249,8 @@ Result<IssuedTokens> AuthorizationDesk::exchange(const FormFields& form,
   if (request.redirect_uri != *redirect_uri) {
     return fail("code.redirect_uri", "redirect_uri is another than the one pushed");
   }
-  if (!is_verifier(*verifier) || !constant_time_equal(sha256_base64url(*verifier),
-                                                      request.code_challenge)) {
+  if (!is_verifier(*verifier) ||
+      !constant_time_equal(sha256_base64url(*verifier), request.code_challenge)) {
     return fail("code.verifier", "code_verifier does not fit the challenge");
   }
   if (request.jkt != jkt) return fail("code.wrong_key", "DPoP key is not the pushed request's");

@@ -60,8 +60,7 @@ bool is_navigation(const Request& request) {
 bool is_own_form(const Request& request, std::string_view issuer) {
   const auto* origin = request.headers.find("Origin");
   const auto* site = request.headers.find("Sec-Fetch-Site");
-  return (origin == nullptr || *origin == issuer) &&
-         (site == nullptr || *site == "same-origin");
+  return (origin == nullptr || *origin == issuer) && (site == nullptr || *site == "same-origin");
 }
 
 }  // namespace
@@ -169,13 +168,12 @@ Result<Response> Issuer::tokens(const FormFields& form, std::string_view jkt) {
     issued = ledger_.refresh(*token, client->client_id, jkt);
   }
   if (!issued) return std::move(issued).error();
-  return json_answer(200,
-                     json_object({{"access_token", json_quote(issued->access_token)},
-                                  {"token_type", "\"DPoP\""},
-                                  {"refresh_token", json_quote(issued->refresh_token)},
-                                  {"scope", json_quote(issued->scope)},
-                                  {"expires_in", std::to_string(issued->expires_in.count())},
-                                  {"sub", json_quote(issued->did)}}));
+  return json_answer(200, json_object({{"access_token", json_quote(issued->access_token)},
+                                       {"token_type", "\"DPoP\""},
+                                       {"refresh_token", json_quote(issued->refresh_token)},
+                                       {"scope", json_quote(issued->scope)},
+                                       {"expires_in", std::to_string(issued->expires_in.count())},
+                                       {"sub", json_quote(issued->did)}}));
 }
 
 Result<Response> Issuer::revoke(const FormFields& form, std::string_view jkt) {
@@ -241,8 +239,8 @@ Response Issuer::decide(const Request& request) {
   if (!form || !is_own_form(request, options_.issuer)) {
     return error_page(400, "This did not come from the sign-in page.", "authorize.foreign_form");
   }
-  auto* pushed = desk_.find(field(*form, "request_uri").value_or(""),
-                            field(*form, "client_id").value_or(""));
+  auto* pushed =
+      desk_.find(field(*form, "request_uri").value_or(""), field(*form, "client_id").value_or(""));
   if (pushed == nullptr) {
     return error_page(400, "There is no such request, or it is over.", "authorize.unknown");
   }

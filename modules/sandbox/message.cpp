@@ -32,9 +32,9 @@ Response answer_of(const Error& error, std::string_view own_fault, std::string_v
   const bool refused = error.oauth.has_value();
   Response response = json_answer(
       refused ? error.http_status : 500,
-      json_object({{"error", json_quote(refused ? error.oauth->error : own_fault)},
-                   {text_name, json_quote(refused ? error.oauth->error_description
-                                                  : error.message)}}));
+      json_object(
+          {{"error", json_quote(refused ? error.oauth->error : own_fault)},
+           {text_name, json_quote(refused ? error.oauth->error_description : error.message)}}));
   response.detail = error.detail;
   return response;
 }
@@ -95,7 +95,7 @@ Response xrpc_answer(const Error& error) {
 Result<FormFields> read_form(const Request& request) {
   if (content_type_of(request) != "application/x-www-form-urlencoded") {
     return refusal("invalid_request", "form.content_type",
-                         "the content type must be application/x-www-form-urlencoded");
+                   "the content type must be application/x-www-form-urlencoded");
   }
   auto fields = form_decode(request.body);
   if (!fields) return refusal("invalid_request", "form.malformed", "the form is malformed");
@@ -109,8 +109,8 @@ Result<FormFields> read_form(const Request& request) {
 }
 
 std::optional<std::string> field(const FormFields& fields, std::string_view name) {
-  const auto found =
-      std::find_if(fields.begin(), fields.end(), [&](const auto& one) { return one.first == name; });
+  const auto found = std::find_if(fields.begin(), fields.end(),
+                                  [&](const auto& one) { return one.first == name; });
   if (found == fields.end() || found->second.empty()) return std::nullopt;
   return found->second;
 }
@@ -119,7 +119,7 @@ Result<std::string> required_field(const FormFields& fields, std::string_view st
                                    std::string_view name) {
   if (auto value = field(fields, name)) return *std::move(value);
   return refusal("invalid_request", std::string(step) + '.' + std::string(name) + "_missing",
-                       std::string(name) + " is missing");
+                 std::string(name) + " is missing");
 }
 
 }  // namespace latchkey::sandbox

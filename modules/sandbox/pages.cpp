@@ -85,8 +85,8 @@ std::string meaning(std::string_view token) {
 }
 
 std::string hidden(std::string_view name, std::string_view value) {
-  return "<input type=\"hidden\" name=\"" + std::string(name) + "\" value=\"" +
-         escape_html(value) + "\">\n";
+  return "<input type=\"hidden\" name=\"" + std::string(name) + "\" value=\"" + escape_html(value) +
+         "\">\n";
 }
 
 }  // namespace
@@ -105,10 +105,12 @@ Response sign_in_page(const SignIn& sign_in, int status) {
           hidden("form_token", sign_in.form_token);
   body += "<label>Handle or DID<input name=\"identifier\" autocomplete=\"username\" value=\"" +
           escape_html(sign_in.identifier) + "\"></label>\n";
-  body += "<label>Password<input name=\"password\" type=\"password\" "
-          "autocomplete=\"current-password\" autofocus></label>\n";
-  body += "<div class=\"acts\">\n<button name=\"decision\" value=\"allow\" class=\"main\">Allow"
-          "</button>\n<button name=\"decision\" value=\"deny\">Deny</button>\n</div>\n</form>\n";
+  body +=
+      "<label>Password<input name=\"password\" type=\"password\" "
+      "autocomplete=\"current-password\" autofocus></label>\n";
+  body +=
+      "<div class=\"acts\">\n<button name=\"decision\" value=\"allow\" class=\"main\">Allow"
+      "</button>\n<button name=\"decision\" value=\"deny\">Deny</button>\n</div>\n</form>\n";
   body += "<p class=\"soft\">This is latchkey's sandbox: its accounts exist nowhere else.</p>\n";
   return page(status, "Sign in to the sandbox", body, form_targets(sign_in.redirect_uri));
 }

@@ -72,17 +72,16 @@ Result<std::string> text_member(const JsonObject& body, std::string_view name) {
 
 Result<WriteRequest> read_write(const Request& request, bool with_record) {
   const auto* type = request.headers.find("Content-Type");
-  if (type == nullptr || !same_word(std::string_view(*type).substr(0, type->find(';')),
-                                    "application/json")) {
+  if (type == nullptr ||
+      !same_word(std::string_view(*type).substr(0, type->find(';')), "application/json")) {
     return invalid_request("xrpc.content_type", "the content type must be application/json");
   }
   const auto body = JsonObject::parse(request.body, ErrorCode::invalid_argument, "input");
   if (!body) return invalid_request(body.error().detail, "the body is not a JSON object");
   WriteRequest out;
-  for (const auto& [name, into] : {std::pair{"repo", &out.repo},
-                                   std::pair{"collection", &out.write.collection},
-                                   std::pair{"rkey", &out.write.rkey},
-                                   std::pair{"swapCommit", &out.write.swap_commit}}) {
+  for (const auto& [name, into] :
+       {std::pair{"repo", &out.repo}, std::pair{"collection", &out.write.collection},
+        std::pair{"rkey", &out.write.rkey}, std::pair{"swapCommit", &out.write.swap_commit}}) {
     auto text = text_member(*body, name);
     if (!text) return std::move(text).error();
     *into = *std::move(text);
@@ -121,9 +120,8 @@ Response written(const Repositories::Written& written) {
 }
 
 std::string record_json(const StoredRecord& record) {
-  return json_object({{"uri", json_quote(record.uri)},
-                      {"cid", json_quote(record.cid)},
-                      {"value", record.value}});
+  return json_object(
+      {{"uri", json_quote(record.uri)}, {"cid", json_quote(record.cid)}, {"value", record.value}});
 }
 
 Error missing_scope(std::string_view collection, RepoAction action) {
@@ -147,11 +145,10 @@ Response Pds::handle(const Request& request) {
     return xrpc_answer(refusal("InvalidRequest", "pds.method", "wrong method", 405));
   }
   if (request.path == "/.well-known/oauth-protected-resource") {
-    return json_answer(
-        200, json_object({{"resource", json_quote(options_.origin)},
-                          {"authorization_servers", json_strings({options_.issuer})},
-                          {"scopes_supported", "[]"},
-                          {"bearer_methods_supported", json_strings({"header"})}}));
+    return json_answer(200, json_object({{"resource", json_quote(options_.origin)},
+                                         {"authorization_servers", json_strings({options_.issuer})},
+                                         {"scopes_supported", "[]"},
+                                         {"bearer_methods_supported", json_strings({"header"})}}));
   }
   if (request.path == "/.well-known/atproto-did") {
     const auto* host = request.headers.find("Host");
@@ -212,7 +209,8 @@ Response Pds::xrpc(const Request& request) {
   Response response = answered ? *std::move(answered) : xrpc_answer(answered.error());
   if (!answered) add_challenge(response, answered.error());
   const auto* authorization = request.headers.find("Authorization");
-  if (authorization != nullptr && same_word(std::string_view(*authorization).substr(0, 5), "DPoP ")) {
+  if (authorization != nullptr &&
+      same_word(std::string_view(*authorization).substr(0, 5), "DPoP ")) {
     response.headers.emplace_back("DPoP-Nonce", proofs_.nonce());
   }
   return response;
@@ -233,8 +231,8 @@ Result<Response> Pds::query(std::string_view nsid, const FormFields& fields,
     const Account* account = accounts_.find(grant->did);
     return json_answer(
         200, json_object({{"did", json_quote(grant->did)},
-                          {"handle", json_quote(account == nullptr ? "handle.invalid"
-                                                                   : account->handle)}}));
+                          {"handle",
+                           json_quote(account == nullptr ? "handle.invalid" : account->handle)}}));
   }
   return refusal("MethodNotImplemented", "xrpc.unknown", "Method Not Implemented", 501);
 }
@@ -269,7 +267,8 @@ Result<Response> Pds::procedure(std::string_view nsid, const Request& request,
   }
   if (!creates && write.rkey.empty()) return invalid_request("xrpc.rkey", "rkey is missing");
   if (deletes) return delete_record(write);
-  auto done = creates ? repositories_.create(std::move(write)) : repositories_.put(std::move(write));
+  auto done =
+      creates ? repositories_.create(std::move(write)) : repositories_.put(std::move(write));
   if (!done) return std::move(done).error();
   return written(*done);
 }
@@ -311,9 +310,8 @@ Result<Response> Pds::describe_repo(const FormFields& fields) {
 Result<Response> Pds::get_record(const FormFields& fields) {
   const auto account = repo_of(fields);
   if (!account) return account.error();
-  const auto record =
-      repositories_.get((*account)->did, field(fields, "collection").value_or(""),
-                        field(fields, "rkey").value_or(""));
+  const auto record = repositories_.get((*account)->did, field(fields, "collection").value_or(""),
+                                        field(fields, "rkey").value_or(""));
   const auto cid = field(fields, "cid");
   if (!record || (cid && *cid != record->cid)) {
     return refusal("RecordNotFound", "xrpc.record_not_found", "Could not locate record");
@@ -335,19 +333,18 @@ Result<Response> Pds::list_records(const FormFields& fields) {
       return invalid_request("xrpc.limit", "limit must be 1 to 100");
     }
   }
-  const auto page = repositories_.list((*account)->did, collection, limit,
-                                       field(fields, "cursor").value_or(""),
-                                       field(fields, "reverse") == "true");
+  const auto page =
+      repositories_.list((*account)->did, collection, limit, field(fields, "cursor").value_or(""),
+                         field(fields, "reverse") == "true");
   std::string rows = "[";
   for (const auto& record : page.records) {
     if (rows.size() > 1) rows += ',';
     rows += record_json(record);
   }
   rows += ']';
-  return json_answer(200, page.cursor.empty()
-                              ? json_object({{"records", rows}})
-                              : json_object({{"cursor", json_quote(page.cursor)},
-                                             {"records", rows}}));
+  return json_answer(200, page.cursor.empty() ? json_object({{"records", rows}})
+                                              : json_object({{"cursor", json_quote(page.cursor)},
+                                                             {"records", rows}}));
 }
 
 }  // namespace latchkey::sandbox

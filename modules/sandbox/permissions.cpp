@@ -69,8 +69,7 @@ bool has(const std::vector<std::string>& texts, std::string_view text) {
 
 bool is_known(std::string_view token) {
   constexpr std::array<std::string_view, 4> kPlain{"atproto", "transition:generic",
-                                                   "transition:email",
-                                                   "transition:chat.bsky"};
+                                                   "transition:email", "transition:chat.bsky"};
   if (std::find(kPlain.begin(), kPlain.end(), token) != kPlain.end()) return true;
   if (parse_repo_scope(token)) return true;
   constexpr std::array<std::string_view, 4> kOther{"blob:", "rpc:", "account:", "identity:"};

@@ -12,8 +12,7 @@ export namespace latchkey::sandbox {
 
 class PlcDirectory {
  public:
-  PlcDirectory(Accounts& accounts, std::string pds)
-      : accounts_(accounts), pds_(std::move(pds)) {}
+  PlcDirectory(Accounts& accounts, std::string pds) : accounts_(accounts), pds_(std::move(pds)) {}
   [[nodiscard]] Response handle(const Request& request);
 
  private:

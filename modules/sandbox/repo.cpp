@@ -92,8 +92,7 @@ Result<std::optional<Commit>> Repositories::remove(const RecordWrite& write) {
   return std::optional(commit(repository));
 }
 
-std::optional<StoredRecord> Repositories::get(const std::string& did,
-                                              const std::string& collection,
+std::optional<StoredRecord> Repositories::get(const std::string& did, const std::string& collection,
                                               const std::string& rkey) const {
   const auto repository = repositories_.find(did);
   if (repository == repositories_.end()) return std::nullopt;

@@ -89,10 +89,9 @@ struct Sandbox::Impl {
         accounts(*options.random),
         ledger(*options.random, *clock, options.lifetimes),
         plc(accounts, pds_origin),
-        issuer({.issuer = issuer_origin,
-                .pds = pds_origin,
-                .nonce_rotation = options.nonce_rotation},
-               clock, *options.random, accounts, ledger),
+        issuer(
+            {.issuer = issuer_origin, .pds = pds_origin, .nonce_rotation = options.nonce_rotation},
+            clock, *options.random, accounts, ledger),
         pds({.origin = pds_origin,
              .issuer = issuer_origin,
              .nonce_rotation = options.nonce_rotation},

@@ -170,11 +170,10 @@ struct HttpServer::Impl {
     connection->keep_alive = false;
     if (failed == http::error::body_limit) return reply(connection, {plain(413, "too large")});
     if (failed == http::error::header_limit) return reply(connection, {plain(431, "too large")});
-    const bool malformed =
-        failed && failed != http::error::end_of_stream && failed != http::error::partial_message &&
-        failed.category() == make_error_code(http::error::bad_method).category();
-    const auto request =
-        failed ? std::nullopt : request_of(connection->parser->get());
+    const bool malformed = failed && failed != http::error::end_of_stream &&
+                           failed != http::error::partial_message &&
+                           failed.category() == make_error_code(http::error::bad_method).category();
+    const auto request = failed ? std::nullopt : request_of(connection->parser->get());
     if (malformed || (!failed && !request)) {
       return reply(connection, {plain(400, "malformed request")});
     }
@@ -247,7 +246,8 @@ Result<std::uint16_t> HttpServer::listen(std::uint16_t port) {
   } catch (const std::exception& failed) {
     return make_error(ErrorCode::io, "sandbox.bind",
                       "cannot listen on 127.0.0.1 port " + std::to_string(port) + ": " +
-                          printable(failed.what(), 200) + "; use another port, or 0 for any free one");
+                          printable(failed.what(), 200) +
+                          "; use another port, or 0 for any free one");
   }
 }
 

@@ -43,7 +43,8 @@ class HttpServer {
   void start(Handler handler);
   /// Sends what is held. Thread-safe.
   void release();
-  /// Closes kept connections that wait for a request, as servers do when they are idle. Thread-safe.
+  /// Closes kept connections that wait for a request, as servers do when they are idle.
+  /// Thread-safe.
   void close_idle();
 
  private:

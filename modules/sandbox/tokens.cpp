@@ -79,7 +79,8 @@ Result<IssuedTokens> TokenLedger::refresh(std::string_view token, std::string_vi
     return invalid_grant("refresh.wrong_key", "DPoP key is not the session's");
   }
   const TimePoint now = clock_.now();
-  if (now >= session.refreshed + lifetimes_.refresh || now >= session.started + lifetimes_.session) {
+  if (now >= session.refreshed + lifetimes_.refresh ||
+      now >= session.started + lifetimes_.session) {
     session.alive = false;
     return invalid_grant("refresh.expired", "session expired");
   }
@@ -142,10 +143,9 @@ void TokenLedger::expire_access() {
 }
 
 unsigned TokenLedger::alive(std::string_view did) const {
-  return static_cast<unsigned>(
-      std::count_if(sessions_.begin(), sessions_.end(), [&](const auto& entry) {
-        return entry.second.alive && entry.second.grant.did == did;
-      }));
+  return static_cast<unsigned>(std::count_if(
+      sessions_.begin(), sessions_.end(),
+      [&](const auto& entry) { return entry.second.alive && entry.second.grant.did == did; }));
 }
 
 }  // namespace latchkey::sandbox
