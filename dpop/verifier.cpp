@@ -226,6 +226,13 @@ Result<VerifiedProof> DpopVerifier::verify(const std::vector<std::string_view>& 
   if (!claims) return std::move(claims).error();
   if (auto fits = check_request(*claims, expected); !fits) return std::move(fits).error();
   const TimePoint now = options_.clock->now();
+  // Before the time, so that a client whose clock is wrong is answered with ours and a nonce.
+  if (options_.nonces) {
+    if (!claims->nonce) return refused("proof.nonce_missing", "it has no nonce");
+    if (!options_.nonces->accepts(*claims->nonce, now)) {
+      return refused("proof.nonce_stale", "its nonce is not one of now");
+    }
+  }
   if (claims->iat < now - options_.max_age) return refused("proof.expired", "its iat is too old");
   if (claims->iat > now + options_.max_lead) {
     return refused("proof.future", "its iat is in the future");
@@ -234,12 +241,6 @@ Result<VerifiedProof> DpopVerifier::verify(const std::vector<std::string_view>& 
   std::string jkt = jwk_thumbprint(*point);
   if (!expected.jkt.empty() && !constant_time_equal(jkt, expected.jkt)) {
     return refused("proof.key_mismatch", "it is of another key than the one that was bound");
-  }
-  if (options_.nonces) {
-    if (!claims->nonce) return refused("proof.nonce_missing", "it has no nonce");
-    if (!options_.nonces->accepts(*claims->nonce, now)) {
-      return refused("proof.nonce_stale", "its nonce is not one of now");
-    }
   }
   switch (seen_.remember(jkt, claims->jti, claims->iat + options_.max_age, now)) {
     case ReplayCache::Outcome::first_use:

@@ -59,9 +59,9 @@ class DpopVerifier {
   /// JSON objects without duplicate members), "proof.typ", "proof.alg", "proof.crit",
   /// "proof.jwk" (missing or not a P-256 key), "proof.jwk_private", "proof.key" (not on the curve),
   /// "proof.signature", "proof.claims" (one is missing or has the wrong type), "proof.jti" (empty
-  /// or over 512 characters), "proof.htm", "proof.htu", "proof.expired", "proof.future",
-  /// "proof.ath_missing", "proof.ath_unexpected", "proof.ath", "proof.key_mismatch",
-  /// "proof.nonce_missing", "proof.nonce_stale", "proof.replayed"; and rate_limited,
+  /// or over 512 characters), "proof.htm", "proof.htu", "proof.nonce_missing",
+  /// "proof.nonce_stale", "proof.expired", "proof.future", "proof.ath_missing",
+  /// "proof.ath_unexpected", "proof.ath", "proof.key_mismatch", "proof.replayed"; and rate_limited,
   /// "proof.cache_full".
   [[nodiscard]] Result<VerifiedProof> verify(const std::vector<std::string_view>& headers,
                                              const ProofExpectation& expected);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,6 +23,12 @@ import latchkey.store.memory;
 import latchkey.store.vault;
 
 namespace latchkey::test {
+namespace {
+
+// Longer than any test lets pass, so that each request arrives once.
+constexpr std::chrono::hours kNonces{1000};
+
+}  // namespace
 
 FollowingBrowser::FollowingBrowser()
     : transport_(CurlTransport::open({.address_rule = AddressRule::any,
@@ -39,39 +47,36 @@ Result<void> FollowingBrowser::open(const Url& url) {
 }
 
 void FollowingBrowser::follow(const Url& url) {
-  const auto page = transport_->send({.method = "GET", .url = url}, {});
+  auto page = transport_->send({.method = "GET", .url = url}, {});
+  if (twice_) page = transport_->send({.method = "GET", .url = url}, {});
   const std::string* location = page ? page->headers.find("Location") : nullptr;
-  {
-    const std::scoped_lock lock(mutex_);
-    seen_.push_back(std::to_string(page ? page->status : 0) + ' ' +
-                    (location == nullptr ? std::string() : *location));
-  }
-  if (location == nullptr) return;
-  const auto target = Url::parse(*location);
+  const auto target = Url::parse(location == nullptr ? std::string_view() : *location);
   if (target) static_cast<void>(transport_->send({.method = "GET", .url = *target}, {}));
 }
 
-std::vector<std::string> FollowingBrowser::seen() const {
-  const std::scoped_lock lock(mutex_);
-  return seen_;
-}
-
-SandboxWorld::SandboxWorld(sandbox::SandboxOptions options, std::string scope)
-    : servers(sandbox::Sandbox::start(std::move(options)).value()),
+SandboxWorld::SandboxWorld(std::string scope)
+    : clock(std::make_shared<ManualClock>(SystemClock().now())),
+      servers(sandbox::Sandbox::start({.nonce_rotation = kNonces, .clock = clock}).value()),
       alice(servers->add_account("alice.test", {}, true).value()),
       browser(std::make_shared<FollowingBrowser>()),
       vault(memory_vault()),
-      store(MemoryOAuthTokenStore::create(vault->sealer())),
-      client(std::make_shared<AtprotoClient>(another_client(std::move(scope)))) {}
+      store(empty_store()),
+      client(client_over(store, std::move(scope))) {}
 
-AtprotoClient SandboxWorld::another_client(std::string scope) const {
+std::shared_ptr<OAuthTokenStore> SandboxWorld::empty_store() const {
+  return MemoryOAuthTokenStore::create(vault->sealer(), clock);
+}
+
+AtprotoClient SandboxWorld::client_over(std::shared_ptr<OAuthTokenStore> sessions,
+                                        std::string scope) const {
   return AtprotoClient::create({.client = loopback_client(std::move(scope)),
-                                .store = store,
+                                .store = std::move(sessions),
                                 .vault = vault,
                                 .plc_url = servers->plc(),
                                 .resolve_handles_at = servers->pds(),
                                 .http_rule = HttpRule::allow_http_for_loopback,
-                                .browser = browser})
+                                .browser = browser,
+                                .clock = clock})
       .value();
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,42 +22,47 @@ import latchkey.store.vault;
 
 export namespace latchkey::test {
 
-/// A browser without a person: opens the page and follows its redirect to the client.
+/// A browser without a person: opens the page and follows its redirect to the client. Without
+/// cookies, so that a page opened twice is opened by two browsers.
 class FollowingBrowser final : public BrowserOpener {
  public:
   FollowingBrowser();
   ~FollowingBrowser() override;
   [[nodiscard]] Result<void> open(const Url& url) override;
-  /// What the authorization page answered each time: the status, and the redirect.
-  [[nodiscard]] std::vector<std::string> seen() const;
+  void open_twice(bool twice) { twice_ = twice; }
 
  private:
   void follow(const Url& url);
   std::unique_ptr<HttpTransport> transport_;
-  mutable std::mutex mutex_;
-  std::vector<std::string> seen_;
+  std::mutex mutex_;
   std::vector<std::thread> visits_;
+  std::atomic<bool> twice_ = false;
 };
 
 inline constexpr std::string_view kScope = "atproto transition:generic";
 inline constexpr std::string_view kPosts = "app.bsky.feed.post";
 inline constexpr std::string_view kPost = R"({"text":"hello","createdAt":"2026-01-01T00:00:00Z"})";
 
+/// Servers and client share a clock that stands still, so that waiting takes no time.
 struct SandboxWorld {
-  explicit SandboxWorld(sandbox::SandboxOptions options = {},
-                        std::string scope = std::string(kScope));
+  explicit SandboxWorld(std::string scope = std::string(kScope));
 
+  std::shared_ptr<ManualClock> clock;
   std::unique_ptr<sandbox::Sandbox> servers;
   sandbox::Account alice;
   std::shared_ptr<FollowingBrowser> browser;
   std::shared_ptr<KeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
-  std::shared_ptr<AtprotoClient> client;
+  AtprotoClient client;
 
-  [[nodiscard]] Result<SessionSummary> log_in() { return client->login("alice.test"); }
-  /// The same client in another process, as far as the server can tell.
-  [[nodiscard]] AtprotoClient another_client(std::string scope) const;
-  /// Requests to the token endpoint that refreshed or tried to.
+  [[nodiscard]] Result<SessionSummary> log_in() { return client.login("alice.test"); }
+  /// A client over another store.
+  [[nodiscard]] AtprotoClient client_over(std::shared_ptr<OAuthTokenStore> sessions,
+                                          std::string scope = std::string(kScope)) const;
+  [[nodiscard]] std::shared_ptr<OAuthTokenStore> empty_store() const;
+  /// The next use of the session refreshes first.
+  void expire() { clock->advance(std::chrono::hours{2}); }
+  /// Requests that refreshed or tried to.
   [[nodiscard]] std::vector<sandbox::RecordedRequest> refreshes() const;
 };
 

@@ -104,7 +104,7 @@ WireClient::WireClient(const sandbox::Sandbox& where, std::string wanted)
 }
 
 Members WireClient::claims(std::string_view method, const std::string& url) const {
-  auto out = proof_claims(method, url, seconds_now());
+  auto out = proof_claims(method, url, seconds_now() + ahead);
   const auto origin = Url::parse(url).value().origin();
   if (const auto nonce = nonces.find(origin); nonce != nonces.end()) {
     out["nonce"] = quoted(nonce->second);

@@ -70,6 +70,7 @@ class WireClient {
   const sandbox::Sandbox& servers;
   std::string client_id, redirect_uri, scope, verifier, state;
   std::string login_hint = "alice.test";
+  std::int64_t ahead = 0;  ///< seconds that its clock is ahead of the machine's
   ProofKey key;
   std::map<std::string, std::string> nonces;  ///< by origin
 };
