@@ -23,11 +23,12 @@ def _linkopts(libraries):
         linkopts = linkopts + LINKOPTS[library]
     return linkopts
 
-def latchkey_module(name, together_with = [], srcs = [], deps = [], libraries = [], testonly = False):
+def latchkey_module(name, module_name = None, together_with = [], srcs = [], deps = [], libraries = [], testonly = False):
     """The module of name.cppm.
 
     Args:
       name: the file's name without its ending.
+      module_name: if it is not the one by its path; tests only.
       together_with: modules that it needs and that need it, in the order of their interfaces' imports.
       srcs: the implementation units.
       deps: the modules that it and its implementation units import.
@@ -40,7 +41,7 @@ def latchkey_module(name, together_with = [], srcs = [], deps = [], libraries = 
         copts = COPTS,
         linkopts = _linkopts(libraries),
         module_interfaces = {
-            module + ".cppm": _module_name(native.package_name(), module)
+            module + ".cppm": (module_name if module == name else None) or _module_name(native.package_name(), module)
             for module in [name] + together_with
         },
         testonly = testonly,

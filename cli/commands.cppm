@@ -33,9 +33,9 @@ struct LogoutCommand {
 struct RecordCommand {
   std::string collection;
   std::string rkey;
-  std::string uri;        ///< get: an AT-URI; delete: an AT-URI instead of collection and rkey
-  std::string value;      ///< JSON, "-" for standard input, "@FILE"
-  std::string swap;       ///< CID, or "null" for "must not exist"
+  std::string uri;    ///< get: an AT-URI; delete: an AT-URI instead of collection and rkey
+  std::string value;  ///< JSON, "-" for standard input, "@FILE"
+  std::string swap;   ///< CID, or "null" for "must not exist"
   std::string repo;
   std::string cursor;
   int limit = 50;
@@ -49,7 +49,7 @@ struct RecordCommand {
 struct RequestCommand {
   std::string method;
   std::string url;
-  std::string data;          ///< "-" and "@FILE" as above
+  std::string data;  ///< "-" and "@FILE" as above
   std::string content_type;
 };
 [[nodiscard]] Exit run_request(const Options& options, const RequestCommand& command);
@@ -69,7 +69,8 @@ struct SandboxCommand {
   int nonce_rotation = 60;
   bool auto_approve = false;
 };
-/// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]} and runs until it is asked to stop.
+/// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]} and runs until it is
+/// asked to stop.
 [[nodiscard]] Exit run_sandbox(const Options& options, const SandboxCommand& command);
 
 }  // namespace latchkey::cli

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <array>
+#include <cerrno>
 #include <cstddef>
 #include <fstream>
-#include <iostream>
-#include <istream>
+#include <functional>
+#include <ios>
+#include <stop_token>
 #include <string>
 #include <utility>
 module latchkey.cli.input;
+import latchkey.core.encoding;
 import latchkey.core.error;
 
 namespace latchkey::cli {
@@ -15,39 +22,88 @@ namespace {
 constexpr std::size_t kMaxInput = 16 * 1024 * 1024;
 constexpr std::size_t kMaxLine = 16 * 1024;
 
-Result<std::string> read_all(std::istream& in, const std::string& name) {
-  std::string text;
-  char part[8192];
-  while (in.read(part, sizeof part) || in.gcount() > 0) {
-    text.append(part, static_cast<std::size_t>(in.gcount()));
-    if (text.size() > kMaxInput) {
-      return make_error(ErrorCode::io, "cli.input", "cannot read " + name + ": it is over 16 MiB");
+Error unreadable(const std::string& name, const std::string& why) {
+  return make_error(ErrorCode::io, "cli.input", "cannot read " + printable(name, 200) + ": " + why);
+}
+
+// Signals do not interrupt a read here (a refresh under way must not be cut off), so that waiting
+// for a person or a pipe is ended by the stop token.
+class StandardInput {
+ public:
+  explicit StandardInput(std::stop_token stop)
+      : wake_(eventfd(0, EFD_CLOEXEC)),
+        stopping_(std::move(stop), [this] { eventfd_write(wake_, 1); }) {}
+  StandardInput(const StandardInput&) = delete;
+  StandardInput& operator=(const StandardInput&) = delete;
+  ~StandardInput() { close(wake_); }
+
+  // Appends what is there to `text`; false at the end of the input.
+  Result<bool> append_to(std::string& text) {
+    std::array<pollfd, 2> waiting{pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{wake_, POLLIN, 0}};
+    while (poll(waiting.data(), waiting.size(), -1) < 0) {
+      if (errno != EINTR) return unreadable("standard input", "the system refuses to wait for it");
     }
+    if (waiting[1].revents != 0) {
+      return make_error(ErrorCode::cancelled, "cli.cancelled",
+                        "stopped waiting for standard input");
+    }
+    std::array<char, 8192> part{};
+    const ssize_t count = read(STDIN_FILENO, part.data(), part.size());
+    if (count < 0) return unreadable("standard input", "it is not open for reading");
+    text.append(part.data(), static_cast<std::size_t>(count));
+    return count > 0;
   }
-  if (in.bad()) return make_error(ErrorCode::io, "cli.input", "cannot read " + name);
+
+ private:
+  int wake_;
+  std::stop_callback<std::function<void()>> stopping_;
+};
+
+Result<std::string> read_standard_input(std::stop_token stop) {
+  StandardInput input(std::move(stop));
+  std::string text;
+  for (;;) {
+    const auto more = input.append_to(text);
+    if (!more) return more.error();
+    if (!*more) return text;
+    if (text.size() > kMaxInput) return unreadable("standard input", "it is over 16 MiB");
+  }
+}
+
+Result<std::string> read_file(const std::string& name) {
+  std::ifstream file(name, std::ios::binary);
+  std::string text;
+  std::array<char, 8192> part{};
+  while (file.read(part.data(), part.size()) || file.gcount() > 0) {
+    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+    if (text.size() > kMaxInput) return unreadable("the file " + name, "it is over 16 MiB");
+  }
+  if (!file.eof())
+    return unreadable("the file " + name, "there is none, it is a folder, or you may not");
   return text;
 }
 
 }  // namespace
 
-Result<std::string> read_argument(const std::string& argument) {
-  if (argument == "-") return read_all(std::cin, "standard input");
-  if (argument.rfind('@', 0) != 0) return argument;
-  const std::string name = argument.substr(1);
-  std::ifstream file(name, std::ios::binary);
-  if (!file) return make_error(ErrorCode::io, "cli.input", "cannot read the file " + name + ": no such file, or not yours");
-  return read_all(file, name);
+Result<std::string> read_argument(const std::string& argument, std::stop_token stop) {
+  if (argument == "-") return read_standard_input(std::move(stop));
+  return argument.rfind('@', 0) == 0 ? read_file(argument.substr(1)) : argument;
 }
 
-Result<std::string> read_line() {
-  std::string line;
-  for (int c = std::cin.get(); c != '\n' && c != std::char_traits<char>::eof(); c = std::cin.get()) {
-    line += static_cast<char>(c);
-    if (line.size() > kMaxLine) break;
+Result<std::string> read_line(std::stop_token stop) {
+  StandardInput input(std::move(stop));
+  std::string text;
+  for (bool open = true; open && text.find('\n') == std::string::npos;) {
+    const auto more = input.append_to(text);
+    if (!more) return more.error();
+    open = *more;
+    if (text.size() > kMaxLine) return unreadable("what was pasted", "it is over 16 KiB");
   }
+  std::string line = text.substr(0, text.find('\n'));
   if (!line.empty()) return line;
   return make_error(ErrorCode::io, "cli.no_input",
-                    "nothing was pasted: standard input ended; run this where you can type, or pipe the address in");
+                    "nothing was pasted: standard input ended; run this where you can type, or "
+                    "pipe the address in");
 }
 
 }  // namespace latchkey::cli

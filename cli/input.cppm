@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <stop_token>
 #include <string>
 export module latchkey.cli.input;
 import latchkey.core.error;
@@ -8,9 +9,11 @@ import latchkey.core.error;
 
 export namespace latchkey::cli {
 
-/// The argument itself, standard input for "-", or a file for "@FILE"; at most 16 MiB. Error: io, "cli.input".
-[[nodiscard]] Result<std::string> read_argument(const std::string& argument);
-/// One line from the terminal or standard input, at most 16 KiB. Error: io, "cli.no_input".
-[[nodiscard]] Result<std::string> read_line();
+/// The argument itself, standard input for "-", or a file for "@FILE"; at most 16 MiB. Errors: io,
+/// "cli.input"; cancelled, "cli.cancelled".
+[[nodiscard]] Result<std::string> read_argument(const std::string& argument, std::stop_token stop);
+/// One line from the terminal or standard input, at most 16 KiB. Errors: io, "cli.no_input" or
+/// "cli.input"; cancelled, "cli.cancelled".
+[[nodiscard]] Result<std::string> read_line(std::stop_token stop);
 
 }  // namespace latchkey::cli

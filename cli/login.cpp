@@ -42,26 +42,39 @@ LoginInteraction interaction_for(const Options& options, const LoginCommand& com
     show(url.text());
   };
   interaction.on_browser_failure = [](const Error&) {
-    say("no browser could be opened here: copy the address into one on this machine, or start again with --paste to "
+    say("no browser could be opened here: copy the address into one on this machine, or start "
+        "again with --paste to "
         "use a browser on another");
   };
   interaction.on_stray = [] {
-    say("a browser came back from another login (a stale tab?): ignored, still waiting for this one");
+    say("a browser came back from another login (a stale tab?): ignored, still waiting for this "
+        "one");
   };
   if (command.paste) {
-    interaction.paste = [] {
-      say("then paste the address on which the browser ends (http://127.0.0.1/..., its page can't be reached: that is "
+    interaction.paste = [stop = options.stop] {
+      say("then paste the address on which the browser ends (http://127.0.0.1/..., its page can't "
+          "be reached: that is "
           "fine) and press Enter:");
-      return read_line();
+      return read_line(stop);
     };
   } else {
     const auto wait = interaction.on_url;
     interaction.on_url = [wait, seconds = command.timeout_seconds](const Url& url) {
       wait(url);
-      say("waiting for you to finish in the browser, at most " + std::to_string(seconds) + " s; Ctrl-C to give up");
+      say("waiting for you to finish in the browser, at most " + std::to_string(seconds) +
+          " s; Ctrl-C to give up");
     };
   }
   return interaction;
+}
+
+std::string token_text(const SessionSummary& session, TimePoint now) {
+  if (session.state == SessionState::dead)
+    return "ended (" + printable(session.state_cause, 100) + ")";
+  if (session.state == SessionState::revoking) return "logged out, not confirmed by the server yet";
+  if (!session.expires_at) return "token of unknown lifetime";
+  return (session.is_expired(now) ? "token expired " : "token good, expires ") +
+         relative_time(session.expires_at, now);
 }
 
 void print_session(const SessionSummary& session, Format format, const std::string& text) {
@@ -92,17 +105,19 @@ Exit run_sessions(const Options& options) {
   for (const ListedSession& row : *rows) {
     if (row.error) exit = Exit::failed;
     if (options.format == Format::json) {
-      json += (json.empty() ? "" : ",") + (row.summary ? session_json(*row.summary) : error_json(*row.error));
+      json += (json.empty() ? "" : ",") +
+              (row.summary ? session_json(*row.summary) : error_json(*row.error));
     } else if (row.error) {
       say("unreadable session " + printable(row.name, 200) + ": " + row.error->message);
     } else {
       const SessionSummary& session = *row.summary;
-      print(std::string(to_string(session.state)) + "\t" + name_of(session) + "\ttoken " +
-            (session.is_expired(now) ? "expired " : "good, expires ") + relative_time(session.expires_at, now));
+      print(std::string(to_string(session.state)) + "\t" + name_of(session) + "\t" +
+            token_text(session, now));
     }
   }
   if (options.format == Format::json) print("[" + json + "]");
-  if (rows->empty() && options.format == Format::text) say("nobody is logged in here: run latchkey login HANDLE");
+  if (rows->empty() && options.format == Format::text)
+    say("nobody is logged in here: run latchkey login HANDLE");
   return exit;
 }
 
@@ -117,7 +132,8 @@ Exit run_whoami(const Options& options) {
   if (session->has_value()) summary = static_cast<const SessionSummary&>(**session);
   print_session(*summary, options.format, name_of(*summary));
   if (summary->state == SessionState::active) return Exit::ok;
-  say("this session has ended (" + printable(summary->state_cause, 100) + "): run latchkey login to start a new one");
+  say("this session has ended (" + printable(summary->state_cause, 100) +
+      "): run latchkey login to start a new one");
   return Exit::login_needed;
 }
 
@@ -130,14 +146,7 @@ Exit run_refresh(const Options& options) {
   FreshOptions fresh{.stop = options.stop};
   if (stored->has_value()) fresh.rejected = token_fingerprint((*stored)->access_token);
   auto session = account->client.fresh(subject, fresh);
-  if (!session) {
-    const Exit exit = report(session.error(), options.format);
-    if (session.error().code == ErrorCode::session_not_durable) {
-      say("waiting up to 60 s for the disk to take the session");
-      static_cast<void>(account->client.keeper().settle(std::chrono::seconds{60}));
-    }
-    return exit;
-  }
+  if (!session) return report(*account, session.error(), options.format);
   print_session(**session, options.format,
                 "refreshed " + name_of(**session) + ", token expires " +
                     relative_time((*session)->expires_at, SystemClock{}.now()));
@@ -156,10 +165,18 @@ Exit logout_one(const Options& options, const Workspace& workspace, const Sessio
   if (!outcome) return report(outcome.error(), options.format);
   std::string word;
   switch (*outcome) {
-    case LogoutOutcome::revoked: word = "revoked"; break;
-    case LogoutOutcome::not_logged_in: word = "not_logged_in"; break;
-    case LogoutOutcome::pending: word = "pending"; break;
-    case LogoutOutcome::forgotten: word = "forgotten"; break;
+    case LogoutOutcome::revoked:
+      word = "revoked";
+      break;
+    case LogoutOutcome::not_logged_in:
+      word = "not_logged_in";
+      break;
+    case LogoutOutcome::pending:
+      word = "pending";
+      break;
+    case LogoutOutcome::forgotten:
+      word = "forgotten";
+      break;
   }
   if (options.format == Format::json) {
     print("{\"subject\":" + json_string(session.subject) + ",\"outcome\":\"" + word + "\"}");
@@ -168,7 +185,8 @@ Exit logout_one(const Options& options, const Workspace& workspace, const Sessio
           (*outcome == LogoutOutcome::revoked ? ", confirmed by the server" : ""));
   }
   if (*outcome == LogoutOutcome::pending) {
-    say("the server could not be told yet: run latchkey logout again later, or logout --forget to erase what is needed "
+    say("the server could not be told yet: run latchkey logout again later, or logout --forget to "
+        "erase what is needed "
         "for that");
     return Exit::failed;
   }
@@ -185,10 +203,12 @@ Exit run_logout(const Options& options, const LogoutCommand& command) {
   if (!workspace) return report(workspace.error(), options.format);
   if (!command.all) {
     auto session = choose_account(*workspace->store, options, Choose::also_revoking);
-    return session ? logout_one(options, *workspace, *session, command) : report(session.error(), options.format);
+    return session ? logout_one(options, *workspace, *session, command)
+                   : report(session.error(), options.format);
   }
   auto rows = all_sessions(*workspace->store);
   if (!rows) return report(rows.error(), options.format);
+  if (rows->empty()) say("nobody is logged in here");
   Exit worst = Exit::ok;
   for (const ListedSession& row : *rows) {
     const Exit exit = row.summary ? logout_one(options, *workspace, *row.summary, command)

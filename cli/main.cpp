@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 
 import latchkey.cli.commands;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.core.error;
 import latchkey.core.os.process;
 
 namespace {
 
 using namespace latchkey::cli;
 
-// SIGINT, SIGTERM and SIGHUP ask the running command to stop instead of killing it: a refresh that has been sent is
-// finished and saved first.
+// SIGINT, SIGTERM and SIGHUP ask the running command to stop instead of killing it: a refresh that
+// has been sent is finished and saved first.
 class SignalWatch {
  public:
   SignalWatch() {
@@ -25,7 +30,8 @@ class SignalWatch {
     std::thread([this, signals] {
       int number = 0;
       while (sigwait(&signals, &number) == 0) {
-        if (source_.request_stop()) say("stopping; a refresh under way is finished and saved first");
+        if (source_.request_stop())
+          say("stopping; a refresh under way is finished and saved first");
       }
     }).detach();
   }
@@ -65,8 +71,10 @@ void add_global_options(CLI::App& app, Parsed& parsed) {
   app.add_option("--data-dir", parsed.options.data_dir, "keep everything below this folder");
   app.add_option("--store", parsed.options.store, "sqlite:PATH, file:FOLDER or memory:");
   app.add_option("--account", parsed.options.account, "which session: its handle or DID");
-  app.add_option("--plc-url", parsed.options.plc_url, "development: the PLC directory to ask")->group("Development");
-  app.add_option("--resolve-handles-at", parsed.options.resolve_handles_at, "development: a PDS to ask for handles")
+  app.add_option("--plc-url", parsed.options.plc_url, "development: the PLC directory to ask")
+      ->group("Development");
+  app.add_option("--resolve-handles-at", parsed.options.resolve_handles_at,
+                 "development: a PDS to ask for handles")
       ->group("Development");
   app.add_flag("--allow-http-for-loopback", parsed.options.allow_http_for_loopback,
                "development: allow http, and private addresses, for servers on this machine")
@@ -78,9 +86,12 @@ void add_session_commands(CLI::App& app, Parsed& p) {
                     [&p](const Options& o) { return run_login(o, p.login); });
   login->add_option("who", p.login.who, "handle, DID or URL")->required();
   login->add_option("--scope", p.login.scope, "permissions to ask for")->capture_default_str();
-  login->add_flag("--no-browser", p.login.no_browser, "only print the address, for a browser on this machine");
-  login->add_flag("--paste", p.login.paste, "paste the final address here, for a browser on another machine");
-  login->add_option("--timeout", p.login.timeout_seconds, "seconds to wait for you")->check(CLI::Range(1, 3600));
+  login->add_flag("--no-browser", p.login.no_browser,
+                  "only print the address, for a browser on this machine");
+  login->add_flag("--paste", p.login.paste,
+                  "paste the final address here, for a browser on another machine");
+  login->add_option("--timeout", p.login.timeout_seconds, "seconds to wait for you")
+      ->check(CLI::Range(1, 3600));
 
   add(app, "sessions", "list who is logged in", p, run_sessions);
   add(app, "whoami", "show the account that commands act for", p, run_whoami);
@@ -93,12 +104,15 @@ void add_session_commands(CLI::App& app, Parsed& p) {
 }
 
 void add_record_commands(CLI::App& app, Parsed& p) {
-  auto* record = app.add_subcommand("record", "records in your repository")->fallthrough()->require_subcommand(1);
+  auto* record = app.add_subcommand("record", "records in your repository")
+                     ->fallthrough()
+                     ->require_subcommand(1);
   const auto with = [&p](Exit (*run)(const Options&, const RecordCommand&)) {
     return [&p, run](const Options& o) { return run(o, p.record); };
   };
   auto* create = add(*record, "create", "create a record", p, with(run_record_create));
-  create->add_option("collection", p.record.collection, "its NSID, e.g. app.bsky.feed.post")->required();
+  create->add_option("collection", p.record.collection, "its NSID, e.g. app.bsky.feed.post")
+      ->required();
   create->add_option("json", p.record.value, "JSON, - for standard input, @FILE")->required();
   create->add_option("--rkey", p.record.rkey, "record key; a new TID if not given");
 
@@ -134,38 +148,69 @@ void add_request_commands(CLI::App& app, Parsed& p) {
                    [&p](const Options& o) { return run_dpop(o, p.dpop); });
   dpop->add_option("method", p.dpop.method, "GET, POST, ...")->required();
   dpop->add_option("url", p.dpop.url, "the URL it is for")->required();
-  dpop->add_flag("--reveal", p.dpop.reveal, "print the Authorization header too: it holds the access token");
+  dpop->add_flag("--reveal", p.dpop.reveal,
+                 "print the Authorization header too: it holds the access token");
 }
 
 void add_sandbox_command(CLI::App& app, Parsed& p) {
-  auto* sandbox = add(app, "sandbox", "run a PDS, authorization server and PLC directory on this machine, for tests", p,
-                      [&p](const Options& o) { return run_sandbox(o, p.sandbox); });
-  sandbox->add_option("--port", p.sandbox.port, "port of the PDS, the other two follow; any free ones if not given")
+  auto* sandbox =
+      add(app, "sandbox",
+          "run a PDS, authorization server and PLC directory on this machine, for tests", p,
+          [&p](const Options& o) { return run_sandbox(o, p.sandbox); });
+  sandbox
+      ->add_option("--port", p.sandbox.port,
+                   "port of the PDS, the other two follow; any free ones if not given")
       ->check(CLI::Range(0, 65533));
   sandbox->add_option("--access-token-lifetime", p.sandbox.access_token_lifetime, "seconds")
-      ->check(CLI::Range(1, 86400))->capture_default_str();
-  sandbox->add_option("--nonce-rotation", p.sandbox.nonce_rotation, "seconds until the next DPoP nonce")
-      ->check(CLI::Range(1, 86400))->capture_default_str();
-  sandbox->add_flag("--auto-approve", p.sandbox.auto_approve, "the authorization page says yes without asking");
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  sandbox
+      ->add_option("--nonce-rotation", p.sandbox.nonce_rotation,
+                   "seconds until the next DPoP nonce")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  sandbox->add_flag("--auto-approve", p.sandbox.auto_approve,
+                    "the authorization page says yes without asking");
 }
 
-int finish_parsing(const CLI::App& app, const CLI::ParseError& event) {
+int finish_parsing(const CLI::App& app, const CLI::ParseError& event, bool json) {
   // Help and version end the parsing too, and are no errors.
   if (event.get_exit_code() == 0) return app.exit(event);
-  say(std::string(event.what()));
-  say("run latchkey --help, or latchkey COMMAND --help");
-  return static_cast<int>(Exit::usage);
+  const std::string message =
+      std::string(event.what()) + "; run latchkey --help, or latchkey COMMAND --help";
+  return static_cast<int>(
+      report(latchkey::make_error(latchkey::ErrorCode::invalid_argument, "cli.usage", message),
+             json ? Format::json : Format::text));
+}
+
+// A descriptor that is closed when we start would be the next file that is opened: what is said to
+// a person would be written into the sessions.
+void keep_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) static_cast<void>(open("/dev/null", O_RDWR));
+  }
+}
+
+// A result that nobody could read is none.
+int finish(Exit exit) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return static_cast<int>(exit);
+  say("the result could not be written to standard output");
+  return static_cast<int>(exit == Exit::ok ? Exit::failed : exit);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_standard_streams();
   latchkey::forbid_core_dumps();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away must not cut a refresh off
   Parsed parsed;
-  CLI::App app{"logs in with OAuth and never loses the login again\n\n"
-               "  latchkey login alice.bsky.social\n"
-               "  latchkey record create app.bsky.feed.post '{\"text\":\"hi\",\"createdAt\":\"2026-01-01T00:00:00Z\"}'\n",
-               "latchkey"};
+  CLI::App app{
+      "logs in with OAuth and never loses the login again\n\n"
+      "  latchkey login alice.bsky.social\n"
+      "  latchkey record create app.bsky.feed.post "
+      "'{\"text\":\"hi\",\"createdAt\":\"2026-01-01T00:00:00Z\"}'\n",
+      "latchkey"};
   app.set_version_flag("--version", "latchkey " LATCHKEY_VERSION);
   app.require_subcommand(1);
   add_global_options(app, parsed);
@@ -176,10 +221,13 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& event) {
-    return finish_parsing(app, event);
+    const bool json =
+        std::any_of(argv, argv + argc, [](std::string_view word) { return word == "--json"; });
+    return finish_parsing(app, event, json);
   }
   if (parsed.json) parsed.options.format = Format::json;
-  static SignalWatch signals;  // its thread lives as long as the process
+  static SignalWatch& signals =
+      *new SignalWatch;  // its thread lives as long as the process, and a little longer
   parsed.options.stop = signals.token();
-  return static_cast<int>(parsed.command(parsed.options));
+  return finish(parsed.command(parsed.options));
 }

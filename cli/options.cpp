@@ -17,7 +17,8 @@ std::optional<std::filesystem::path> xdg_folder(const char* variable, const char
     if (std::filesystem::path path(*value); path.is_absolute()) return path / "latchkey";
   }
   if (const auto home = environment_variable("HOME")) {
-    if (std::filesystem::path path(*home); path.is_absolute()) return path / below_home / "latchkey";
+    if (std::filesystem::path path(*home); path.is_absolute())
+      return path / below_home / "latchkey";
   }
   return std::nullopt;
 }
@@ -47,13 +48,16 @@ Result<Places> places(const Options& options) {
       return make_error(ErrorCode::invalid_argument, "cli.data_dir",
                         "cannot use the data folder " + options.data_dir + ": " + fault.message());
     }
-    return Places{.data = folder / "data", .vault = folder / "data" / "vault", .key = folder / "config" / "vault.key"};
+    return Places{.data = folder / "data",
+                  .vault = folder / "data" / "vault",
+                  .key = folder / "config" / "vault.key"};
   }
   const auto data = xdg_folder("XDG_DATA_HOME", ".local/share");
   const auto config = xdg_folder("XDG_CONFIG_HOME", ".config");
   if (!data || !config) {
     return make_error(ErrorCode::invalid_argument, "cli.no_home",
-                      "cannot tell where to keep sessions: neither HOME nor the XDG folders are set; use --data-dir");
+                      "cannot tell where to keep sessions: neither HOME nor the XDG folders are "
+                      "set; use --data-dir");
   }
   return Places{.data = *data, .vault = *data / "vault", .key = *config / "vault.key"};
 }

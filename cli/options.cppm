@@ -7,35 +7,36 @@ module;
 export module latchkey.cli.options;
 import latchkey.core.error;
 
-// What every command of the tool is told: global options, from the command line first, then from the environment.
+// What every command of the tool is told: global options, from the command line first, then from
+// the environment.
 
 export namespace latchkey::cli {
 
 enum class Format { text, json };
 
 struct Options {
-  std::string data_dir;            ///< empty: XDG folders
-  std::string store;               ///< "sqlite:PATH", "file:FOLDER", "memory:"; empty: sqlite in the data folder
+  std::string data_dir;  ///< empty: XDG folders
+  std::string store;  ///< "sqlite:PATH", "file:FOLDER", "memory:"; empty: sqlite in the data folder
   std::string account;
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at;
   bool allow_http_for_loopback = false;
   Format format = Format::text;
-  std::stop_token stop;            ///< requested by SIGINT, SIGTERM and SIGHUP
+  std::stop_token stop;  ///< requested by SIGINT, SIGTERM and SIGHUP
 };
 
-/// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and
-/// LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true, yes) as defaults.
+/// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_PLC_URL,
+/// LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true, yes) as defaults.
 [[nodiscard]] Options options_from_environment();
 
 /// Where things are kept.
 struct Places {
-  std::filesystem::path data;    ///< sessions
-  std::filesystem::path vault;   ///< DPoP keys, sealed
-  std::filesystem::path key;     ///< the vault's master key, in another folder
+  std::filesystem::path data;   ///< sessions
+  std::filesystem::path vault;  ///< DPoP keys, sealed
+  std::filesystem::path key;    ///< the vault's master key, in another folder
 };
-/// XDG_DATA_HOME/latchkey and XDG_CONFIG_HOME/latchkey, or below --data-dir. Error: invalid_argument, "cli.no_home" when
-/// there is neither.
+/// XDG_DATA_HOME/latchkey and XDG_CONFIG_HOME/latchkey, or below --data-dir. Error:
+/// invalid_argument, "cli.no_home" when there is neither.
 [[nodiscard]] Result<Places> places(const Options& options);
 
 }  // namespace latchkey::cli

@@ -28,15 +28,17 @@ WriteOptions write_options(const Options& options, const RecordCommand& command)
   return write;
 }
 
-Exit print_ref(const Result<RecordRef>& ref, Format format) {
-  if (!ref) return report(ref.error(), format);
-  print(format == Format::json ? "{\"uri\":" + json_string(ref->uri) + ",\"cid\":" + json_string(ref->cid) + "}"
-                               : ref->uri + " " + ref->cid);
+Exit print_ref(const Account& account, const Result<RecordRef>& ref, Format format) {
+  if (!ref) return report(account, ref.error(), format);
+  print(format == Format::json
+            ? "{\"uri\":" + json_string(ref->uri) + ",\"cid\":" + json_string(ref->cid) + "}"
+            : ref->uri + " " + ref->cid);
   return Exit::ok;
 }
 
 std::string record_json(const Record& record) {
-  return "{\"uri\":" + json_string(record.uri) + ",\"cid\":" + (record.cid.empty() ? "null" : json_string(record.cid)) +
+  return "{\"uri\":" + json_string(record.uri) +
+         ",\"cid\":" + (record.cid.empty() ? "null" : json_string(record.cid)) +
          ",\"value\":" + record.value + "}";
 }
 
@@ -49,22 +51,26 @@ Result<AtUri> record_name(const RecordCommand& command) {
 }  // namespace
 
 Exit run_record_create(const Options& options, const RecordCommand& command) {
-  auto value = read_argument(command.value);
+  auto value = read_argument(command.value, options.stop);
   if (!value) return report(value.error(), options.format);
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->client.pds(account->summary.subject);
-  return print_ref(pds.create_record(command.collection, *value, write_options(options, command)), options.format);
+  return print_ref(*account,
+                   pds.create_record(command.collection, *value, write_options(options, command)),
+                   options.format);
 }
 
 Exit run_record_put(const Options& options, const RecordCommand& command) {
-  auto value = read_argument(command.value);
+  auto value = read_argument(command.value, options.stop);
   if (!value) return report(value.error(), options.format);
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->client.pds(account->summary.subject);
-  return print_ref(pds.put_record(command.collection, command.rkey, *value, write_options(options, command)),
-                   options.format);
+  return print_ref(
+      *account,
+      pds.put_record(command.collection, command.rkey, *value, write_options(options, command)),
+      options.format);
 }
 
 Exit run_record_get(const Options& options, const RecordCommand& command) {
@@ -74,7 +80,7 @@ Exit run_record_get(const Options& options, const RecordCommand& command) {
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->client.pds(account->summary.subject);
   auto record = pds.get_record(name->collection, name->rkey, name->repo, options.stop);
-  if (!record) return report(record.error(), options.format);
+  if (!record) return report(*account, record.error(), options.format);
   print(options.format == Format::json ? record_json(*record) : record->value);
   return Exit::ok;
 }
@@ -87,7 +93,7 @@ Exit run_record_list(const Options& options, const RecordCommand& command) {
                                                     .limit = command.limit,
                                                     .cursor = command.cursor,
                                                     .stop = options.stop});
-  if (!page) return report(page.error(), options.format);
+  if (!page) return report(*account, page.error(), options.format);
   std::string json;
   for (const Record& record : page->records) {
     if (options.format == Format::json) {
@@ -97,7 +103,8 @@ Exit run_record_list(const Options& options, const RecordCommand& command) {
     }
   }
   if (options.format == Format::json) {
-    print("{\"records\":[" + json + "],\"cursor\":" + (page->cursor.empty() ? "null" : json_string(page->cursor)) + "}");
+    print("{\"records\":[" + json +
+          "],\"cursor\":" + (page->cursor.empty() ? "null" : json_string(page->cursor)) + "}");
   } else if (!page->cursor.empty()) {
     say("there are more: go on with --cursor " + page->cursor);
   }
@@ -109,7 +116,8 @@ Exit run_record_delete(const Options& options, const RecordCommand& command) {
   if (!name) return report(name.error(), options.format);
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
-  if (!name->repo.empty() && name->repo != account->summary.subject && name->repo != account->summary.handle) {
+  if (!name->repo.empty() && name->repo != account->summary.subject &&
+      name->repo != account->summary.handle) {
     return report(make_error(ErrorCode::invalid_argument, "cli.other_repo",
                              "cannot delete a record of " + name->repo + ": you are logged in as " +
                                  account->summary.subject),
@@ -117,7 +125,7 @@ Exit run_record_delete(const Options& options, const RecordCommand& command) {
   }
   PdsClient pds = account->client.pds(account->summary.subject);
   auto deleted = pds.delete_record(name->collection, name->rkey, write_options(options, command));
-  if (!deleted) return report(deleted.error(), options.format);
+  if (!deleted) return report(*account, deleted.error(), options.format);
   if (options.format == Format::json) print("{\"deleted\":true}");
   return Exit::ok;
 }

@@ -19,9 +19,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
-Json time_json(std::optional<TimePoint> time) { return time ? Json(format_rfc3339(*time)) : Json(nullptr); }
+Json time_json(std::optional<TimePoint> time) {
+  return time ? Json(format_rfc3339(*time)) : Json(nullptr);
+}
 
 void write_line(std::FILE* stream, std::string_view prefix, std::string_view text) {
   std::string line(prefix);
@@ -39,12 +43,16 @@ Exit exit_of(const Error& error) noexcept {
     case ErrorCode::session_dead:
     case ErrorCode::refresh_interrupted:
     case ErrorCode::key_missing:
-    case ErrorCode::client_mismatch: return Exit::login_needed;
+    case ErrorCode::client_mismatch:
+      return Exit::login_needed;
     case ErrorCode::locked:
-    case ErrorCode::conflict: return Exit::locked;
+    case ErrorCode::conflict:
+      return Exit::locked;
     case ErrorCode::invalid_argument:
-    case ErrorCode::invalid_url: return Exit::usage;
-    default: return Exit::failed;
+    case ErrorCode::invalid_url:
+      return Exit::usage;
+    default:
+      return Exit::failed;
   }
 }
 
@@ -57,9 +65,15 @@ Exit report(const Error& error, Format format) {
   return exit_of(error);
 }
 
-void say(std::string_view text) { write_line(stderr, "latchkey: ", text); }
-void show(std::string_view line) { write_line(stderr, "", line); }
-void print(std::string_view text) { write_line(stdout, "", text); }
+void say(std::string_view text) {
+  write_line(stderr, "latchkey: ", text);
+}
+void show(std::string_view line) {
+  write_line(stderr, "", line);
+}
+void print(std::string_view text) {
+  write_line(stdout, "", text);
+}
 
 std::string session_json(const SessionSummary& session) {
   Json json{{"subject", session.subject},
@@ -82,12 +96,15 @@ std::string error_json(const Error& error) {
   if (error.http_status != 0) inner["http_status"] = error.http_status;
   if (error.retry_after) inner["retry_after"] = error.retry_after->count();
   if (error.oauth) {
-    inner["oauth"] = {{"error", error.oauth->error}, {"error_description", error.oauth->error_description}};
+    inner["oauth"] = {{"error", error.oauth->error},
+                      {"error_description", error.oauth->error_description}};
   }
   return dump(Json{{"error", inner}});
 }
 
-std::string json_string(std::string_view text) { return dump(Json(std::string(text))); }
+std::string json_string(std::string_view text) {
+  return dump(Json(std::string(text)));
+}
 
 std::string relative_time(std::optional<TimePoint> time, TimePoint now) {
   using namespace std::chrono;

@@ -9,8 +9,9 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.session;
 
-// The tool's manners. Results go to standard output; everything said to a person goes to standard error, prefixed
-// "latchkey: ", lower case, without a full stop. With --json, results and errors are JSON, one value a line.
+// The tool's manners. Results go to standard output; everything said to a person goes to standard
+// error, prefixed "latchkey: ", lower case, without a full stop. With --json, results and errors
+// are JSON, one value a line.
 
 export namespace latchkey::cli {
 

@@ -6,12 +6,14 @@ module;
 export module latchkey.cli.workspace;
 import latchkey.atproto.client;
 import latchkey.cli.options;
+import latchkey.cli.report;
 import latchkey.core.error;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.vault;
 
-// The store and vault that the options name, the account that a command is about, and a client for it.
+// The store and vault that the options name, the account that a command is about, and a client for
+// it.
 
 export namespace latchkey::cli {
 
@@ -26,8 +28,10 @@ struct Workspace {
 /// All rows, over all pages.
 [[nodiscard]] Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store);
 
-/// The session that --account names by subject or handle, or the only one there is. Errors: login_required
-/// ("cli.no_session", "cli.no_such_account"), invalid_argument ("cli.which_account", which lists them).
+/// The session that --account names by subject or handle, or the only one there is; one that is
+/// being logged out only with `also_revoking`, and if there is no other. Errors: login_required
+/// ("cli.no_session", "cli.no_such_account"), invalid_argument ("cli.which_account", which lists
+/// them).
 enum class Choose { usable, also_revoking };
 [[nodiscard]] Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
                                                     Choose among = Choose::usable);
@@ -42,5 +46,8 @@ struct Account {
   AtprotoClient client;
 };
 [[nodiscard]] Result<Account> open_account(const Options& options);
+/// Reports a failure of a command that used the account. If its session was renewed and could not
+/// be saved, the disk is given a minute first: the program would take the only good token with it.
+[[nodiscard]] Exit report(const Account& account, const Error& error, Format format);
 
 }  // namespace latchkey::cli

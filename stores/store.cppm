@@ -20,55 +20,60 @@ import latchkey.session;
 import latchkey.store.record;
 import latchkey.store.vault;
 
-// Where sessions live between runs. OAuthTokenStore is the contract: its users see sessions; its backends override the
-// record functions and persist sealed records only. tests/conformance runs over every backend, also over yours.
+// Where sessions live between runs. OAuthTokenStore is the contract: its users see sessions; its
+// backends override the record functions and persist sealed records only. tests/conformance runs
+// over every backend, also over yours.
 
 export namespace latchkey {
 
-/// The exclusive right to change one subject's session, across threads and processes; ends when it is destroyed.
+/// The exclusive right to change one subject's session, across threads and processes; ends when it
+/// is destroyed.
 class Lease {
  public:
   Lease() = default;
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   virtual ~Lease();
-  /// Asked before a request that must not be sent twice. Always true where the operating system enforces the lease.
+  /// Asked before a request that must not be sent twice. Always true where the operating system
+  /// enforces the lease.
   [[nodiscard]] virtual bool still_held() = 0;
 };
 
-/// Written before a refresh is sent: who tried, when, from which revision. It counts only while its revision is the
-/// stored record's.
+/// Written before a refresh is sent: who tried, when, from which revision. It counts only while its
+/// revision is the stored record's.
 struct RefreshClaim {
   std::string subject;
-  Revision revision;      ///< the record's, when the claim was made
-  std::uint64_t id = 0;   ///< random: whose claim it is
+  Revision revision;     ///< the record's, when the claim was made
+  std::uint64_t id = 0;  ///< random: whose claim it is
   TimePoint at{};
-  int pid = 0;            ///< with `host`, for the message only
+  int pid = 0;  ///< with `host`, for the message only
   std::string host;
   [[nodiscard]] bool operator==(const RefreshClaim&) const = default;
 };
 
 /// One row of a list: a summary, or what is wrong with the record.
 struct ListedSession {
-  std::string name;                        ///< the subject; for an unreadable record whatever identifies it (file name, row)
+  std::string
+      name;  ///< the subject; for an unreadable record whatever identifies it (file name, row)
   std::optional<SessionSummary> summary;
   std::optional<Error> error;
 };
 
 struct SessionPage {
   std::vector<ListedSession> sessions;
-  std::string next;                        ///< cursor of the next page; empty: this was the last
+  std::string next;  ///< cursor of the next page; empty: this was the last
 };
 
 /// A login that was begun and not finished, as kept: a sealed box under SHA-256(state).
 struct PendingRecord {
-  std::string key;        ///< base64url(SHA-256(state))
+  std::string key;  ///< base64url(SHA-256(state))
   TimePoint expires_at{};
   Bytes box;
 };
 
-/// Thread-safe, and safe between processes where the backend is kept outside the process. All errors of storage kind:
-/// corrupt, locked, wrong_key, schema_too_new, insecure_location, io; none of them ever looks like "absent".
+/// Thread-safe, and safe between processes where the backend is kept outside the process. All
+/// errors of storage kind: corrupt, locked, wrong_key, schema_too_new, insecure_location, io; none
+/// of them ever looks like "absent".
 class OAuthTokenStore {
  public:
   explicit OAuthTokenStore(std::shared_ptr<Sealer> sealer) : sealer_(std::move(sealer)) {}
@@ -78,45 +83,56 @@ class OAuthTokenStore {
 
   /// The session, or empty if there is none.
   [[nodiscard]] Result<std::optional<OAuthSession>> load(std::string_view subject);
-  /// Compare-and-swap: saves if the stored revision is `expected` (none: if there is no record); durable when it
-  /// returns. session.revision must be newly drawn (draw_revision): a record that already has it counts as saved, so
-  /// that a save whose last step failed can be tried again. Error: conflict, "store.conflict".
+  /// Compare-and-swap: saves if the stored revision is `expected` (none: if there is no record);
+  /// durable when it returns. session.revision must be newly drawn (draw_revision): a record that
+  /// already has it counts as saved, so that a save whose last step failed can be tried again.
+  /// Error: conflict, "store.conflict".
   [[nodiscard]] Result<void> save(const OAuthSession& session, Revision expected);
 
-  // What a backend implements --------------------------------------------------------------------------------------
+  // What a backend implements
+  // --------------------------------------------------------------------------------------
 
-  [[nodiscard]] virtual Result<std::optional<SealedRecord>> load_record(std::string_view subject) = 0;
+  [[nodiscard]] virtual Result<std::optional<SealedRecord>> load_record(
+      std::string_view subject) = 0;
   [[nodiscard]] virtual Result<void> save_record(const SealedRecord& record, Revision expected) = 0;
-  /// Removes the session if its revision is `expected`. Idempotent: fine if there is none. Error: conflict.
+  /// Removes the session if its revision is `expected`. Idempotent: fine if there is none. Error:
+  /// conflict.
   [[nodiscard]] virtual Result<void> remove(std::string_view subject, Revision expected) = 0;
-  /// Up to `limit` rows (1 to 1000) in a stable order. `cursor` is empty or a SessionPage::next. Needs no vault; a
-  /// summary listed here is not authenticated: for display only.
+  /// Up to `limit` rows (1 to 1000) in a stable order. `cursor` is empty or a SessionPage::next.
+  /// Needs no vault; a summary listed here is not authenticated: for display only.
   [[nodiscard]] virtual Result<SessionPage> list(std::string_view cursor, std::size_t limit) = 0;
 
   /// Waits for the lease. Errors: locked ("lease.timeout"), cancelled.
-  [[nodiscard]] virtual Result<std::unique_ptr<Lease>> lease(std::string_view subject, const LockWait& wait) = 0;
-  /// Makes room for the coming save of a record of up to `size` bytes, so that a full disk fails here. Call with the
-  /// lease held; the reservation ends with the next save_record of this subject, or with release_room.
+  [[nodiscard]] virtual Result<std::unique_ptr<Lease>> lease(std::string_view subject,
+                                                             const LockWait& wait) = 0;
+  /// Makes room for the coming save of a record of up to `size` bytes, so that a full disk fails
+  /// here. Call with the lease held; the reservation ends with the next save_record of this
+  /// subject, or with release_room.
   [[nodiscard]] virtual Result<void> reserve_room(std::string_view subject, std::size_t size) = 0;
   virtual void release_room(std::string_view subject) noexcept = 0;
 
   /// Durable when it returns. Replaces an older claim of the subject.
   [[nodiscard]] virtual Result<void> save_claim(const RefreshClaim& claim) = 0;
-  [[nodiscard]] virtual Result<std::optional<RefreshClaim>> load_claim(std::string_view subject) = 0;
+  [[nodiscard]] virtual Result<std::optional<RefreshClaim>> load_claim(
+      std::string_view subject) = 0;
   /// Removes the claim if it has this id. Idempotent.
   [[nodiscard]] virtual Result<void> clear_claim(std::string_view subject, std::uint64_t id) = 0;
 
   /// Best effort, without fsync; failures are ignored.
-  [[nodiscard]] virtual std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) = 0;
-  virtual void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) = 0;
+  [[nodiscard]] virtual std::optional<std::string> load_nonce(std::string_view origin,
+                                                              std::string_view jkt) = 0;
+  virtual void save_nonce(std::string_view origin, std::string_view jkt,
+                          std::string_view nonce) = 0;
 
   /// Create only: a key that exists is conflict. Drops expired ones on the way.
   [[nodiscard]] virtual Result<void> save_pending(const PendingRecord& pending, TimePoint now) = 0;
-  /// Takes it out: of several callers at most one gets it. Empty if there is none or it has expired.
-  [[nodiscard]] virtual Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) = 0;
+  /// Takes it out: of several callers at most one gets it. Empty if there is none or it has
+  /// expired.
+  [[nodiscard]] virtual Result<std::optional<PendingRecord>> take_pending(std::string_view key,
+                                                                          TimePoint now) = 0;
 
-  /// Changes whenever this subject's record is saved or removed, by any thread or process. Nanoseconds where the store
-  /// is on this machine.
+  /// Changes whenever this subject's record is saved or removed, by any thread or process.
+  /// Nanoseconds where the store is on this machine.
   [[nodiscard]] virtual std::uint64_t change_count(std::string_view subject) const noexcept = 0;
 
   [[nodiscard]] Sealer& sealer() const noexcept { return *sealer_; }

@@ -43,9 +43,13 @@ import latchkey.store;
 
 namespace latchkey {
 
-LoopbackClient loopback_client(std::string scope) { return {.scope = std::move(scope)}; }
+LoopbackClient loopback_client(std::string scope) {
+  return {.scope = std::move(scope)};
+}
 
-LoopbackClient loopback_client_of(std::string client_id) { return {.scope = {}, .client_id = std::move(client_id)}; }
+LoopbackClient loopback_client_of(std::string client_id) {
+  return {.scope = {}, .client_id = std::move(client_id)};
+}
 
 struct AtprotoClient::Impl {
   AtprotoClientOptions options;
@@ -70,12 +74,14 @@ Result<ClientIdentity> identity_of(const LoopbackClient& client) {
 
 Result<void> fill_defaults(AtprotoClientOptions& options) {
   if (!options.store) {
-    return make_error(ErrorCode::invalid_argument, "client.store_missing",
-                      "cannot make a client: it has no store for sessions; set AtprotoClientOptions::store");
+    return make_error(
+        ErrorCode::invalid_argument, "client.store_missing",
+        "cannot make a client: it has no store for sessions; set AtprotoClientOptions::store");
   }
   if (!options.vault) {
-    return make_error(ErrorCode::invalid_argument, "client.vault_missing",
-                      "cannot make a client: it has no vault for keys; set AtprotoClientOptions::vault");
+    return make_error(
+        ErrorCode::invalid_argument, "client.vault_missing",
+        "cannot make a client: it has no vault for keys; set AtprotoClientOptions::vault");
   }
   for (const std::string& text : {options.plc_url, options.resolve_handles_at}) {
     if (text.empty()) continue;
@@ -91,17 +97,19 @@ Result<void> fill_defaults(AtprotoClientOptions& options) {
 
 Result<void> make_default_transports(AtprotoClientOptions& options) {
   if (!options.transport) {
-    auto made = CpprestTransport::open(
-        {.http_rule = options.http_rule, .extra_ca_file = options.extra_ca_file, .proxy = options.proxy.clone()});
+    auto made = CpprestTransport::open({.http_rule = options.http_rule,
+                                        .extra_ca_file = options.extra_ca_file,
+                                        .proxy = options.proxy.clone()});
     if (!made) return std::move(made).error();
     options.transport = *std::move(made);
   }
   if (!options.strangers) {
     const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
-    auto made = CurlTransport::open({.address_rule = development ? AddressRule::any : AddressRule::public_only,
-                                     .http_rule = options.http_rule,
-                                     .extra_ca_file = options.extra_ca_file,
-                                     .proxy = options.proxy.clone()});
+    auto made = CurlTransport::open(
+        {.address_rule = development ? AddressRule::any : AddressRule::public_only,
+         .http_rule = options.http_rule,
+         .extra_ca_file = options.extra_ca_file,
+         .proxy = options.proxy.clone()});
     if (!made) return std::move(made).error();
     options.strangers = *std::move(made);
   }
@@ -109,9 +117,17 @@ Result<void> make_default_transports(AtprotoClientOptions& options) {
 }
 
 Error pasted_elsewhere() {
-  return make_error(ErrorCode::callback_invalid, "callback.pasted",
-                    "cannot use what was pasted: it is not a URL with a query; copy the whole address from the "
-                    "browser's address bar, also if the page there says that it can't be reached");
+  return make_error(
+      ErrorCode::callback_invalid, "callback.pasted",
+      "cannot use what was pasted: it is not a URL with a query; copy the whole address from the "
+      "browser's address bar, also if the page there says that it can't be reached");
+}
+
+Error pasted_from_another_login() {
+  return make_error(ErrorCode::callback_invalid, "callback.pasted_other",
+                    "cannot use what was pasted: it belongs to another login, perhaps of an older "
+                    "tab; log in again and "
+                    "copy the address that this login ends on");
 }
 
 // What stands between "?" and "#" of a URL that a person pasted, white space around it and all.
@@ -134,10 +150,10 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
   auto impl = std::make_shared<Impl>();
   impl->discovery = std::make_shared<AtprotoDiscovery>(
       options.strangers,
-      std::make_shared<IdentityResolver>(options.strangers,
-                                         IdentityOptions{.plc_url = options.plc_url,
-                                                         .resolve_handles_at = options.resolve_handles_at,
-                                                         .http_rule = options.http_rule}),
+      std::make_shared<IdentityResolver>(
+          options.strangers, IdentityOptions{.plc_url = options.plc_url,
+                                             .resolve_handles_at = options.resolve_handles_at,
+                                             .http_rule = options.http_rule}),
       options.http_rule);
   impl->keeper = std::make_shared<SessionKeeper>(SessionContext{
       .store = options.store,
@@ -149,13 +165,16 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
       .random = options.random,
       .client = public_client(identity->client_id),
       .client_id = identity->client_id,
-      .profile = {.confirm =
-                      [discovery = impl->discovery](const SessionSummary& session, std::stop_token stop) {
-                        return discovery->confirm_authority(session.subject, session.issuer, std::move(stop));
-                      },
-                  .check = [](const TokenAnswer& answer, const SessionSummary& session) {
-                    return check_atproto_token(answer, session.subject);
-                  }}});
+      .profile = {
+          .confirm =
+              [discovery = impl->discovery](const SessionSummary& session, std::stop_token stop) {
+                return discovery->confirm_authority(session.subject, session.issuer,
+                                                    std::move(stop));
+              },
+          .check =
+              [](const TokenAnswer& answer, const SessionSummary& session) {
+                return check_atproto_token(answer, session.subject);
+              }}});
   impl->login = std::make_shared<AtprotoLogin>(impl->keeper, impl->discovery, *std::move(identity));
   impl->tids = std::make_shared<TidSource>(*options.clock, *options.random);
   impl->options = std::move(options);
@@ -171,8 +190,8 @@ void AtprotoClient::Impl::show(const Url& url, const LoginInteraction& interacti
   if (!opened && interaction.on_browser_failure) interaction.on_browser_failure(opened.error());
 }
 
-Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_receiver(const LoginTarget& target,
-                                                                             const LoginInteraction& interaction) {
+Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_receiver(
+    const LoginTarget& target, const LoginInteraction& interaction) {
   auto receiver = LoopbackReceiver::open({.path = options.client.redirect_path});
   if (!receiver) return std::move(receiver).error();
   auto begun = login->begin(target, {.redirect_uri = (*receiver)->redirect_uri(),
@@ -181,10 +200,9 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_receiver(con
                                      .stop = interaction.stop});
   if (!begun) return std::move(begun).error();
   show(begun->url, interaction);
-  auto callback =
-      (*receiver)->wait(begun->state, interaction.timeout, interaction.stop, [&] {
-        if (interaction.on_stray) interaction.on_stray();
-      });
+  auto callback = (*receiver)->wait(begun->state, interaction.timeout, interaction.stop, [&] {
+    if (interaction.on_stray) interaction.on_stray();
+  });
   if (!callback) {
     login->abandon(begun->state);
     return std::move(callback).error();
@@ -200,37 +218,43 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_receiver(con
 }
 
 // The browser ends on an address where nobody listens; the person carries it over.
-Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_paste(const LoginTarget& target,
-                                                                          const LoginInteraction& interaction) {
-  auto begun = login->begin(target, {.redirect_uri = "http://127.0.0.1" + options.client.redirect_path,
-                                     .scope = interaction.scope,
-                                     .app_state = {},
-                                     .stop = interaction.stop});
+Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_paste(
+    const LoginTarget& target, const LoginInteraction& interaction) {
+  auto begun =
+      login->begin(target, {.redirect_uri = "http://127.0.0.1" + options.client.redirect_path,
+                            .scope = interaction.scope,
+                            .app_state = {},
+                            .stop = interaction.stop});
   if (!begun) return std::move(begun).error();
   show(begun->url, interaction);
   auto pasted = interaction.paste();
   auto query = std::move(pasted).and_then(query_of_pasted_url);
-  if (!query || !constant_time_equal(callback_state(*query), begun->state)) {
+  if (query && !constant_time_equal(callback_state(*query), begun->state))
+    query = pasted_from_another_login();
+  if (!query) {
     login->abandon(begun->state);
-    return query ? pasted_elsewhere() : std::move(query).error();
+    return std::move(query).error();
   }
   return login->finish(*query, interaction.stop);
 }
 
-Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url, const LoginInteraction& interaction) {
+Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
+                                            const LoginInteraction& interaction) {
   auto target = impl_->discovery->find(handle_did_or_url, interaction.stop);
   if (!target) return std::move(target).error();
-  auto session =
-      interaction.paste ? impl_->by_paste(*target, interaction) : impl_->by_receiver(*target, interaction);
+  auto session = interaction.paste ? impl_->by_paste(*target, interaction)
+                                   : impl_->by_receiver(*target, interaction);
   if (!session) return std::move(session).error();
   return static_cast<const SessionSummary&>(**session);
 }
 
-PdsClient AtprotoClient::pds(std::string did) const { return PdsClient(impl_->keeper, impl_->tids, std::move(did)); }
+PdsClient AtprotoClient::pds(std::string did) const {
+  return PdsClient(impl_->keeper, impl_->tids, std::move(did));
+}
 
-Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string method, std::string target,
-                                            std::string content_type, std::string_view body,
-                                            std::stop_token stop) const {
+Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string method,
+                                            std::string target, std::string content_type,
+                                            std::string_view body, std::stop_token stop) const {
   const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
     auto base = Url::parse(session.resource_server);
     if (!base) return std::move(base).error();
@@ -243,7 +267,8 @@ Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string me
     }
     HttpRequest request{.method = method, .url = *std::move(url)};
     if (!content_type.empty()) {
-      if (auto set = request.headers.set("Content-Type", content_type); !set) return std::move(set).error();
+      if (auto set = request.headers.set("Content-Type", content_type); !set)
+        return std::move(set).error();
     }
     request.body = SecretString(body);
     return request;
@@ -254,15 +279,18 @@ Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string me
   return send_authorized(*impl_->keeper, did, make, repeat, options);
 }
 
-Result<std::shared_ptr<const OAuthSession>> AtprotoClient::fresh(std::string_view did,
-                                                                 const FreshOptions& options) const {
+Result<std::shared_ptr<const OAuthSession>> AtprotoClient::fresh(
+    std::string_view did, const FreshOptions& options) const {
   return impl_->keeper->fresh(did, options);
 }
 
-Result<LogoutOutcome> AtprotoClient::logout(std::string_view did, const LogoutOptions& options) const {
+Result<LogoutOutcome> AtprotoClient::logout(std::string_view did,
+                                            const LogoutOptions& options) const {
   return impl_->keeper->logout(did, options);
 }
 
-SessionKeeper& AtprotoClient::keeper() const noexcept { return *impl_->keeper; }
+SessionKeeper& AtprotoClient::keeper() const noexcept {
+  return *impl_->keeper;
+}
 
 }  // namespace latchkey

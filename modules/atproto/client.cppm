@@ -26,11 +26,13 @@ import latchkey.store.vault;
 
 export namespace latchkey {
 
-/// A public client that needs no hosted document (C1.2): for tools and desktop programs on the user's own machine.
+/// A public client that needs no hosted document (C1.2): for tools and desktop programs on the
+/// user's own machine.
 struct LoopbackClient {
   std::string scope;
   std::string redirect_path = "/callback";
-  std::string client_id{};  ///< filled in when it comes from a stored session; made from the others when empty
+  std::string client_id{};  ///< filled in when it comes from a stored session; made from the others
+                            ///< when empty
 };
 /// `scope`: must contain "atproto".
 [[nodiscard]] LoopbackClient loopback_client(std::string scope);
@@ -74,31 +76,36 @@ struct LoginInteraction {
   std::function<void(const Error&)> on_browser_failure{};
   /// Told when a redirect came that belongs to no login of ours (a stale tab); the login waits on.
   std::function<void()> on_stray{};
-  /// If set, nothing listens here: the person copies the URL on which the browser ended, and this returns it.
+  /// If set, nothing listens here: the person copies the URL on which the browser ended, and this
+  /// returns it.
   std::function<Result<std::string>()> paste{};
 };
 
 /// A handle to shared state: copying it is cheap, and all copies may be used from several threads.
 class AtprotoClient {
  public:
-  /// Errors: invalid_argument ("client.store_missing", "client.vault_missing", "client.…", "scope.malformed"),
-  /// invalid_url for plc_url and resolve_handles_at.
+  /// Errors: invalid_argument ("client.store_missing", "client.vault_missing", "client.…",
+  /// "scope.malformed"), invalid_url for plc_url and resolve_handles_at.
   [[nodiscard]] static Result<AtprotoClient> create(AtprotoClientOptions options);
 
-  /// Logs in with a handle, a DID or the URL of a server, through the browser; saved, durable, when it returns.
+  /// Logs in with a handle, a DID or the URL of a server, through the browser; saved, durable, when
+  /// it returns.
   [[nodiscard]] Result<SessionSummary> login(std::string_view handle_did_or_url,
                                              const LoginInteraction& interaction = {});
   /// Writes to and reads from the PDS of `did`. Nothing is checked or fetched yet.
   [[nodiscard]] PdsClient pds(std::string did) const;
-  /// Sends any request with the session's token and proof. `target`: a path on the session's resource server, or an
-  /// absolute URL there. Error: insecure_address, "resource.other_origin" for another origin.
-  [[nodiscard]] Result<HttpResponse> request(std::string_view did, std::string method, std::string target,
-                                             std::string content_type, std::string_view body,
+  /// Sends any request with the session's token and proof. `target`: a path on the session's
+  /// resource server, or an absolute URL there. Error: insecure_address, "resource.other_origin"
+  /// for another origin.
+  [[nodiscard]] Result<HttpResponse> request(std::string_view did, std::string method,
+                                             std::string target, std::string content_type,
+                                             std::string_view body,
                                              std::stop_token stop = {}) const;
 
-  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> fresh(std::string_view did,
-                                                                  const FreshOptions& options = {}) const;
-  [[nodiscard]] Result<LogoutOutcome> logout(std::string_view did, const LogoutOptions& options = {}) const;
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> fresh(
+      std::string_view did, const FreshOptions& options = {}) const;
+  [[nodiscard]] Result<LogoutOutcome> logout(std::string_view did,
+                                             const LogoutOptions& options = {}) const;
   [[nodiscard]] SessionKeeper& keeper() const noexcept;
 
  private:

@@ -31,7 +31,8 @@ struct DidDocument {
   std::string pds;     ///< origin of the first #atproto_pds service; empty: none
 };
 /// `id` must equal the DID; both old and new service id forms; first service that matches (C2.6).
-/// Errors: identity_mismatch ("did_document.id"), invalid_metadata ("did_document.not_json",
+/// The PDS's endpoint may end in one "/", which is dropped. Errors: identity_mismatch
+/// ("did_document.id"), invalid_metadata ("did_document.not_json", "did_document.duplicate_member",
 /// "did_document.wrong_type", "did_document.pds_endpoint").
 [[nodiscard]] Result<DidDocument> parse_did_document(std::string_view json, std::string_view did,
                                                      HttpRule rule);
@@ -53,7 +54,10 @@ class IdentityResolver {
   /// A handle: resolved, its DID document fetched, and the document must claim the handle (C2.4).
   /// A DID: document fetched; a handle that does not resolve back becomes "handle.invalid".
   /// Errors: identity_not_found ("handle.not_found", "did.not_found"), identity_mismatch
-  /// ("handle.not_claimed", "handle.ambiguous", "identity.no_pds"), and transport errors.
+  /// ("handle.not_claimed", "handle.ambiguous", "identity.no_pds"), invalid_response for answers
+  /// that are neither a document nor a 404 ("handle.status", "handle.not_a_did",
+  /// "did_document.status", "did_document.content_type"), those of parse_did_document, and
+  /// transport errors.
   [[nodiscard]] Result<Identity> resolve(std::string_view handle_or_did, std::stop_token stop = {});
   /// DID document -> PDS origin only; what refresh confirms. Error: identity_mismatch,
   /// "identity.no_pds".

@@ -15,6 +15,7 @@ import latchkey.atproto.identity;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
@@ -23,6 +24,7 @@ import latchkey.http.policy;
 import latchkey.oauth.authorization;
 import latchkey.oauth.client_metadata;
 import latchkey.oauth.pkce;
+import latchkey.oauth.revocation;
 import latchkey.oauth.scope;
 import latchkey.oauth.token;
 import latchkey.refresh.context;
@@ -39,8 +41,12 @@ using namespace std::chrono_literals;
 constexpr std::size_t kStateBytes = 32;
 constexpr Duration kPendingLifetime = 10min;
 
-std::string pending_key(std::string_view state) { return sha256_base64url(state); }
-std::string pending_context(std::string_view key) { return "latchkey.pending.v1|" + std::string(key); }
+std::string pending_key(std::string_view state) {
+  return sha256_base64url(state);
+}
+std::string pending_context(std::string_view key) {
+  return "latchkey.pending.v1|" + std::string(key);
+}
 
 Result<std::string> requested_scope(const ClientIdentity& client, std::string_view wanted) {
   if (wanted.empty()) return client.scope;
@@ -49,20 +55,24 @@ Result<std::string> requested_scope(const ClientIdentity& client, std::string_vi
   const auto declared = ScopeSet::parse(client.scope);
   if (!declared || !declared->covers(*asked) || !asked->contains("atproto")) {
     return make_error(ErrorCode::invalid_argument, "login.scope",
-                      "cannot ask for these permissions: they must contain atproto and be declared by the client");
+                      "cannot ask for these permissions: they must contain atproto and be declared "
+                      "by the client");
   }
   return asked->text();
 }
 
 Result<void> keep(const SessionContext& context, const PendingLogin& pending) {
   const std::string key = pending_key(pending.state);
-  auto box = context.store->sealer().seal(serialize_pending(pending).expose(), pending_context(key));
+  auto box =
+      context.store->sealer().seal(serialize_pending(pending).expose(), pending_context(key));
   if (!box) return std::move(box).error();
   return context.store->save_pending(
-      {.key = key, .expires_at = pending.created_at + kPendingLifetime, .box = *std::move(box)}, pending.created_at);
+      {.key = key, .expires_at = pending.created_at + kPendingLifetime, .box = *std::move(box)},
+      pending.created_at);
 }
 
-PendingLogin describe(const LoginTarget& target, const LoginBeginning& beginning, const SessionContext& context) {
+PendingLogin describe(const LoginTarget& target, const LoginBeginning& beginning,
+                      const SessionContext& context) {
   return PendingLogin{.state = random_token(*context.random, kStateBytes),
                       .code_verifier = {},
                       .issuer = target.server.issuer,
@@ -84,8 +94,8 @@ PendingLogin describe(const LoginTarget& target, const LoginBeginning& beginning
 
 }  // namespace
 
-AtprotoLogin::AtprotoLogin(std::shared_ptr<SessionKeeper> keeper, std::shared_ptr<AtprotoDiscovery> discovery,
-                           ClientIdentity client)
+AtprotoLogin::AtprotoLogin(std::shared_ptr<SessionKeeper> keeper,
+                           std::shared_ptr<AtprotoDiscovery> discovery, ClientIdentity client)
     : keeper_(std::move(keeper)), discovery_(std::move(discovery)), client_(std::move(client)) {}
 
 Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeginning& beginning) {
@@ -97,9 +107,11 @@ Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeg
   }
   auto scope = requested_scope(client_, beginning.scope);
   if (!scope) return std::move(scope).error();
-  // A record that can't be read now could not be replaced after the browser either: say so before it opens.
+  // A record that can't be read now could not be replaced after the browser either: say so before
+  // it opens.
   if (!target.identity.did.empty()) {
-    if (auto readable = context.store->load(target.identity.did); !readable) return std::move(readable).error();
+    if (auto readable = context.store->load(target.identity.did); !readable)
+      return std::move(readable).error();
   }
   auto prover = context.provers->create();
   if (!prover) return std::move(prover).error();
@@ -114,7 +126,8 @@ Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeg
   pending.code_verifier = std::move(pkce.code_verifier);
   pending.scope = *std::move(scope);
   pending.dpop_jkt = jkt;
-  auto request = build_par_request(pending, pkce.code_challenge, target.login_hint, *context.client);
+  auto request =
+      build_par_request(pending, pkce.code_challenge, target.login_hint, *context.client);
   if (!request) return fail(std::move(request).error());
   auto transport = session_transport(context, jkt);
   if (!transport) return fail(std::move(transport).error());
@@ -122,7 +135,8 @@ Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeg
   if (!answer) return fail(std::move(answer).error());
   auto pushed = process_par_response(*answer, context.clock->now());
   if (!pushed) return fail(std::move(pushed).error());
-  auto url = authorization_url(target.server.authorization_endpoint, context.client_id, pushed->request_uri);
+  auto url = authorization_url(target.server.authorization_endpoint, context.client_id,
+                               pushed->request_uri);
   if (!url) return fail(std::move(url).error());
   // Remembered before the browser opens (C4.11), and not before there is something to wait for.
   if (auto kept = keep(context, pending); !kept) return fail(std::move(kept).error());
@@ -131,9 +145,10 @@ Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeg
 
 Result<PendingLogin> AtprotoLogin::take(std::string_view state) {
   const SessionContext& context = keeper_->context();
-  const Error unknown = make_error(ErrorCode::callback_invalid, "callback.unknown_state",
-                                   "cannot finish this login: it was not begun here, is finished already, or is older "
-                                   "than ten minutes; log in again");
+  const Error unknown = make_error(
+      ErrorCode::callback_invalid, "callback.unknown_state",
+      "cannot finish this login: it was not begun here, is finished already, or is older "
+      "than ten minutes; log in again");
   if (state.empty()) return unknown;
   const std::string key = pending_key(state);
   auto taken = context.store->take_pending(key, context.clock->now());
@@ -145,18 +160,44 @@ Result<PendingLogin> AtprotoLogin::take(std::string_view state) {
 }
 
 void AtprotoLogin::abandon(std::string_view state) {
-  if (auto pending = take(state)) static_cast<void>(keeper_->context().provers->remove(pending->dpop_jkt).has_value());
+  if (auto pending = take(state))
+    static_cast<void>(keeper_->context().provers->remove(pending->dpop_jkt).has_value());
 }
 
-Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::finish(std::string_view query, std::stop_token stop) {
+Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::finish(std::string_view query,
+                                                                 std::stop_token stop) {
   auto pending = take(callback_state(query));
   if (!pending) return std::move(pending).error();
   auto session = exchange(*pending, query, std::move(stop));
-  if (!session) static_cast<void>(keeper_->context().provers->remove(pending->dpop_jkt).has_value());
+  if (!session)
+    static_cast<void>(keeper_->context().provers->remove(pending->dpop_jkt).has_value());
   return session;
 }
 
-Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const PendingLogin& pending, std::string_view query,
+namespace {
+
+// An answer that can't be read may have issued tokens all the same: they are ended, not left lying
+// at the server.
+void revoke_unread(const SessionContext& context, const PendingLogin& pending,
+                   const HttpResponse& response) {
+  if (response.status != 200) return;
+  auto body = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "token");
+  if (!body) return;
+  OAuthSession session = session_from_exchange(pending, TokenAnswer{}, context.clock->now());
+  session.dpop_jkt = pending.dpop_jkt;
+  for (const auto& [name, kind] : {std::pair{"refresh_token", TokenKind::refresh_token},
+                                   std::pair{"access_token", TokenKind::access_token}}) {
+    const auto token = body->take_secret(name);
+    if (!token || !*token || (*token)->empty()) continue;
+    static_cast<void>(revoke_token(context, session, **token, kind).has_value());
+    return;
+  }
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const PendingLogin& pending,
+                                                                   std::string_view query,
                                                                    std::stop_token stop) {
   const SessionContext& context = keeper_->context();
   auto callback = process_callback(query, pending);
@@ -166,14 +207,19 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const Pending
   auto transport = session_transport(context, pending.dpop_jkt);
   if (!transport) return std::move(transport).error();
   const TimePoint requested_at = context.clock->now();
-  auto response = (*transport)->send(*request, token_limits());  // a code is spent by this: not to be cancelled
+  auto response =
+      (*transport)->send(*request, token_limits());  // a code is spent by this: not to be cancelled
   if (!response) return std::move(response).error();
   auto answer = process_token_response("token", *response, context.clock->now());
-  if (!answer) return std::move(answer).error();
-
+  if (!answer) {
+    revoke_unread(context, pending, *response);
+    return std::move(answer).error();
+  }
   auto acceptable = check_atproto_token(*answer, pending.expected_subject);
-  const std::string subject = answer->sub;
+  std::string subject = answer->sub;
   OAuthSession session = session_from_exchange(pending, *std::move(answer), requested_at);
+  session.dpop_jkt = pending.dpop_jkt;  // also of a token that claims to be none: its revocation is
+                                        // proven with the key
   auto refuse = [&](Error error) {
     static_cast<void>(revoke_session(context, session).has_value());
     return error;
@@ -186,7 +232,7 @@ Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::exchange(const Pending
     session.resource_server = *std::move(pds);
     session.handle = discovery_->display_handle(subject, stop);
   }
-  session.subject = subject;
+  session.subject = std::move(subject);
   session.login_id = draw_id(*context.random);
   return keeper_->save_login(std::move(session), {.stop = std::move(stop)});
 }

@@ -13,14 +13,15 @@ import latchkey.oauth.client_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
 
-// The two halves of an ATProto login: begin() pushes the request and remembers it, sealed, in the store; finish() takes
-// what the browser brought back, exchanges it, checks the answer, and saves the session before anybody sees it.
+// The two halves of an ATProto login: begin() pushes the request and remembers it, sealed, in the
+// store; finish() takes what the browser brought back, exchanges it, checks the answer, and saves
+// the session before anybody sees it.
 
 export namespace latchkey {
 
 struct LoginBeginning {
   std::string redirect_uri;
-  std::string scope;      ///< requested; empty: all that the client declares
+  std::string scope;  ///< requested; empty: all that the client declares
   std::string app_state;
   std::stop_token stop{};
 };
@@ -30,25 +31,31 @@ struct BegunLogin {
   std::string state;  ///< what the callback must carry
 };
 
-/// Thread-safe. All errors leave nothing behind but a key without a session, which is removed again.
+/// Thread-safe. All errors leave nothing behind but a key without a session, which is removed
+/// again.
 class AtprotoLogin {
  public:
   AtprotoLogin(std::shared_ptr<SessionKeeper> keeper, std::shared_ptr<AtprotoDiscovery> discovery,
                ClientIdentity client);
 
-  /// Errors: those of discovery, invalid_argument ("login.redirect", "login.scope"), of the store, and of the PAR.
-  [[nodiscard]] Result<BegunLogin> begin(const LoginTarget& target, const LoginBeginning& beginning);
-  /// `query`: what follows "?" in the redirect. Errors: callback_invalid (also "callback.unknown_state": no such login,
-  /// finished already, or over ten minutes old), access_denied, provider_error, token_invalid, identity_mismatch. What
-  /// is refused after it was issued is revoked (C5.11).
-  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> finish(std::string_view query, std::stop_token stop = {});
+  /// Errors: those of discovery, invalid_argument ("login.redirect", "login.scope"), of the store,
+  /// and of the PAR.
+  [[nodiscard]] Result<BegunLogin> begin(const LoginTarget& target,
+                                         const LoginBeginning& beginning);
+  /// `query`: what follows "?" in the redirect. Errors: callback_invalid (also
+  /// "callback.unknown_state": no such login, finished already, or over ten minutes old),
+  /// access_denied, provider_error, token_invalid, identity_mismatch. What is refused after it was
+  /// issued is revoked (C5.11).
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> finish(std::string_view query,
+                                                                   std::stop_token stop = {});
   /// Forgets a login that will not come back.
   void abandon(std::string_view state);
 
  private:
   [[nodiscard]] Result<PendingLogin> take(std::string_view state);
   [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> exchange(const PendingLogin& pending,
-                                                                     std::string_view query, std::stop_token stop);
+                                                                     std::string_view query,
+                                                                     std::stop_token stop);
   std::shared_ptr<SessionKeeper> keeper_;
   std::shared_ptr<AtprotoDiscovery> discovery_;
   ClientIdentity client_;

@@ -3,7 +3,9 @@ module;
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstddef>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -29,7 +31,8 @@ namespace {
 
 constexpr std::size_t kMaxRecordSize = 1024 * 1024;
 
-// A member of a JSON body that is put together as text, so that a record goes out exactly as it came in.
+// A member of a JSON body that is put together as text, so that a record goes out exactly as it
+// came in.
 std::string member(std::string_view name, std::string_view json) {
   return json_quote(name) + ':' + std::string(json);
 }
@@ -37,7 +40,8 @@ std::string member(std::string_view name, std::string_view json) {
 // The record as text with "$type" in it.
 Result<std::string> typed_record(std::string_view collection, std::string_view record) {
   if (record.size() > kMaxRecordSize) {
-    return make_error(ErrorCode::invalid_argument, "record.too_large", "cannot write the record: it is over 1 MiB");
+    return make_error(ErrorCode::invalid_argument, "record.too_large",
+                      "cannot write the record: it is over 1 MiB");
   }
   auto object = JsonObject::parse(record, ErrorCode::invalid_argument, "record");
   if (!object) return std::move(object).error();
@@ -46,7 +50,8 @@ Result<std::string> typed_record(std::string_view collection, std::string_view r
   if (!type->has_value()) {
     const auto brace = record.find('{');
     const bool empty = object->names().empty();
-    return "{" + member("$type", json_quote(collection)) + (empty ? "" : ",") + std::string(record.substr(brace + 1));
+    return "{" + member("$type", json_quote(collection)) + (empty ? "" : ",") +
+           std::string(record.substr(brace + 1));
   }
   if (**type != collection) {
     return make_error(ErrorCode::invalid_argument, "record.type_mismatch",
@@ -56,17 +61,31 @@ Result<std::string> typed_record(std::string_view collection, std::string_view r
   return std::string(record);
 }
 
+Error bad_swap(const std::string& why) {
+  return make_error(ErrorCode::invalid_argument, "record.swap",
+                    "cannot write on this condition: " + why);
+}
+
+// Equal whatever the order of members and the white space: a repository keeps neither.
+bool same_value(std::string_view a, std::string_view b) {
+  const auto left = nlohmann::json::parse(a, nullptr, false),
+             right = nlohmann::json::parse(b, nullptr, false);
+  return !left.is_discarded() && left == right;
+}
+
 void add_swaps(std::string& body, const WriteOptions& options) {
-  if (options.swap_record.kind == SwapRecord::Kind::absent) body += ',' + member("swapRecord", "null");
+  if (options.swap_record.kind == SwapRecord::Kind::absent)
+    body += ',' + member("swapRecord", "null");
   if (options.swap_record.kind == SwapRecord::Kind::cid) {
     body += ',' + member("swapRecord", json_quote(options.swap_record.cid));
   }
-  if (!options.swap_commit.empty()) body += ',' + member("swapCommit", json_quote(options.swap_commit));
+  if (!options.swap_commit.empty())
+    body += ',' + member("swapCommit", json_quote(options.swap_commit));
 }
 
 std::string key_members(std::string_view did, std::string_view collection, std::string_view rkey) {
-  return "{" + member("repo", json_quote(did)) + ',' + member("collection", json_quote(collection)) + ',' +
-         member("rkey", json_quote(rkey));
+  return "{" + member("repo", json_quote(did)) + ',' +
+         member("collection", json_quote(collection)) + ',' + member("rkey", json_quote(rkey));
 }
 
 Result<void> check_names(std::string_view collection, std::string_view rkey) {
@@ -95,26 +114,54 @@ Result<Record> read_record(const JsonObject& object) {
   return Record{.uri = *std::move(uri), .cid = cid->value_or(""), .value = *std::move(value)};
 }
 
-// Seconds until RateLimit-Reset (a Unix time), measured by the server's own clock where it says what that is.
-std::optional<std::chrono::seconds> rate_limit_reset(const HttpResponse& response) {
+// Seconds until RateLimit-Reset, a Unix time.
+std::optional<std::chrono::seconds> rate_limit_reset(const HttpResponse& response, TimePoint now) {
   const std::string* reset = response.headers.find("RateLimit-Reset");
-  const std::string* date = response.headers.find("Date");
-  if (reset == nullptr || date == nullptr) return std::nullopt;
-  const auto now = parse_http_date(*date);
+  if (reset == nullptr) return std::nullopt;
+  constexpr long long kFarthest = 253'402'300'799;  // the end of the year 9999
   long long at = 0;
   const auto [end, fault] = std::from_chars(reset->data(), reset->data() + reset->size(), at);
-  if (!now || fault != std::errc{} || end != reset->data() + reset->size()) return std::nullopt;
-  const auto wait = std::chrono::seconds{at} -
-                    std::chrono::duration_cast<std::chrono::seconds>(now->time_since_epoch());
-  return std::clamp(wait, std::chrono::seconds{0}, std::chrono::seconds{86'400});
+  if (fault != std::errc{} || end != reset->data() + reset->size() || at < 0 || at > kFarthest)
+    return std::nullopt;
+  const auto wait =
+      std::chrono::ceil<std::chrono::seconds>(std::chrono::seconds{at} - now.time_since_epoch());
+  return std::clamp<std::chrono::seconds>(wait, std::chrono::seconds{0}, std::chrono::hours{24});
 }
 
-ErrorCode code_of(int status, std::string_view name) {
+bool lacks_scope(const HttpResponse& response, std::string_view name) {
+  if (response.status != 403) return false;
+  if (name == "ScopeMissingError") return true;
+  const auto challenges = parse_challenges(response.headers);  // RFC 6750 §3.1
+  return std::any_of(challenges.begin(), challenges.end(), [](const Challenge& challenge) {
+    const std::string* error = challenge.find("error");
+    return error != nullptr && *error == "insufficient_scope";
+  });
+}
+
+ErrorCode code_of(const HttpResponse& response, std::string_view name) {
   if (name == "RecordNotFound" || name == "RepoNotFound") return ErrorCode::record_not_found;
   if (name == "InvalidSwap") return ErrorCode::invalid_swap;
-  if (status == 403 && name == "ScopeMissingError") return ErrorCode::insufficient_scope;
-  if (status == 429 || name == "RateLimitExceeded") return ErrorCode::rate_limited;
+  if (lacks_scope(response, name)) return ErrorCode::insufficient_scope;
+  if (response.status == 429 || name == "RateLimitExceeded") return ErrorCode::rate_limited;
   return ErrorCode::resource_error;
+}
+
+// Servers put what they refused into their messages. Long runs of token characters are cut out, but
+// for those without upper case: CIDs and record keys are what a person needs to see.
+std::string without_tokens(std::string_view text) {
+  const auto is_token = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  };
+  std::string out;
+  for (auto at = text.begin(); at != text.end();) {
+    const auto end = std::find_if_not(at, text.end(), is_token);
+    const bool upper = std::any_of(at, end, [](char c) { return c >= 'A' && c <= 'Z'; });
+    out += end - at >= 32 && upper ? std::string("[...]") : std::string(at, end);
+    at = end;
+    while (at != text.end() && !is_token(*at)) out += *at++;
+  }
+  return out;
 }
 
 bool is_error_name(std::string_view name) {
@@ -125,38 +172,42 @@ bool is_error_name(std::string_view name) {
 
 }  // namespace
 
-Error xrpc_error(std::string_view nsid, const HttpResponse& response) {
+Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint now) {
   std::string name, message;
   if (has_json_content(response)) {
-    if (auto body = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "xrpc")) {
+    if (auto body =
+            JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "xrpc")) {
       if (auto text = body->string("error"); text && text->has_value()) name = **text;
-      if (auto text = body->string("message"); text && text->has_value()) message = printable(**text, 300);
+      if (auto text = body->string("message"); text && text->has_value()) {
+        message = printable(without_tokens(**text), 300);
+      }
     }
   }
   const bool named = is_error_name(name);
-  std::string text = "the server refused " + std::string(nsid) + ": " +
-                     (message.empty() ? (named ? name : "status " + std::to_string(response.status)) : message);
-  const ErrorCode code = code_of(response.status, name);
+  std::string text =
+      "the server refused " + std::string(nsid) + ": " +
+      (message.empty() ? (named ? name : "status " + std::to_string(response.status)) : message);
+  const ErrorCode code = code_of(response, name);
   if (code == ErrorCode::insufficient_scope) text += "; log in again and ask for this permission";
   Error error = make_error(code, named ? "xrpc." + name : "xrpc.status", std::move(text));
   error.http_status = response.status;
-  if (const std::string* after = response.headers.find("Retry-After")) {
-    int seconds = 0;
-    const auto [end, fault] = std::from_chars(after->data(), after->data() + after->size(), seconds);
-    if (fault == std::errc{} && end == after->data() + after->size() && seconds >= 0) {
-      error.retry_after = std::min(std::chrono::seconds{seconds}, std::chrono::seconds{86'400});
-    }
-  }
-  if (!error.retry_after && code == ErrorCode::rate_limited) error.retry_after = rate_limit_reset(response);
+  // What the server says of its own clock is measured by that clock.
+  const std::string* date = response.headers.find("Date");
+  const TimePoint there = date == nullptr ? now : parse_http_date(*date).value_or(now);
+  error.retry_after = retry_after(response, there);
+  if (!error.retry_after && code == ErrorCode::rate_limited)
+    error.retry_after = rate_limit_reset(response, there);
   return error;
 }
 
-Result<std::string> PdsClient::call(std::string_view method, std::string_view nsid, const QueryParameters& parameters,
-                                    std::string_view body, Repeat repeat, std::stop_token stop) {
+Result<std::string> PdsClient::call(std::string_view method, std::string_view nsid,
+                                    const QueryParameters& parameters, std::string_view body,
+                                    Repeat repeat, Connection connection, std::stop_token stop) {
   if (auto checked = parse_nsid(nsid); !checked) return std::move(checked).error();
   std::string target = "/xrpc/" + std::string(nsid);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    target += (i == 0 ? '?' : '&') + percent_encode(parameters[i].first) + '=' + percent_encode(parameters[i].second);
+    target += (i == 0 ? '?' : '&') + percent_encode(parameters[i].first) + '=' +
+              percent_encode(parameters[i].second);
   }
   const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
     auto base = Url::parse(session.resource_server);
@@ -164,31 +215,47 @@ Result<std::string> PdsClient::call(std::string_view method, std::string_view ns
     auto url = base->with_target(target);
     if (!url) return std::move(url).error();
     HttpRequest request{.method = std::string(method), .url = *std::move(url)};
-    if (auto set = request.headers.set("Accept", "application/json"); !set) return std::move(set).error();
+    if (auto set = request.headers.set("Accept", "application/json"); !set)
+      return std::move(set).error();
     if (!body.empty()) {
-      if (auto set = request.headers.set("Content-Type", "application/json"); !set) return std::move(set).error();
+      if (auto set = request.headers.set("Content-Type", "application/json"); !set)
+        return std::move(set).error();
       request.body = SecretString(body);
     }
     return request;
   };
   SendOptions options = resource_limits(std::move(stop));
-  if (repeat == Repeat::never) options.connection = Connection::fresh;
+  options.connection = connection;
   auto answer = send_authorized(*keeper_, did_, make, repeat, options);
   if (!answer) return std::move(answer).error();
-  if (answer->status != 200) return xrpc_error(nsid, *answer);
+  if (answer->status != 200) return xrpc_error(nsid, *answer, keeper_->context().clock->now());
   return std::string(answer->body.expose());
 }
 
-Result<std::string> PdsClient::query(std::string_view nsid, const QueryParameters& parameters, std::stop_token stop) {
-  return call("GET", nsid, parameters, {}, Repeat::safe, std::move(stop));
+Result<std::string> PdsClient::query(std::string_view nsid, const QueryParameters& parameters,
+                                     std::stop_token stop) {
+  return call("GET", nsid, parameters, {}, Repeat::safe, Connection::pooled, std::move(stop));
 }
 
-Result<std::string> PdsClient::procedure(std::string_view nsid, std::string_view json, std::stop_token stop) {
-  return call("POST", nsid, {}, json, Repeat::never, std::move(stop));
+Result<std::string> PdsClient::procedure(std::string_view nsid, std::string_view json,
+                                         std::stop_token stop) {
+  return call("POST", nsid, {}, json, Repeat::never, Connection::fresh, std::move(stop));
 }
 
-Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view collection, std::string_view rkey,
-                                   std::string_view record, const WriteOptions& options) {
+// Writes are repeated here and not below, because only here it can be found out what became of the
+// first.
+PdsClient::Written PdsClient::call_write(std::string_view nsid, std::string_view body,
+                                         const std::stop_token& stop) {
+  auto first = call("POST", nsid, {}, body, Repeat::never, Connection::pooled, stop);
+  if (first || first.error().code != ErrorCode::connection_lost)
+    return {.answer = std::move(first)};
+  return {.answer = call("POST", nsid, {}, body, Repeat::never, Connection::fresh, stop),
+          .repeated = true};
+}
+
+Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view collection,
+                                   std::string_view rkey, RecordKey key, std::string_view record,
+                                   const WriteOptions& options) {
   if (auto names = check_names(collection, rkey); !names) return std::move(names).error();
   auto typed = typed_record(collection, record);
   if (!typed) return std::move(typed).error();
@@ -198,34 +265,56 @@ Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view colle
   }
   add_swaps(body, options);
   body += '}';
-  auto answer = call("POST", nsid, {}, body, Repeat::safe, options.stop);
-  if (!answer) return std::move(answer).error();
-  return read_ref(*answer);
+  auto [answer, repeated] = call_write(nsid, body, options.stop);
+  if (answer) return read_ref(*answer);
+  if (repeated && answer.error().http_status != 0) {
+    // Refused, perhaps because the first has arrived. Under a key that was drawn for it only that
+    // can be there.
+    auto there = get_record(collection, rkey, {}, options.stop);
+    if (there && (key == RecordKey::drawn || same_value(there->value, *typed))) {
+      return RecordRef{.uri = std::move(there->uri), .cid = std::move(there->cid)};
+    }
+  }
+  return std::move(answer).error();
 }
 
 Result<RecordRef> PdsClient::create_record(std::string_view collection, std::string_view record,
                                            const WriteOptions& options) {
-  const std::string rkey = options.rkey.empty() ? tids_->next() : options.rkey;
-  return write("com.atproto.repo.createRecord", collection, rkey, record, options);
+  if (options.swap_record.kind == SwapRecord::Kind::cid) {
+    return bad_swap("a record that is created cannot be there already; use put_record");
+  }
+  WriteOptions create = options;
+  create.swap_record = {};  // createRecord has no such member
+  const RecordKey key = options.rkey.empty() ? RecordKey::drawn : RecordKey::given;
+  if (key == RecordKey::drawn) create.rkey = tids_->next();
+  return write("com.atproto.repo.createRecord", collection, create.rkey, key, record, create);
 }
 
-Result<RecordRef> PdsClient::put_record(std::string_view collection, std::string_view rkey, std::string_view record,
-                                        const WriteOptions& options) {
-  return write("com.atproto.repo.putRecord", collection, rkey, record, options);
+Result<RecordRef> PdsClient::put_record(std::string_view collection, std::string_view rkey,
+                                        std::string_view record, const WriteOptions& options) {
+  return write("com.atproto.repo.putRecord", collection, rkey, RecordKey::given, record, options);
 }
 
 Result<void> PdsClient::delete_record(std::string_view collection, std::string_view rkey,
                                       const WriteOptions& options) {
   if (auto names = check_names(collection, rkey); !names) return names;
+  if (options.swap_record.kind == SwapRecord::Kind::absent) {
+    return bad_swap(
+        "a record that is deleted only if it is absent is never deleted; leave the condition out");
+  }
   std::string body = key_members(did_, collection, rkey);
   add_swaps(body, options);
-  auto answer = call("POST", "com.atproto.repo.deleteRecord", {}, body + '}', Repeat::safe, options.stop);
-  if (!answer) return std::move(answer).error();
-  return {};
+  auto [answer, repeated] = call_write("com.atproto.repo.deleteRecord", body + '}', options.stop);
+  if (answer) return {};
+  if (repeated && answer.error().http_status != 0) {
+    const auto there = get_record(collection, rkey, {}, options.stop);
+    if (!there && there.error().code == ErrorCode::record_not_found) return {};
+  }
+  return std::move(answer).error();
 }
 
-Result<Record> PdsClient::get_record(std::string_view collection, std::string_view rkey, std::string_view repo,
-                                     std::stop_token stop) {
+Result<Record> PdsClient::get_record(std::string_view collection, std::string_view rkey,
+                                     std::string_view repo, std::stop_token stop) {
   if (auto names = check_names(collection, rkey); !names) return std::move(names).error();
   auto answer = query("com.atproto.repo.getRecord",
                       {{"repo", std::string(repo.empty() ? std::string_view(did_) : repo)},
@@ -238,7 +327,8 @@ Result<Record> PdsClient::get_record(std::string_view collection, std::string_vi
   return read_record(*object);
 }
 
-Result<RecordPage> PdsClient::list_records(std::string_view collection, const ListOptions& options) {
+Result<RecordPage> PdsClient::list_records(std::string_view collection,
+                                           const ListOptions& options) {
   if (auto nsid = parse_nsid(collection); !nsid) return std::move(nsid).error();
   QueryParameters parameters{{"repo", options.repo.empty() ? did_ : options.repo},
                              {"collection", std::string(collection)},

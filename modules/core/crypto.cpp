@@ -45,9 +45,13 @@ Sha256 sha256(std::span<const unsigned char> bytes) {
   return digest;
 }
 
-Sha256 sha256(std::string_view text) { return sha256(as_bytes(text)); }
+Sha256 sha256(std::string_view text) {
+  return sha256(as_bytes(text));
+}
 
-std::string sha256_base64url(std::string_view text) { return base64url_encode(sha256(text)); }
+std::string sha256_base64url(std::string_view text) {
+  return base64url_encode(sha256(text));
+}
 
 bool constant_time_equal(std::string_view a, std::string_view b) noexcept {
   return a.size() == b.size() && (a.empty() || sodium_memcmp(a.data(), b.data(), a.size()) == 0);

@@ -8,7 +8,8 @@ module;
 export module latchkey.core.crypto;
 import latchkey.core.secret;
 
-// Random numbers, SHA-256 and comparisons in constant time. Signing is in latchkey.dpop, sealing in latchkey.store.vault.
+// Random numbers, SHA-256 and comparisons in constant time. Signing is in latchkey.dpop, sealing in
+// latchkey.store.vault.
 
 export namespace latchkey {
 
@@ -43,7 +44,8 @@ using Sha256 = std::array<unsigned char, 32>;
 /// Takes the same time for all texts of one length.
 [[nodiscard]] bool constant_time_equal(std::string_view a, std::string_view b) noexcept;
 
-/// Must be called before other libsodium functions; idempotent and thread-safe, and called by what needs it here.
+/// Must be called before other libsodium functions; idempotent and thread-safe, and called by what
+/// needs it here.
 void ensure_sodium();
 
 }  // namespace latchkey

@@ -10,7 +10,8 @@ export module latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
 
-// The encodings of the web, with strict decoders: what another implementation could read differently is refused.
+// The encodings of the web, with strict decoders: what another implementation could read
+// differently is refused.
 
 export namespace latchkey {
 
@@ -22,8 +23,11 @@ using Bytes = std::vector<unsigned char>;
 /// base64url without padding (RFC 4648 §5, RFC 7515 §2).
 [[nodiscard]] std::string base64url_encode(std::span<const unsigned char> bytes);
 /// The length that base64url_encode gives for `size` bytes.
-[[nodiscard]] constexpr std::size_t base64url_size(std::size_t size) noexcept { return (size * 4 + 2) / 3; }
-/// Writes base64url_size(bytes.size()) characters to `out`, for code that must not allocate or leave copies.
+[[nodiscard]] constexpr std::size_t base64url_size(std::size_t size) noexcept {
+  return (size * 4 + 2) / 3;
+}
+/// Writes base64url_size(bytes.size()) characters to `out`, for code that must not allocate or
+/// leave copies.
 void base64url_encode_to(std::span<const unsigned char> bytes, char* out) noexcept;
 [[nodiscard]] SecretString base64url_encode_secret(std::span<const unsigned char> bytes);
 
@@ -50,11 +54,13 @@ using FormFields = std::vector<std::pair<std::string, std::string>>;
 
 /// application/x-www-form-urlencoded, space as "+".
 [[nodiscard]] std::string form_encode(const FormFields& fields);
-/// Strict: refuses bad percent sequences, control characters after decoding, and more than 64 fields.
-/// An empty text gives no fields. Error: invalid_argument, "form.malformed".
+/// Strict: refuses bad percent sequences, control characters after decoding, and more than 64
+/// fields. An empty text gives no fields. Error: invalid_argument, "form.malformed".
 [[nodiscard]] Result<FormFields> form_decode(std::string_view text);
-/// The value of `name`; empty optional if absent. Error: invalid_argument, "form.duplicate" if it occurs twice.
-[[nodiscard]] Result<const std::string*> form_value(const FormFields& fields, std::string_view name);
+/// The value of `name`; empty optional if absent. Error: invalid_argument, "form.duplicate" if it
+/// occurs twice.
+[[nodiscard]] Result<const std::string*> form_value(const FormFields& fields,
+                                                    std::string_view name);
 
 /// Builds a form body that holds secrets, without copies left behind.
 class SecretForm {
@@ -70,8 +76,8 @@ class SecretForm {
 /// Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF.
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
-/// Keeps printable text, cut to `max` characters; control characters and invalid UTF-8 become "?". For text from peers
-/// that is shown to people.
+/// Keeps printable text, cut to `max` characters; control characters and invalid UTF-8 become "?".
+/// For text from peers that is shown to people.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t max = 512);
 
 }  // namespace latchkey

@@ -10,19 +10,23 @@ module;
 #include <variant>
 export module latchkey.core.error;
 
-// What can go wrong, and how functions say so. Everything that can fail because of input, a peer, the disk or time
-// returns Result<T>; programs switch on Error::code, tests and documents name Error::detail, people read Error::message.
-// "Absent" is never an error: it is an empty optional inside a Result.
+// What can go wrong, and how functions say so. Everything that can fail because of input, a peer,
+// the disk or time returns Result<T>; programs switch on Error::code, tests and documents name
+// Error::detail, people read Error::message. "Absent" is never an error: it is an empty optional
+// inside a Result.
 
 export namespace latchkey {
 
-/// The outcomes a program branches on. Under each code, Error::detail is a stable dotted name of the exact cause.
+/// The outcomes a program branches on. Under each code, Error::detail is a stable dotted name of
+/// the exact cause.
 enum class ErrorCode {
   // input
-  invalid_argument,    ///< the caller passed something that is not allowed, or text that does not parse or decode
-  invalid_url,         ///< not a URL, or a URL that is not allowed there
+  invalid_argument,  ///< the caller passed something that is not allowed, or text that does not
+                     ///< parse or decode
+  invalid_url,       ///< not a URL, or a URL that is not allowed there
   // transport
-  insecure_address,    ///< refused by policy before anything was sent: http, private address, redirect
+  insecure_address,    ///< refused by policy before anything was sent: http, private address,
+                       ///< redirect
   unreachable,         ///< no connection: name, address, refused
   tls_failed,          ///< the peer's certificate or handshake was refused
   timeout,             ///< a deadline passed
@@ -34,7 +38,8 @@ enum class ErrorCode {
   invalid_metadata,    ///< server, resource or client metadata that breaks a rule
   identity_not_found,  ///< handle or DID does not resolve
   identity_mismatch,   ///< handle, DID, PDS and issuer do not name each other
-  provider_error,      ///< the server answered with an OAuth error that has no code of its own; see Error::oauth
+  provider_error,      ///< the server answered with an OAuth error that has no code of its own; see
+                       ///< Error::oauth
   access_denied,       ///< the user or the server said no
   invalid_grant,       ///< code or refresh token refused
   invalid_client,      ///< the server does not accept this client
@@ -42,23 +47,23 @@ enum class ErrorCode {
   callback_invalid,    ///< the redirect back to us breaks a rule (state, iss, code)
   token_invalid,       ///< a token answer that was refused after checks (sub, scope, token_type)
   // session
-  login_required,      ///< no session for this subject
-  session_dead,        ///< the session ended; its tombstone holds the cause
-  refresh_interrupted, ///< an earlier refresh was cut off and its outcome is lost: log in again
-  session_not_durable, ///< refreshed, but not saved yet: see SessionKeeper::unsaved
-  client_mismatch,     ///< the stored session belongs to another client_id
-  backing_off,         ///< a recent attempt failed; Error::retry_after says how long to wait
+  login_required,       ///< no session for this subject
+  session_dead,         ///< the session ended; its tombstone holds the cause
+  refresh_interrupted,  ///< an earlier refresh was cut off and its outcome is lost: log in again
+  session_not_durable,  ///< refreshed, but not saved yet: see SessionKeeper::unsaved
+  client_mismatch,      ///< the stored session belongs to another client_id
+  backing_off,          ///< a recent attempt failed; Error::retry_after says how long to wait
   // storage
-  conflict,            ///< someone else saved first
-  corrupt,             ///< stored data does not decode or authenticate
-  locked,              ///< a lease, a file or a vault is held or locked
-  wrong_key,           ///< the key given is not the one that sealed this
-  schema_too_new,      ///< written by a newer latchkey
-  insecure_location,   ///< permissions, owner or file system do not allow keeping secrets there
-  io,                  ///< the operating system refused: disk full, read-only, and so on (detail says which)
+  conflict,           ///< someone else saved first
+  corrupt,            ///< stored data does not decode or authenticate
+  locked,             ///< a lease, a file or a vault is held or locked
+  wrong_key,          ///< the key given is not the one that sealed this
+  schema_too_new,     ///< written by a newer latchkey
+  insecure_location,  ///< permissions, owner or file system do not allow keeping secrets there
+  io,  ///< the operating system refused: disk full, read-only, and so on (detail says which)
   // crypto
-  invalid_key,         ///< a key that breaks a rule: off-curve, zero, wrong type
-  key_missing,         ///< the session's key is not in the vault
+  invalid_key,  ///< a key that breaks a rule: off-curve, zero, wrong type
+  key_missing,  ///< the session's key is not in the vault
   // resource servers
   resource_error,      ///< an XRPC or HTTP error that has no code of its own
   record_not_found,    ///< no such record or repository
@@ -70,20 +75,22 @@ enum class ErrorCode {
 /// The enumerator's name, e.g. "invalid_grant". Stable.
 [[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;
 
-/// The error members of an OAuth error answer (RFC 6749 §5.2), cut to 512 characters each, control characters removed.
+/// The error members of an OAuth error answer (RFC 6749 §5.2), cut to 512 characters each, control
+/// characters removed.
 struct OAuthErrorBody {
   std::string error;
   std::string error_description;
   std::string error_uri;
 };
 
-/// Whether a request that failed may have reached the server. Only transports set anything but `not_sent`.
+/// Whether a request that failed may have reached the server. Only transports set anything but
+/// `not_sent`.
 enum class Delivery { not_sent, maybe_sent };
 
 /// A failure. `message` reads "problem: cause; remedy", lower case, never with a secret in it.
 struct Error {
   ErrorCode code{};
-  std::string detail;   ///< stable dotted name under the code, e.g. "metadata.issuer_mismatch"
+  std::string detail;  ///< stable dotted name under the code, e.g. "metadata.issuer_mismatch"
   std::string message;
   std::optional<OAuthErrorBody> oauth{};
   int http_status = 0;  ///< 0: no HTTP answer was involved
@@ -94,7 +101,8 @@ struct Error {
 /// Shorthand for the three members that every error has.
 [[nodiscard]] Error make_error(ErrorCode code, std::string_view detail, std::string message);
 
-/// Thrown by Result::value() on an error, for scripts and examples. The library throws nothing else on purpose.
+/// Thrown by Result::value() on an error, for scripts and examples. The library throws nothing else
+/// on purpose.
 class Exception : public std::exception {
  public:
   explicit Exception(Error error);

@@ -36,7 +36,9 @@ SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
   return *this;
 }
 
-SecretBytes::~SecretBytes() { wipe(); }
+SecretBytes::~SecretBytes() {
+  wipe();
+}
 
 void SecretBytes::wipe() noexcept {
   if (data_ == nullptr) return;
@@ -45,7 +47,9 @@ void SecretBytes::wipe() noexcept {
   size_ = capacity_ = 0;
 }
 
-SecretBytes SecretBytes::clone() const { return SecretBytes(expose()); }
+SecretBytes SecretBytes::clone() const {
+  return SecretBytes(expose());
+}
 
 void SecretBytes::truncate(std::size_t size) noexcept {
   assert(size <= size_);

@@ -5,13 +5,15 @@ module;
 #include <string_view>
 export module latchkey.core.secret;
 
-// Buffers for tokens, keys, verifiers and pass phrases. They own heap memory (never a std::string: its small-buffer
-// copies survive), move only, and are zeroed when destroyed, assigned or moved from. There is one reader, expose():
-// `grep 'expose('` is the audit of every place that sees a secret.
+// Buffers for tokens, keys, verifiers and pass phrases. They own heap memory (never a std::string:
+// its small-buffer copies survive), move only, and are zeroed when destroyed, assigned or moved
+// from. There is one reader, expose(): `grep 'expose('` is the audit of every place that sees a
+// secret.
 
 export namespace latchkey {
 
-/// Bytes that are zeroed when they go. Not thread-safe to change; safe to read from several threads.
+/// Bytes that are zeroed when they go. Not thread-safe to change; safe to read from several
+/// threads.
 class SecretBytes {
  public:
   SecretBytes() noexcept = default;
@@ -35,7 +37,9 @@ class SecretBytes {
   void truncate(std::size_t size) noexcept;
 
   /// Constant time for equal sizes.
-  [[nodiscard]] friend bool operator==(const SecretBytes& a, const SecretBytes& b) noexcept { return equal(a, b); }
+  [[nodiscard]] friend bool operator==(const SecretBytes& a, const SecretBytes& b) noexcept {
+    return equal(a, b);
+  }
 
  private:
   static bool equal(const SecretBytes& a, const SecretBytes& b) noexcept;
@@ -67,8 +71,8 @@ class SecretString {
   SecretBytes bytes_;
 };
 
-/// Builds secret text piece by piece without leaving copies behind: it grows by moving into a new buffer and zeroing
-/// the old one.
+/// Builds secret text piece by piece without leaving copies behind: it grows by moving into a new
+/// buffer and zeroing the old one.
 class SecretBuilder {
  public:
   explicit SecretBuilder(std::size_t reserve = 256) : bytes_(reserve) {}

@@ -17,9 +17,15 @@ namespace {
 
 constexpr std::size_t kMaxUrl = 8192;
 
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool is_alpha(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_hex(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -32,7 +38,8 @@ std::string lower(std::string_view text) {
 Error malformed(std::string_view text, std::string_view why) {
   // A URL may carry a code or a token in its query: only what stands before it is shown.
   return make_error(ErrorCode::invalid_url, "url.malformed",
-                    "cannot use the URL " + printable(text.substr(0, text.find_first_of("?#")), 200) + ": " +
+                    "cannot use the URL " +
+                        printable(text.substr(0, text.find_first_of("?#")), 200) + ": " +
                         std::string(why));
 }
 
@@ -52,14 +59,16 @@ bool is_clean(std::string_view text, std::string_view extra) {
   return true;
 }
 
-// Four decimal numbers 0..255 without leading zeros: the one spelling of IPv4 that everybody reads alike.
+// Four decimal numbers 0..255 without leading zeros: the one spelling of IPv4 that everybody reads
+// alike.
 std::optional<std::array<int, 4>> ipv4(std::string_view host) {
   std::array<int, 4> parts{};
   for (std::size_t i = 0; i < 4; ++i) {
     const auto end = i < 3 ? host.find('.') : host.size();
     if (end == std::string_view::npos || end == 0 || end > 3) return std::nullopt;
     const auto text = host.substr(0, end);
-    if (!std::all_of(text.begin(), text.end(), is_digit) || (text.size() > 1 && text[0] == '0')) return std::nullopt;
+    if (!std::all_of(text.begin(), text.end(), is_digit) || (text.size() > 1 && text[0] == '0'))
+      return std::nullopt;
     std::from_chars(text.data(), text.data() + text.size(), parts[i]);
     if (parts[i] > 255) return std::nullopt;
     host.remove_prefix(std::min(host.size(), end + 1));
@@ -93,7 +102,8 @@ bool valid_name(std::string_view host) {
   return true;
 }
 
-// "[...]" with eight groups at most and one "::"; no zone, no embedded IPv4 (which is refused rather than guessed at).
+// "[...]" with eight groups at most and one "::"; no zone, no embedded IPv4 (which is refused
+// rather than guessed at).
 bool valid_ipv6(std::string_view host) {
   if (host.size() < 4 || host.front() != '[' || host.back() != ']') return false;
   const auto text = host.substr(1, host.size() - 2);
@@ -130,7 +140,8 @@ std::uint16_t default_port(std::string_view scheme) {
 Result<Url> Url::parse(std::string_view text) {
   if (text.size() > kMaxUrl) return malformed(text, "it is longer than 8192 characters");
   const auto colon = text.find("://");
-  if (colon == std::string_view::npos || colon == 0) return malformed(text, "it has no scheme; write https://…");
+  if (colon == std::string_view::npos || colon == 0)
+    return malformed(text, "it has no scheme; write https://…");
   const auto scheme = text.substr(0, colon);
   if (!is_alpha(scheme[0]) || !std::all_of(scheme.begin(), scheme.end(), [](char c) {
         return is_alpha(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
@@ -145,8 +156,9 @@ Result<Url> Url::parse(std::string_view text) {
   auto authority = rest.substr(0, authority_end);
   rest = authority_end == std::string_view::npos ? std::string_view{} : rest.substr(authority_end);
   if (authority.find('@') != std::string_view::npos) {
-    return make_error(ErrorCode::invalid_url, "url.userinfo",
-                      "cannot use a URL with a user name or password in it; remove everything up to the @");
+    return make_error(
+        ErrorCode::invalid_url, "url.userinfo",
+        "cannot use a URL with a user name or password in it; remove everything up to the @");
   }
   std::string_view port;
   const auto bracket = authority.rfind(']');
@@ -158,15 +170,18 @@ Result<Url> Url::parse(std::string_view text) {
   }
   url.host_ = lower(authority);
   const bool bracketed = url.host_.starts_with('[');
-  if (bracketed ? !valid_ipv6(url.host_) : !valid_name(url.host_)) return malformed(text, "its host is not a host name");
+  if (bracketed ? !valid_ipv6(url.host_) : !valid_name(url.host_))
+    return malformed(text, "its host is not a host name");
   if (!bracketed && ends_in_number(url.host_) && !ipv4(url.host_)) {
-    return malformed(text, "its host is a number that different programs read as different addresses");
+    return malformed(text,
+                     "its host is a number that different programs read as different addresses");
   }
   url.port_ = default_port(url.scheme_);
   if (!port.empty()) {
     unsigned value = 0;
     const auto [end, fault] = std::from_chars(port.data(), port.data() + port.size(), value);
-    if (fault != std::errc{} || end != port.data() + port.size() || value == 0 || value > 65535 || port.size() > 5) {
+    if (fault != std::errc{} || end != port.data() + port.size() || value == 0 || value > 65535 ||
+        port.size() > 5) {
       return malformed(text, "its port is not between 1 and 65535");
     }
     url.explicit_port_ = value != url.port_;
@@ -190,13 +205,21 @@ Result<Url> Url::parse(std::string_view text) {
   return url;
 }
 
-std::string Url::authority() const { return explicit_port_ ? host_ + ':' + std::to_string(port_) : host_; }
+std::string Url::authority() const {
+  return explicit_port_ ? host_ + ':' + std::to_string(port_) : host_;
+}
 
-std::string Url::origin() const { return scheme_ + "://" + authority(); }
+std::string Url::origin() const {
+  return scheme_ + "://" + authority();
+}
 
-std::string Url::target() const { return has_query_ ? path_ + '?' + query_ : path_; }
+std::string Url::target() const {
+  return has_query_ ? path_ + '?' + query_ : path_;
+}
 
-std::string Url::htu() const { return origin() + path_; }
+std::string Url::htu() const {
+  return origin() + path_;
+}
 
 std::string Url::text() const {
   std::string out = origin() + target();
@@ -215,15 +238,19 @@ bool is_loopback_host(std::string_view host) noexcept {
   return address && (*address)[0] == 127;
 }
 
-bool is_ip_literal(std::string_view host) noexcept { return host.starts_with('[') || ipv4(host).has_value(); }
+bool is_ip_literal(std::string_view host) noexcept {
+  return host.starts_with('[') || ipv4(host).has_value();
+}
 
 Result<void> check_scheme(const Url& url, HttpRule rule) {
   if (url.scheme() == "https") return {};
   const bool loopback_http = url.scheme() == "http" && is_loopback_host(url.host());
   if (loopback_http && rule == HttpRule::allow_http_for_loopback) return {};
-  return make_error(ErrorCode::insecure_address, "url.not_https",
-                    "cannot use " + printable(url.origin(), 200) + ": it is not https" +
-                        (loopback_http ? "; for a development server on this machine, allow http for loopback" : ""));
+  return make_error(
+      ErrorCode::insecure_address, "url.not_https",
+      "cannot use " + printable(url.origin(), 200) + ": it is not https" +
+          (loopback_http ? "; for a development server on this machine, allow http for loopback"
+                         : ""));
 }
 
 Result<Url> parse_origin(std::string_view text, HttpRule rule) {
@@ -233,7 +260,8 @@ Result<Url> parse_origin(std::string_view text, HttpRule rule) {
   if (url->origin() != text) {
     return make_error(ErrorCode::invalid_url, "url.not_an_origin",
                       "cannot use " + printable(text.substr(0, text.find_first_of("?#")), 200) +
-                          ": it must be scheme and host alone, like " + printable(url->origin(), 200));
+                          ": it must be scheme and host alone, like " +
+                          printable(url->origin(), 200));
   }
   return url;
 }

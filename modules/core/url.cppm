@@ -6,18 +6,20 @@ module;
 export module latchkey.core.url;
 import latchkey.core.error;
 
-// URLs as OAuth needs them (RFC 3986): absolute, with a host, strictly parsed and normalised once, so that comparing
-// and hashing them afterwards is comparing text.
+// URLs as OAuth needs them (RFC 3986): absolute, with a host, strictly parsed and normalised once,
+// so that comparing and hashing them afterwards is comparing text.
 
 export namespace latchkey {
 
-/// An absolute http(s) URL, or one of another scheme with an authority. A value; immutable after parsing.
+/// An absolute http(s) URL, or one of another scheme with an authority. A value; immutable after
+/// parsing.
 class Url {
  public:
-  /// Refuses: no scheme or host, userinfo, control characters, spaces, backslashes, bad percent sequences, ports out of
-  /// range, host names that a resolver could read as a number in disguise (decimal, octal, hexadecimal IPv4), empty
-  /// labels, non-ASCII, more than 8192 characters. Scheme and host are lower-cased, a default port dropped, an empty
-  /// path becomes "/". Error: invalid_url, "url.malformed" or "url.userinfo".
+  /// Refuses: no scheme or host, userinfo, control characters, spaces, backslashes, bad percent
+  /// sequences, ports out of range, host names that a resolver could read as a number in disguise
+  /// (decimal, octal, hexadecimal IPv4), empty labels, non-ASCII, more than 8192 characters. Scheme
+  /// and host are lower-cased, a default port dropped, an empty path becomes "/". Error:
+  /// invalid_url, "url.malformed" or "url.userinfo".
   [[nodiscard]] static Result<Url> parse(std::string_view text);
 
   [[nodiscard]] const std::string& scheme() const noexcept { return scheme_; }
@@ -67,11 +69,13 @@ enum class HttpRule {
 /// True for IPv4 and bracketed IPv6 literals.
 [[nodiscard]] bool is_ip_literal(std::string_view host) noexcept;
 
-/// https, or http to a loopback host when the rule says so. Error: insecure_address, "url.not_https".
+/// https, or http to a loopback host when the rule says so. Error: insecure_address,
+/// "url.not_https".
 [[nodiscard]] Result<void> check_scheme(const Url& url, HttpRule rule);
 
-/// Parses text that must be an origin and nothing else (no path but "/", query, fragment), as issuers of ATProto are.
-/// The text must already be in its canonical form without a trailing slash. Error: invalid_url, "url.not_an_origin".
+/// Parses text that must be an origin and nothing else (no path but "/", query, fragment), as
+/// issuers of ATProto are. The text must already be in its canonical form without a trailing slash.
+/// Error: invalid_url, "url.not_an_origin".
 [[nodiscard]] Result<Url> parse_origin(std::string_view text, HttpRule rule);
 
 }  // namespace latchkey

@@ -22,11 +22,12 @@ namespace {
 
 constexpr std::size_t kMostIdle = 32;
 
-void start_threads(unsigned threads) {
+// One thread: see CpprestTransport.
+void start_pool() {
   static std::once_flag once;
-  std::call_once(once, [threads] {
+  std::call_once(once, [] {
     try {
-      crossplat::threadpool::initialize_with_threads(std::max(threads, 1U));
+      crossplat::threadpool::initialize_with_threads(1);
     } catch (const std::exception&) {
       // The host program uses cpprestsdk too and started its pool first: that one serves us as
       // well.
@@ -71,7 +72,7 @@ CpprestTransport::~CpprestTransport() = default;
 
 Result<std::unique_ptr<CpprestTransport>> CpprestTransport::open(CpprestOptions options) {
   if (auto usable = check_ca_file(options.extra_ca_file); !usable) return std::move(usable).error();
-  start_threads(options.threads);
+  start_pool();
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
   return std::unique_ptr<CpprestTransport>(new CpprestTransport(std::move(impl)));

@@ -19,8 +19,6 @@ struct CpprestOptions {
   std::string extra_ca_file{};  ///< PEM, trusted beside the system's store
   /// Requests through a proxy use a new connection each.
   Proxy proxy{};
-  /// Size of cpprestsdk's thread pool, of which a process has one: the first transport decides.
-  unsigned threads = 4;
 };
 
 /// HttpTransport over cpprestsdk. TLS 1.2 or newer, names checked by us. Thread-safe; destroy it

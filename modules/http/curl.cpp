@@ -167,10 +167,14 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* context
   return exchange.malformed ? CURL_WRITEFUNC_ERROR : size;
 }
 
-CURLcode add_ca_file(CURL*, void* context, void* exchange_context) {
+// The system's store as OpenSSL finds it, SSL_CERT_FILE included, as the other adapter does; and
+// the extra file.
+CURLcode add_authorities(CURL*, void* context, void* exchange_context) {
   auto& exchange = *static_cast<Exchange*>(exchange_context);
-  if (SSL_CTX_load_verify_locations(static_cast<SSL_CTX*>(context),
-                                    exchange.settings.extra_ca_file.c_str(), nullptr) == 1)
+  auto* tls = static_cast<SSL_CTX*>(context);
+  const auto& file = exchange.settings.extra_ca_file;
+  if (SSL_CTX_set_default_verify_paths(tls) != 1) return CURLE_SSL_CACERT_BADFILE;
+  if (file.empty() || SSL_CTX_load_verify_locations(tls, file.c_str(), nullptr) == 1)
     return CURLE_OK;
   exchange.ca_file_lost = true;
   return CURLE_SSL_CACERT_BADFILE;
@@ -214,8 +218,8 @@ void set_callbacks(Setter& to, Exchange& exchange) {
   to.set(CURLOPT_WRITEFUNCTION, take_body).set(CURLOPT_WRITEDATA, &exchange);
   to.set(CURLOPT_HEADERFUNCTION, take_header).set(CURLOPT_HEADERDATA, &exchange);
   to.set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L).set(CURLOPT_ERRORBUFFER, &exchange.reason[0]);
-  if (exchange.settings.extra_ca_file.empty()) return;
-  to.set(CURLOPT_SSL_CTX_FUNCTION, add_ca_file).set(CURLOPT_SSL_CTX_DATA, &exchange);
+  to.set(CURLOPT_CAINFO, nullptr).set(CURLOPT_CAPATH, nullptr);
+  to.set(CURLOPT_SSL_CTX_FUNCTION, add_authorities).set(CURLOPT_SSL_CTX_DATA, &exchange);
 }
 
 void set_route(Setter& to, Exchange& exchange, bool& complete) {

@@ -14,17 +14,19 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.url;
 
-// The contract between protocol and network. Two adapters implement it: latchkey.http.cpprest for authorised traffic to
-// endpoints that were checked, latchkey.http.curl for addresses that strangers supply. Neither follows redirects, sends
-// a request twice, or returns more than the caps allow.
+// The contract between protocol and network. Two adapters implement it: latchkey.http.cpprest for
+// authorised traffic to endpoints that were checked, latchkey.http.curl for addresses that
+// strangers supply. Neither follows redirects, sends a request twice, or returns more than the caps
+// allow.
 
 export namespace latchkey {
 
 /// Header fields in order. Names compare without case.
 class Headers {
  public:
-  /// Appends; spaces around the value are dropped. Refuses names that are not tokens (RFC 9110 §5.6.2) and values with
-  /// CR, LF, NUL or other control characters but tab. Error: invalid_argument, "header.name" or "header.value".
+  /// Appends; spaces around the value are dropped. Refuses names that are not tokens (RFC 9110
+  /// §5.6.2) and values with CR, LF, NUL or other control characters but tab. Error:
+  /// invalid_argument, "header.name" or "header.value".
   [[nodiscard]] Result<void> add(std::string_view name, std::string_view value);
   /// Like add, but replaces what has the same name.
   [[nodiscard]] Result<void> set(std::string_view name, std::string_view value);
@@ -32,14 +34,17 @@ class Headers {
   /// The first value, or nullptr.
   [[nodiscard]] const std::string* find(std::string_view name) const noexcept;
   [[nodiscard]] std::vector<std::string_view> all(std::string_view name) const;
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& fields() const noexcept { return fields_; }
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& fields() const noexcept {
+    return fields_;
+  }
   [[nodiscard]] std::size_t size() const noexcept { return fields_.size(); }
 
  private:
   std::vector<std::pair<std::string, std::string>> fields_;
 };
 
-/// The Authorization header in two parts, so that the token stays a secret until an adapter writes it.
+/// The Authorization header in two parts, so that the token stays a secret until an adapter writes
+/// it.
 struct Authorization {
   enum class Scheme { bearer, dpop, basic } scheme = Scheme::bearer;
   SecretString credentials;
@@ -61,11 +66,12 @@ struct HttpRequest {
 /// A GET with `Accept: application/json`.
 [[nodiscard]] HttpRequest json_get(const Url& url);
 
-/// May the request travel on a connection that was used before? A POST that must not be sent twice uses a fresh one.
+/// May the request travel on a connection that was used before? A POST that must not be sent twice
+/// uses a fresh one.
 enum class Connection { fresh, pooled };
 
 struct SendOptions {
-  std::chrono::milliseconds timeout{30'000};        ///< the whole exchange, connecting included
+  std::chrono::milliseconds timeout{30'000};  ///< the whole exchange, connecting included
   std::chrono::milliseconds connect_timeout{10'000};
   std::size_t max_body = 512 * 1024;
   std::size_t max_headers = 64 * 1024;
@@ -81,26 +87,29 @@ struct HttpResponse {
 };
 
 /// Sends requests. Thread-safe.
-/// Errors: insecure_address, unreachable, tls_failed, timeout, cancelled, connection_lost, response_too_large. Each has
-/// `delivery`: `maybe_sent` unless it is certain that no byte of the request reached the server.
+/// Errors: insecure_address, unreachable, tls_failed, timeout, cancelled, connection_lost,
+/// response_too_large; invalid_response for what is not HTTP; invalid_argument for a request that
+/// must not be sent. Each has `delivery`: `maybe_sent` unless it is certain that no byte of the
+/// request reached the server.
 class HttpTransport {
  public:
   HttpTransport() = default;
   HttpTransport(const HttpTransport&) = delete;
   HttpTransport& operator=(const HttpTransport&) = delete;
   virtual ~HttpTransport();
-  [[nodiscard]] virtual Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) = 0;
+  [[nodiscard]] virtual Result<HttpResponse> send(const HttpRequest& request,
+                                                  const SendOptions& options) = 0;
 };
 
 /// True if Content-Type is application/json or ends in +json, whatever its parameters.
 [[nodiscard]] bool has_json_content(const HttpResponse& response);
 /// Retry-After (seconds or HTTP date, RFC 9110 §10.2.3), at most one day. `now` for the date form.
-[[nodiscard]] std::optional<std::chrono::seconds> retry_after(const HttpResponse& response,
-                                                              std::chrono::sys_time<std::chrono::milliseconds> now);
+[[nodiscard]] std::optional<std::chrono::seconds> retry_after(
+    const HttpResponse& response, std::chrono::sys_time<std::chrono::milliseconds> now);
 
 /// One challenge of WWW-Authenticate (RFC 9110 §11.6.1).
 struct Challenge {
-  std::string scheme;  ///< as sent
+  std::string scheme;                                           ///< as sent
   std::vector<std::pair<std::string, std::string>> parameters;  ///< names lower case
   [[nodiscard]] const std::string* find(std::string_view name) const noexcept;
 };

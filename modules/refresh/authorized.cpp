@@ -24,17 +24,19 @@ bool same_letters(std::string_view a, std::string_view lower_case) {
   });
 }
 
-Result<HttpResponse> send_once(SessionKeeper& keeper, const OAuthSession& session, const RequestMaker& make,
-                               Repeat repeat, const SendOptions& options) {
+Result<HttpResponse> send_once(SessionKeeper& keeper, const OAuthSession& session,
+                               const RequestMaker& make, Repeat repeat,
+                               const SendOptions& options) {
   auto transport = session_transport(keeper.context(), session.dpop_jkt);
   if (!transport) return std::move(transport).error();
   auto request = make(session);
   if (!request) return std::move(request).error();
-  request->authorization =
-      Authorization{session.dpop_jkt.empty() ? Authorization::Scheme::bearer : Authorization::Scheme::dpop,
-                    session.access_token.clone()};
+  request->authorization = Authorization{
+      session.dpop_jkt.empty() ? Authorization::Scheme::bearer : Authorization::Scheme::dpop,
+      session.access_token.clone()};
   auto answer = (*transport)->send(*request, options);
-  // A server may close a kept connection just as we use it. The repetition gets a connection of its own and a new proof.
+  // A server may close a kept connection just as we use it. The repetition gets a connection of its
+  // own and a new proof.
   const bool broke = !answer && answer.error().code == ErrorCode::connection_lost;
   if (!broke || repeat == Repeat::never || options.connection == Connection::fresh) return answer;
   SendOptions fresh = options;
@@ -47,15 +49,17 @@ Result<HttpResponse> send_once(SessionKeeper& keeper, const OAuthSession& sessio
 bool refuses_token(const HttpResponse& response) {
   if (response.status != 401) return false;
   for (const Challenge& challenge : parse_challenges(response.headers)) {
-    const bool known = same_letters(challenge.scheme, "dpop") || same_letters(challenge.scheme, "bearer");
+    const bool known =
+        same_letters(challenge.scheme, "dpop") || same_letters(challenge.scheme, "bearer");
     const std::string* error = challenge.find("error");
     if (known && error != nullptr && *error == "invalid_token") return true;
   }
   return false;
 }
 
-Result<HttpResponse> send_authorized(SessionKeeper& keeper, std::string_view subject, const RequestMaker& make,
-                                     Repeat repeat, const SendOptions& options) {
+Result<HttpResponse> send_authorized(SessionKeeper& keeper, std::string_view subject,
+                                     const RequestMaker& make, Repeat repeat,
+                                     const SendOptions& options) {
   FreshOptions fresh{.stop = options.stop};
   auto session = keeper.fresh(subject, fresh);
   if (!session) return std::move(session).error();

@@ -10,27 +10,31 @@ import latchkey.http;
 import latchkey.refresh.keeper;
 import latchkey.session;
 
-// A request to a resource server with a session that is good, its proof, and at most three sends: one nonce retry inside
-// each, one more after a refresh when the server refused the token, one more when a kept connection turned out dead.
+// A request to a resource server with a session that is good, its proof, and at most three sends:
+// one nonce retry inside each, one more after a refresh when the server refused the token, one more
+// when a kept connection turned out dead.
 
 export namespace latchkey {
 
-/// May the request be sent again when its connection broke before an answer? The server may have acted on the first.
+/// May the request be sent again when its connection broke before an answer? The server may have
+/// acted on the first.
 enum class Repeat {
   never,
   safe,  ///< a GET, or a write that has the same effect twice
 };
 
-/// Makes the request for the session as it is now: its resource server may have moved. Called once for each attempt.
+/// Makes the request for the session as it is now: its resource server may have moved. Called once
+/// for each attempt.
 using RequestMaker = std::function<Result<HttpRequest>(const SessionSummary&)>;
 
-/// Any answer of the server is a result, but for a token that it refuses twice: token_invalid, "resource.token_refused".
-/// Errors: those of SessionKeeper::fresh and of the transport.
+/// Any answer of the server is a result, but for a token that it refuses twice: token_invalid,
+/// "resource.token_refused". Errors: those of SessionKeeper::fresh and of the transport.
 [[nodiscard]] Result<HttpResponse> send_authorized(SessionKeeper& keeper, std::string_view subject,
                                                    const RequestMaker& make, Repeat repeat,
                                                    const SendOptions& options);
 
-/// True for 401 with a DPoP or Bearer challenge of error="invalid_token" (RFC 6750 §3.1, RFC 9449 §7.1).
+/// True for 401 with a DPoP or Bearer challenge of error="invalid_token" (RFC 6750 §3.1, RFC 9449
+/// §7.1).
 [[nodiscard]] bool refuses_token(const HttpResponse& response);
 
 }  // namespace latchkey

@@ -26,8 +26,8 @@ RefreshWindow refresh_window(const SessionSummary& session, std::uint64_t jitter
   if (!session.expires_at || *session.expires_at == kMalformedTime) return {};
   const Duration lifetime = std::max(*session.expires_at - session.issued_at, Duration::zero());
   const Duration soft = std::min(kLongestSoft, lifetime / 10);
-  const auto jitter = Duration{static_cast<Duration::rep>(
-      jitter_seed % static_cast<std::uint64_t>((soft / 2).count() + 1))};
+  const auto jitter = Duration{
+      static_cast<Duration::rep>(jitter_seed % static_cast<std::uint64_t>((soft / 2).count() + 1))};
   return {.soft = soft - jitter, .hard = std::min(kLongestHard, soft / 2)};
 }
 
@@ -40,7 +40,8 @@ Due refresh_due(const SessionSummary& session, TimePoint now, const RefreshWindo
 JudgedAnswer judge_refresh(const Result<HttpResponse>& answer, TimePoint now) {
   if (!answer) {
     // A second use_dpop_nonce in a row was answered before the server looked at the token.
-    const bool unused = answer.error().delivery == Delivery::not_sent || answer.error().code == ErrorCode::dpop_refused;
+    const bool unused = answer.error().delivery == Delivery::not_sent ||
+                        answer.error().code == ErrorCode::dpop_refused;
     return {unused ? Verdict::not_consumed : Verdict::unknown, answer.error()};
   }
   if (answer->status == 200) return {.verdict = Verdict::answered};

@@ -10,6 +10,7 @@ module;
 #include <utility>
 module latchkey.refresh.context;
 import latchkey.core.crypto;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
@@ -17,6 +18,7 @@ import latchkey.dpop.nonce;
 import latchkey.dpop.transport;
 import latchkey.http;
 import latchkey.http.policy;
+import latchkey.oauth.client_auth;
 import latchkey.oauth.revocation;
 import latchkey.session;
 import latchkey.store;
@@ -50,20 +52,40 @@ std::uint64_t draw_id(Random& random) {
   return id;
 }
 
-Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context, std::string_view jkt) {
+Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context,
+                                                         std::string_view jkt) {
   if (jkt.empty()) return context.transport;
   auto prover = context.provers->find(jkt);
   if (!prover) return std::move(prover).error();
-  return std::shared_ptr<HttpTransport>(std::make_shared<DpopTransport>(DpopContext{.inner = context.transport,
-                                                                                    .prover = *std::move(prover),
-                                                                                    .nonces = context.nonces,
-                                                                                    .clock = context.clock,
-                                                                                    .skew = context.skew}));
+  return std::shared_ptr<HttpTransport>(
+      std::make_shared<DpopTransport>(DpopContext{.inner = context.transport,
+                                                  .prover = *std::move(prover),
+                                                  .nonces = context.nonces,
+                                                  .clock = context.clock,
+                                                  .skew = context.skew}));
 }
 
-Result<void> revoke_token(const SessionContext& context, const SessionSummary& session, const SecretString& token,
-                          TokenKind kind) {
-  auto request = build_revocation_request(session, token, kind, *context.client);
+namespace {
+
+// A server refuses to revoke, or does not, what was issued to another client (RFC 7009 §2.1). A
+// public client has no secret, so a session of one can speak for its own, whichever client this
+// process is.
+Result<std::shared_ptr<ClientAuthenticator>> client_of(const SessionContext& context,
+                                                       const SessionSummary& session) {
+  if (session.client_id == context.client_id) return context.client;
+  if (session.client_auth_method == ClientAuthMethod::none) return public_client(session.client_id);
+  return make_error(ErrorCode::client_mismatch, "session.client_mismatch",
+                    "cannot revoke the session of " + printable(session.subject, 100) +
+                        ": it belongs to another client_id; use that client");
+}
+
+}  // namespace
+
+Result<void> revoke_token(const SessionContext& context, const SessionSummary& session,
+                          const SecretString& token, TokenKind kind) {
+  auto client = client_of(context, session);
+  if (!client) return std::move(client).error();
+  auto request = build_revocation_request(session, token, kind, **client);
   if (!request) return std::move(request).error();
   auto transport = session_transport(context, session.dpop_jkt);
   if (!transport) return std::move(transport).error();
@@ -75,7 +97,8 @@ Result<void> revoke_token(const SessionContext& context, const SessionSummary& s
 }
 
 Result<void> revoke_session(const SessionContext& context, const OAuthSession& session) {
-  if (session.refresh_token) return revoke_token(context, session, *session.refresh_token, TokenKind::refresh_token);
+  if (session.refresh_token)
+    return revoke_token(context, session, *session.refresh_token, TokenKind::refresh_token);
   return revoke_token(context, session, session.access_token, TokenKind::access_token);
 }
 

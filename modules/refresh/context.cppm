@@ -25,10 +25,11 @@ import latchkey.store;
 
 export namespace latchkey {
 
-/// What a profile (ATProto, plain OAuth) demands of a session beyond OAuth. Empty functions demand nothing.
+/// What a profile (ATProto, plain OAuth) demands of a session beyond OAuth. Empty functions demand
+/// nothing.
 struct SessionProfile {
-  /// Before a refresh: may this issuer still speak for the subject? Gives the resource server to use from now on. A
-  /// failure is transient: nothing has been sent.
+  /// Before a refresh: may this issuer still speak for the subject? Gives the resource server to
+  /// use from now on. A failure is transient: nothing has been sent.
   std::function<Result<std::string>(const SessionSummary&, std::stop_token)> confirm{};
   /// After one: is this answer acceptable for the session?
   std::function<Result<void>(const TokenAnswer&, const SessionSummary&)> check{};
@@ -49,17 +50,23 @@ struct SessionContext {
 };
 
 /// The transport of a session: with proofs of the key `jkt`, or the plain one if that is empty.
-[[nodiscard]] Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context,
-                                                                       std::string_view jkt);
-/// Best effort to end a token at the server; errors as of process_revocation_response.
-[[nodiscard]] Result<void> revoke_token(const SessionContext& context, const SessionSummary& session,
-                                        const SecretString& token, TokenKind kind);
+[[nodiscard]] Result<std::shared_ptr<HttpTransport>> session_transport(
+    const SessionContext& context, std::string_view jkt);
+/// Best effort to end a token at the server, as the client that it was issued to. Errors:
+/// client_mismatch (another client's, which needs that client's secret), those of build_ and
+/// process_revocation_response, and of the transport.
+[[nodiscard]] Result<void> revoke_token(const SessionContext& context,
+                                        const SessionSummary& session, const SecretString& token,
+                                        TokenKind kind);
 /// Ends the whole session: its refresh token, or its access token if it has none.
-[[nodiscard]] Result<void> revoke_session(const SessionContext& context, const OAuthSession& session);
+[[nodiscard]] Result<void> revoke_session(const SessionContext& context,
+                                          const OAuthSession& session);
 
 /// 64 random bits, never 0.
 [[nodiscard]] std::uint64_t draw_id(Random& random);
-[[nodiscard]] inline Revision draw_revision(Random& random) { return Revision{draw_id(random)}; }
+[[nodiscard]] inline Revision draw_revision(Random& random) {
+  return Revision{draw_id(random)};
+}
 
 /// A store's nonces as the storage of a NonceCache.
 [[nodiscard]] std::shared_ptr<NonceStorage> nonce_storage(std::shared_ptr<OAuthTokenStore> store);

@@ -49,8 +49,8 @@ struct Entry {
 
   bool in_flight = false;
   std::uint64_t flights_done = 0;
-  SharedSession last_session;        // what the last flight brought,
-  std::optional<Error> last_error;   // or why it brought nothing
+  SharedSession last_session;       // what the last flight brought,
+  std::optional<Error> last_error;  // or why it brought nothing
 
   unsigned failures = 0;
   Steady::time_point next_attempt{};
@@ -67,8 +67,10 @@ bool is_transient(const Error& error) {
     case ErrorCode::login_required:
     case ErrorCode::session_dead:
     case ErrorCode::refresh_interrupted:
-    case ErrorCode::client_mismatch: return false;
-    default: return true;
+    case ErrorCode::client_mismatch:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -83,25 +85,30 @@ bool ends_the_token(const Error& error) {
     case ErrorCode::login_required:
     case ErrorCode::session_dead:
     case ErrorCode::refresh_interrupted:
-    case ErrorCode::session_not_durable: return true;
-    default: return false;
+    case ErrorCode::session_not_durable:
+      return true;
+    default:
+      return false;
   }
 }
 
 Error not_durable_error(const UnsavedSession& unsaved) {
-  Error error = make_error(ErrorCode::session_not_durable, "session.not_durable",
-                           "the session of " + printable(unsaved.session->subject, 100) +
-                               " was renewed but could not be saved (" + unsaved.cause.message +
-                               "); it is kept in memory and saved as soon as that works: do not end the program");
+  Error error = make_error(
+      ErrorCode::session_not_durable, "session.not_durable",
+      "the session of " + printable(unsaved.session->subject, 100) +
+          " was renewed but could not be saved (" + unsaved.cause.message +
+          "); it is kept in memory and saved as soon as that works: do not end the program");
   return error;
 }
 
 Error backing_off_error(const Entry& entry, Steady::time_point now) {
-  const auto wait = std::chrono::ceil<std::chrono::seconds>(std::max(entry.next_attempt - now, Steady::duration{}));
-  Error error = make_error(ErrorCode::backing_off, "refresh.backing_off",
-                           "cannot refresh now: the last attempt failed (" +
-                               (entry.last_error ? entry.last_error->message : std::string("unknown")) +
-                               "); try again in " + std::to_string(wait.count()) + " s");
+  const auto wait = std::chrono::ceil<std::chrono::seconds>(
+      std::max(entry.next_attempt - now, Steady::duration{}));
+  Error error =
+      make_error(ErrorCode::backing_off, "refresh.backing_off",
+                 "cannot refresh now: the last attempt failed (" +
+                     (entry.last_error ? entry.last_error->message : std::string("unknown")) +
+                     "); try again in " + std::to_string(wait.count()) + " s");
   error.retry_after = wait;
   return error;
 }
@@ -112,7 +119,8 @@ class Entries {
   SharedEntry get(std::string_view subject) {
     Shard& shard = shards_[std::hash<std::string_view>{}(subject) % kShards];
     const std::scoped_lock lock(shard.mutex);
-    if (const auto found = shard.entries.find(subject); found != shard.entries.end()) return found->second;
+    if (const auto found = shard.entries.find(subject); found != shard.entries.end())
+      return found->second;
     if (shard.entries.size() >= kShardCapacity) drop_idle(shard);
     return shard.entries.emplace(std::string(subject), std::make_shared<Entry>()).first->second;
   }
@@ -218,7 +226,8 @@ struct SessionKeeper::Impl {
     idle.notify_all();
   }
 
-  // Called with the entry locked. The flight runs on a thread of ours: a caller that goes away only stops waiting.
+  // Called with the entry locked. The flight runs on a thread of ours: a caller that goes away only
+  // stops waiting.
   void start_flight(const SharedEntry& entry, std::string_view subject, std::string stale_token,
                     Steady::time_point lease_deadline) {
     entry->in_flight = true;
@@ -260,12 +269,13 @@ struct SessionKeeper::Impl {
     }
   }
 
-  // The only good token is in memory: keep trying, also when nobody calls again, and hold the lease meanwhile. A login
-  // or logout may take the matter over between two attempts.
+  // The only good token is in memory: keep trying, also when nobody calls again, and hold the lease
+  // meanwhile. A login or logout may take the matter over between two attempts.
   void save_until_done(Entry& entry, std::unique_lock<std::mutex>& lock) {
     for (auto pause = 20ms; entry.unsaved; pause = std::min(pause * 2, 2'000ms)) {
       const bool last_try = stopping.stop_requested();
-      entry.changed.wait_for(lock, stopping.get_token(), last_try ? 0ms : pause, [&] { return !entry.unsaved; });
+      entry.changed.wait_for(lock, stopping.get_token(), last_try ? 0ms : pause,
+                             [&] { return !entry.unsaved; });
       if (!entry.unsaved) return;
       Refreshed result;
       if (try_save_again(context, *entry.unsaved, result)) {
@@ -281,8 +291,15 @@ struct SessionKeeper::Impl {
   Result<SharedSession> fresh(std::string_view subject, const FreshOptions& options);
   Result<SharedSession> wait_for_flight(Entry& entry, std::unique_lock<std::mutex>& lock,
                                         Steady::time_point deadline, const FreshOptions& options);
-  Result<std::unique_ptr<Lease>> lease_for_change(Entry& entry, std::string_view subject,
-                                                  std::chrono::milliseconds timeout, std::stop_token stop);
+
+  // The right to replace or end a session.
+  struct Change {
+    std::unique_ptr<Lease> lease;
+    std::unique_ptr<UnsavedSession> unsaved;  // what the lease was held for, if it was
+  };
+  Result<Change> begin_change(Entry& entry, std::string_view subject,
+                              std::chrono::milliseconds timeout, const std::stop_token& stop);
+  void give_back(const SharedEntry& entry, Change change);
 };
 
 namespace {
@@ -293,14 +310,15 @@ bool is_rejected(const OAuthSession& session, const std::string& rejected) {
 
 }  // namespace
 
-// Waits for the flight of this entry. The error `locked` or `cancelled` of somebody else's shorter wait is not ours: the
-// caller then looks again.
-Result<SharedSession> SessionKeeper::Impl::wait_for_flight(Entry& entry, std::unique_lock<std::mutex>& lock,
+// Waits for the flight of this entry. The error `locked` or `cancelled` of somebody else's shorter
+// wait is not ours: the caller then looks again.
+Result<SharedSession> SessionKeeper::Impl::wait_for_flight(Entry& entry,
+                                                           std::unique_lock<std::mutex>& lock,
                                                            Steady::time_point deadline,
                                                            const FreshOptions& options) {
   const std::uint64_t seen = entry.flights_done;
-  const bool landed =
-      entry.changed.wait_until(lock, options.stop, deadline, [&] { return entry.flights_done != seen; });
+  const bool landed = entry.changed.wait_until(lock, options.stop, deadline,
+                                               [&] { return entry.flights_done != seen; });
   if (!landed) {
     if (options.stop.stop_requested()) {
       return make_error(ErrorCode::cancelled, "refresh.cancelled",
@@ -313,7 +331,8 @@ Result<SharedSession> SessionKeeper::Impl::wait_for_flight(Entry& entry, std::un
   return *entry.last_error;
 }
 
-Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject, const FreshOptions& options) {
+Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject,
+                                                 const FreshOptions& options) {
   const SharedEntry entry = entries.get(subject);
   const auto deadline = Steady::now() + options.timeout;
   const auto lease_deadline = context.clock->steady_now() + options.timeout;
@@ -347,7 +366,8 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject, const
     if (renewed && !is_rejected(**renewed, options.rejected)) return renewed;
     if (!renewed) {
       if (usable && !ends_the_token(renewed.error())) return session;
-      if (!ended_for_its_starter(renewed.error()) || options.stop.stop_requested() || Steady::now() >= deadline) {
+      if (!ended_for_its_starter(renewed.error()) || options.stop.stop_requested() ||
+          Steady::now() >= deadline) {
         return renewed;
       }
     }
@@ -355,28 +375,57 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject, const
   }
 }
 
-// The lease for a login or a logout: of a session that is still unsaved, the one that is held for it. What that session
-// brought is ended or overwritten by the change itself.
-Result<std::unique_ptr<Lease>> SessionKeeper::Impl::lease_for_change(Entry& entry, std::string_view subject,
-                                                                     std::chrono::milliseconds timeout,
-                                                                     std::stop_token stop) {
-  {
-    const std::scoped_lock lock(entry.mutex);
-    if (entry.unsaved) {
-      const std::unique_ptr<UnsavedSession> taken = std::move(entry.unsaved);
-      entry.changed.notify_all();
-      static_cast<void>(revoke_session(context, *taken->session).has_value());
-      return std::move(taken->lease);
+// The lease for a login or a logout: of a session that is still unsaved, the one that is held for
+// it. A refresh that is under way may end unsaved while we wait for the lease, so the wait is cut
+// into short ones.
+Result<SessionKeeper::Impl::Change> SessionKeeper::Impl::begin_change(
+    Entry& entry, std::string_view subject, std::chrono::milliseconds timeout,
+    const std::stop_token& stop) {
+  const auto deadline = context.clock->steady_now() + timeout;
+  for (;;) {
+    {
+      const std::scoped_lock lock(entry.mutex);
+      if (entry.unsaved) {
+        Change change{.lease = nullptr, .unsaved = std::move(entry.unsaved)};
+        change.lease = std::move(change.unsaved->lease);
+        entry.changed.notify_all();
+        return change;
+      }
     }
+    const auto slice = std::min(deadline, context.clock->steady_now() + 250ms);
+    auto lease = context.store->lease(subject, {.deadline = slice, .stop = stop});
+    if (lease) return Change{.lease = *std::move(lease), .unsaved = nullptr};
+    if (lease.error().detail != "lease.timeout" || slice == deadline)
+      return std::move(lease).error();
   }
-  return context.store->lease(subject, {.deadline = context.clock->steady_now() + timeout, .stop = std::move(stop)});
 }
 
-SessionKeeper::SessionKeeper(SessionContext context) : impl_(std::make_unique<Impl>(std::move(context))) {}
+// The change failed: what was unsaved is so still, and its saving goes on.
+void SessionKeeper::Impl::give_back(const SharedEntry& entry, Change change) {
+  if (!change.unsaved) return;
+  change.unsaved->lease = std::move(change.lease);
+  const std::scoped_lock lock(entry->mutex);
+  entry->unsaved = std::move(change.unsaved);
+  begin_work();
+  crew.start([this, entry] {
+    {
+      std::unique_lock saving(entry->mutex);
+      save_until_done(*entry, saving);
+    }
+    end_work();
+  });
+}
 
-SessionKeeper::~SessionKeeper() { impl_->stopping.request_stop(); }
+SessionKeeper::SessionKeeper(SessionContext context)
+    : impl_(std::make_unique<Impl>(std::move(context))) {}
 
-const SessionContext& SessionKeeper::context() const noexcept { return impl_->context; }
+SessionKeeper::~SessionKeeper() {
+  impl_->stopping.request_stop();
+}
+
+const SessionContext& SessionKeeper::context() const noexcept {
+  return impl_->context;
+}
 
 Result<SharedSession> SessionKeeper::fresh(std::string_view subject, const FreshOptions& options) {
   return impl_->fresh(subject, options);
@@ -396,23 +445,28 @@ Result<SharedSession> SessionKeeper::save_login(OAuthSession session, const Logi
     return error;
   };
   const SharedEntry entry = impl_->entries.get(issued.subject);
-  auto lease = impl_->lease_for_change(*entry, issued.subject, options.timeout, options.stop);
-  if (!lease) return refuse(std::move(lease).error());
-  auto saved = put_login(impl_->context, std::move(session));
-  if (!saved) return refuse(std::move(saved).error());
+  auto change = impl_->begin_change(*entry, issued.subject, options.timeout, options.stop);
+  if (!change) return refuse(std::move(change).error());
+  auto saved = put_login(impl_->context, std::move(session), change->unsaved.get());
+  if (!saved) {
+    impl_->give_back(entry, *std::move(change));
+    return refuse(std::move(saved).error());
+  }
   const std::scoped_lock lock(entry->mutex);
   entry->cached.reset();
   entry->failures = 0;
   return saved;
 }
 
-Result<LogoutOutcome> SessionKeeper::logout(std::string_view subject, const LogoutOptions& options) {
+Result<LogoutOutcome> SessionKeeper::logout(std::string_view subject,
+                                            const LogoutOptions& options) {
   const SharedEntry entry = impl_->entries.get(subject);
-  auto lease = impl_->lease_for_change(*entry, subject, options.timeout, options.stop);
-  if (!lease) return std::move(lease).error();
-  auto ended = end_session(impl_->context, subject,
-                           options.forget == Forget::now ? WhenUnreachable::erase_at_once
-                                                         : WhenUnreachable::keep_to_revoke);
+  auto change = impl_->begin_change(*entry, subject, options.timeout, options.stop);
+  if (!change) return std::move(change).error();
+  const auto unreachable = options.forget == Forget::now ? WhenUnreachable::erase_at_once
+                                                         : WhenUnreachable::keep_to_revoke;
+  auto [ended, settled] = end_session(impl_->context, subject, unreachable, change->unsaved.get());
+  if (!settled) impl_->give_back(entry, *std::move(change));
   {
     const std::scoped_lock lock(entry->mutex);
     entry->cached.reset();
@@ -420,10 +474,14 @@ Result<LogoutOutcome> SessionKeeper::logout(std::string_view subject, const Logo
   }
   if (!ended) return std::move(ended).error();
   switch (*ended) {
-    case EndedAs::revoked: return LogoutOutcome::revoked;
-    case EndedAs::not_logged_in: return LogoutOutcome::not_logged_in;
-    case EndedAs::pending: return LogoutOutcome::pending;
-    case EndedAs::forgotten: break;
+    case EndedAs::revoked:
+      return LogoutOutcome::revoked;
+    case EndedAs::not_logged_in:
+      return LogoutOutcome::not_logged_in;
+    case EndedAs::pending:
+      return LogoutOutcome::pending;
+    case EndedAs::forgotten:
+      break;
   }
   return LogoutOutcome::forgotten;
 }

@@ -11,15 +11,17 @@ import latchkey.core.time;
 import latchkey.refresh.context;
 import latchkey.session;
 
-// Hands out sessions that are good now, and renews them when they are due: one refresh at a time for each subject,
-// across threads and processes, saved before it is handed out.
+// Hands out sessions that are good now, and renews them when they are due: one refresh at a time
+// for each subject, across threads and processes, saved before it is handed out.
 
 export namespace latchkey {
 
 struct FreshOptions {
-  std::chrono::milliseconds timeout{45'000};  ///< how long this caller waits; a refresh under way goes on without it
+  std::chrono::milliseconds timeout{
+      45'000};  ///< how long this caller waits; a refresh under way goes on without it
   std::stop_token stop{};
-  /// Fingerprint (token_fingerprint) of an access token that a server has just refused: it is not handed out again.
+  /// Fingerprint (token_fingerprint) of an access token that a server has just refused: it is not
+  /// handed out again.
   std::string rejected{};
 };
 
@@ -40,12 +42,12 @@ struct LogoutOptions {
 enum class LogoutOutcome {
   revoked,        ///< the server confirmed it; nothing is left here
   not_logged_in,  ///< there was no session
-  pending,        ///< access token erased; the refresh token stays sealed until the server can be told
-  forgotten,      ///< erased here; the server could not be told
+  pending,    ///< access token erased; the refresh token stays sealed until the server can be told
+  forgotten,  ///< erased here; the server could not be told
 };
 
-/// Thread-safe. The destructor waits for refreshes that have been sent (at most the HTTP deadline) and tries unsaved
-/// sessions once more.
+/// Thread-safe. The destructor waits for refreshes that have been sent (at most the HTTP deadline)
+/// and tries unsaved sessions once more.
 class SessionKeeper {
  public:
   explicit SessionKeeper(SessionContext context);
@@ -53,24 +55,28 @@ class SessionKeeper {
   SessionKeeper& operator=(const SessionKeeper&) = delete;
   ~SessionKeeper();
 
-  /// A session whose access token is good now. Errors: login_required (none, logged out, or no refresh token),
-  /// session_dead, refresh_interrupted, session_not_durable, backing_off (a recent refresh failed; its cause in the
-  /// message), client_mismatch, key_missing, locked, timeout, cancelled, and what a refresh itself met.
+  /// A session whose access token is good now. Errors: login_required (none, logged out, or no
+  /// refresh token), session_dead, refresh_interrupted, session_not_durable, backing_off (a recent
+  /// refresh failed; its cause in the message), client_mismatch, key_missing, locked, timeout,
+  /// cancelled, and what a refresh itself met.
   [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> fresh(std::string_view subject,
                                                                   const FreshOptions& options = {});
-  /// A renewed session that could not be saved yet; null if there is none. It is retried in the background.
+  /// A renewed session that could not be saved yet; null if there is none. It is retried in the
+  /// background.
   [[nodiscard]] std::shared_ptr<const OAuthSession> unsaved(std::string_view subject) const;
 
-  /// Saves a new login in place of whatever was there, durable when it returns; a replaced session is revoked, one that
-  /// was being logged out is revoked first or kept beside. The revision is drawn here. On an error the new tokens have
-  /// been revoked, as far as the server could be reached.
-  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> save_login(OAuthSession session,
-                                                                       const LoginOptions& options = {});
+  /// Saves a new login in place of whatever was there, durable when it returns; a replaced session
+  /// is revoked, one that was being logged out is revoked first or kept beside. The revision is
+  /// drawn here. On an error the new tokens have been revoked, as far as the server could be
+  /// reached.
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> save_login(
+      OAuthSession session, const LoginOptions& options = {});
   /// Ends a session here and at the server (RFC 7009). Errors: locked, cancelled, and the store's.
-  [[nodiscard]] Result<LogoutOutcome> logout(std::string_view subject, const LogoutOptions& options = {});
+  [[nodiscard]] Result<LogoutOutcome> logout(std::string_view subject,
+                                             const LogoutOptions& options = {});
 
-  /// Waits until no refresh is under way and nothing is unsaved; false if the time was over first. For programs that are
-  /// about to end.
+  /// Waits until no refresh is under way and nothing is unsaved; false if the time was over first.
+  /// For programs that are about to end.
   [[nodiscard]] bool settle(std::chrono::milliseconds timeout);
   [[nodiscard]] const SessionContext& context() const noexcept;
 

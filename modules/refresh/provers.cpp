@@ -44,7 +44,8 @@ Result<std::shared_ptr<DpopProver>> ProverCache::find(std::string_view jkt) {
 Result<std::shared_ptr<DpopProver>> ProverCache::create() {
   auto prover = P256DpopProver::generate(random_);
   if (!prover) return std::move(prover).error();
-  if (auto put = vault_->put((*prover)->jkt(), (*prover)->to_bytes()); !put) return std::move(put).error();
+  if (auto put = vault_->put((*prover)->jkt(), (*prover)->to_bytes()); !put)
+    return std::move(put).error();
   const std::scoped_lock lock(mutex_);
   return provers_.emplace((*prover)->jkt(), *prover).first->second;
 }

@@ -14,8 +14,8 @@ import latchkey.dpop.p256;
 import latchkey.dpop.prover;
 import latchkey.store.vault;
 
-// From a thumbprint to the prover that holds its key. A key is imported from the vault once and then kept, so that a
-// request on a warm client never imports.
+// From a thumbprint to the prover that holds its key. A key is imported from the vault once and
+// then kept, so that a request on a warm client never imports.
 
 export namespace latchkey {
 
@@ -25,8 +25,8 @@ class ProverCache {
   ProverCache(std::shared_ptr<KeyVault> vault, std::shared_ptr<Random> random)
       : vault_(std::move(vault)), random_(std::move(random)) {}
 
-  /// Errors: key_missing ("vault.key_missing"), invalid_key ("vault.key_mismatch": the key under this id is another),
-  /// and the vault's.
+  /// Errors: key_missing ("vault.key_missing"), invalid_key ("vault.key_mismatch": the key under
+  /// this id is another), and the vault's.
   [[nodiscard]] Result<std::shared_ptr<DpopProver>> find(std::string_view jkt);
   /// A new key, durable in the vault when this returns.
   [[nodiscard]] Result<std::shared_ptr<DpopProver>> create();

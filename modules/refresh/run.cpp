@@ -32,10 +32,13 @@ namespace {
 using namespace std::chrono_literals;
 using SharedSession = std::shared_ptr<const OAuthSession>;
 
-// The coming record is of the size of this one; tokens that grow past twice that are not worth a failed refresh.
+// The coming record is of the size of this one; tokens that grow past twice that are not worth a
+// failed refresh.
 constexpr std::size_t kRoomSlack = 8 * 1024;
 
-SharedSession share(OAuthSession session) { return std::make_shared<const OAuthSession>(std::move(session)); }
+SharedSession share(OAuthSession session) {
+  return std::make_shared<const OAuthSession>(std::move(session));
+}
 
 std::size_t room_for(const OAuthSession& session) {
   const std::size_t tokens = session.access_token.size() +
@@ -46,17 +49,21 @@ std::size_t room_for(const OAuthSession& session) {
 
 // Another process or an earlier moment put this here: may it be handed out instead of refreshing?
 bool adoptable(const OAuthSession& session, std::string_view stale_token, TimePoint now) {
-  if (session.state != SessionState::active || token_fingerprint(session.access_token) == stale_token) return false;
+  if (session.state != SessionState::active ||
+      token_fingerprint(session.access_token) == stale_token)
+    return false;
   return refresh_due(session, now, refresh_window(session, 0)) != Due::now;
 }
 
 class RefreshRun {
  public:
-  RefreshRun(const SessionContext& context, const RefreshOrder& order) : context_(context), order_(order) {}
+  RefreshRun(const SessionContext& context, const RefreshOrder& order)
+      : context_(context), order_(order) {}
 
   Refreshed run() {
-    for (const auto step : {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::confirm_authority,
-                            &RefreshRun::respect_found_claim, &RefreshRun::prepare, &RefreshRun::write_claim}) {
+    for (const auto step :
+         {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::confirm_authority,
+          &RefreshRun::respect_found_claim, &RefreshRun::prepare, &RefreshRun::write_claim}) {
       if (auto done = (this->*step)()) {
         context_.store->release_room(order_.subject);
         return *std::move(done);
@@ -83,7 +90,8 @@ class RefreshRun {
     if (!stored->has_value()) return absent_session_error(order_.subject);
     session_ = std::move(**stored);
     if (session_.state != SessionState::active) return unusable_session_error(session_);
-    if (adoptable(session_, order_.stale_token, context_.clock->now())) return share(std::move(session_));
+    if (adoptable(session_, order_.stale_token, context_.clock->now()))
+      return share(std::move(session_));
     if (session_.client_id != context_.client_id) {
       return make_error(ErrorCode::client_mismatch, "session.client_mismatch",
                         "cannot refresh the session of " + printable(session_.subject, 100) +
@@ -101,8 +109,8 @@ class RefreshRun {
     return std::nullopt;
   }
 
-  // Whoever finds a claim owns an unfinished refresh. Its request may still be under way: it is given time to end, so
-  // that two requests do not meet and the cause reported later is true.
+  // Whoever finds a claim owns an unfinished refresh. Its request may still be under way: it is
+  // given time to end, so that two requests do not meet and the cause reported later is true.
   Step respect_found_claim() {
     auto claim = context_.store->load_claim(order_.subject);
     if (!claim) return std::move(claim).error();
@@ -112,7 +120,8 @@ class RefreshRun {
     const Duration age = context_.clock->now() - (*claim)->at;
     const Duration rest = std::clamp<Duration>(kClaimAge - age, Duration::zero(), kClaimAge);
     if (rest > Duration::zero() && !context_.clock->sleep_for(rest, order_.lease_wait.stop)) {
-      return make_error(ErrorCode::cancelled, "refresh.cancelled", "the refresh was cancelled before it was sent");
+      return make_error(ErrorCode::cancelled, "refresh.cancelled",
+                        "the refresh was cancelled before it was sent");
     }
     return std::nullopt;
   }
@@ -133,7 +142,8 @@ class RefreshRun {
 
   Step write_claim() {
     if (order_.lease_wait.stop.stop_requested()) {
-      return make_error(ErrorCode::cancelled, "refresh.cancelled", "the refresh was cancelled before it was sent");
+      return make_error(ErrorCode::cancelled, "refresh.cancelled",
+                        "the refresh was cancelled before it was sent");
     }
     // A found claim keeps its id: its outcome stays unknown whatever this attempt learns.
     if (!interrupted_) claim_id_ = draw_id(*context_.random);
@@ -160,10 +170,15 @@ class RefreshRun {
   Refreshed settle(const Result<HttpResponse>& answer) {
     JudgedAnswer judged = judge_refresh(answer, context_.clock->now());
     switch (judged.verdict) {
-      case Verdict::answered: return accept(*answer);
-      case Verdict::grant_refused: return bury(*judged.error);
-      case Verdict::not_consumed: clear_own_claim(); break;
-      case Verdict::unknown: break;  // the claim stays
+      case Verdict::answered:
+        return accept(*answer);
+      case Verdict::grant_refused:
+        return bury(*judged.error);
+      case Verdict::not_consumed:
+        clear_own_claim();
+        break;
+      case Verdict::unknown:
+        break;  // the claim stays
     }
     return *std::move(judged.error);
   }
@@ -185,15 +200,16 @@ class RefreshRun {
   }
 
   Refreshed save(SharedSession next) {
-    auto unsaved = std::make_unique<UnsavedSession>(
-        UnsavedSession{.session = std::move(next), .expected = session_.revision, .lease = nullptr, .cause = {}});
+    auto unsaved = std::make_unique<UnsavedSession>(UnsavedSession{
+        .session = std::move(next), .expected = session_.revision, .lease = nullptr, .cause = {}});
     Refreshed result;
     if (try_save_again(context_, *unsaved, result)) return result;
     unsaved->lease = std::move(lease_);
     return unsaved;
   }
 
-  // invalid_grant: another process may have renewed the session in spite of everything; else it is over.
+  // invalid_grant: another process may have renewed the session in spite of everything; else it is
+  // over.
   Refreshed bury(const Error& refusal) {
     for (const Duration pause : {25ms, 50ms, 100ms}) {
       context_.clock->sleep_for(pause, {});
@@ -212,7 +228,8 @@ class RefreshRun {
     tombstone.refresh_token.reset();
     tombstone.id_token.reset();
     tombstone.revision = draw_revision(*context_.random);
-    // If the tombstone can't be written the next refresh comes to the same end: nothing to report beside the cause.
+    // If the tombstone can't be written the next refresh comes to the same end: nothing to report
+    // beside the cause.
     static_cast<void>(context_.store->save(tombstone, session_.revision).has_value());
     Error error = unusable_session_error(tombstone);
     error.oauth = refusal.oauth;
@@ -221,7 +238,8 @@ class RefreshRun {
   }
 
   void clear_own_claim() {
-    if (!interrupted_) static_cast<void>(context_.store->clear_claim(order_.subject, claim_id_).has_value());
+    if (!interrupted_)
+      static_cast<void>(context_.store->clear_claim(order_.subject, claim_id_).has_value());
   }
 
   const SessionContext& context_;
@@ -229,15 +247,16 @@ class RefreshRun {
   std::unique_ptr<Lease> lease_;
   OAuthSession session_;
   std::string resource_server_;
-  bool interrupted_ = false;  // a claim was found: an earlier refresh of this revision has an unknown outcome
+  bool interrupted_ =
+      false;  // a claim was found: an earlier refresh of this revision has an unknown outcome
   std::uint64_t claim_id_ = 0;
   std::optional<HttpRequest> request_;
   std::shared_ptr<HttpTransport> transport_;
   TimePoint requested_at_{};
 };
 
-// Someone saved first. Never overwrite it, never bring a removed session back; what we got is ended, unless that would
-// end the stored session of the same login too.
+// Someone saved first. Never overwrite it, never bring a removed session back; what we got is
+// ended, unless that would end the stored session of the same login too.
 Refreshed yield_to_stored(const SessionContext& context, const OAuthSession& ours) {
   auto stored = context.store->load(ours.subject);
   if (!stored) return std::move(stored).error();
@@ -270,8 +289,9 @@ bool try_save_again(const SessionContext& context, UnsavedSession& unsaved, Refr
 }
 
 Error absent_session_error(std::string_view subject) {
-  return make_error(ErrorCode::login_required, "session.absent",
-                    "no session for " + printable(subject, 100) + ": nobody has logged in; log in first");
+  return make_error(
+      ErrorCode::login_required, "session.absent",
+      "no session for " + printable(subject, 100) + ": nobody has logged in; log in first");
 }
 
 Error unusable_session_error(const SessionSummary& session) {
@@ -281,9 +301,10 @@ Error unusable_session_error(const SessionSummary& session) {
                       "no session for " + subject + ": it was logged out; log in again");
   }
   if (session.state_cause == "refresh.interrupted") {
-    return make_error(ErrorCode::refresh_interrupted, "refresh.interrupted",
-                      "the session of " + subject +
-                          " ended: an earlier refresh was cut off, and its new token was lost; log in again");
+    return make_error(
+        ErrorCode::refresh_interrupted, "refresh.interrupted",
+        "the session of " + subject +
+            " ended: an earlier refresh was cut off, and its new token was lost; log in again");
   }
   return make_error(ErrorCode::session_dead, "session.dead",
                     "the session of " + subject + " ended: the server refused its refresh token (" +

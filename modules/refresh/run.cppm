@@ -13,13 +13,13 @@ import latchkey.refresh.context;
 import latchkey.session;
 import latchkey.store;
 
-// One refresh of one session, step by step under its lease: read again, claim, send, save, and only then hand out. It
-// knows nothing of threads or caches: that is SessionKeeper's part.
+// One refresh of one session, step by step under its lease: read again, claim, send, save, and only
+// then hand out. It knows nothing of threads or caches: that is SessionKeeper's part.
 
 export namespace latchkey {
 
-/// A session that the server has renewed and the store has not taken yet. Whoever holds it holds the lease too, so that
-/// nobody else sends the spent refresh token.
+/// A session that the server has renewed and the store has not taken yet. Whoever holds it holds
+/// the lease too, so that nobody else sends the spent refresh token.
 struct UnsavedSession {
   std::shared_ptr<const OAuthSession> session;
   Revision expected;
@@ -29,21 +29,26 @@ struct UnsavedSession {
 
 struct RefreshOrder {
   std::string subject;
-  /// Fingerprint of the access token that is due or was rejected: any other one found under the lease is adopted.
+  /// Fingerprint of the access token that is due or was rejected: any other one found under the
+  /// lease is adopted.
   std::string stale_token;
   LockWait lease_wait;  ///< `stop` ends the order only before its claim is written
 };
 
-using Refreshed = std::variant<std::shared_ptr<const OAuthSession>, Error, std::unique_ptr<UnsavedSession>>;
+using Refreshed =
+    std::variant<std::shared_ptr<const OAuthSession>, Error, std::unique_ptr<UnsavedSession>>;
 
-/// Runs to its end. Errors: locked, cancelled, login_required, session_dead, refresh_interrupted, client_mismatch,
-/// key_missing, those of the store, of the profile's confirmation, of the transport and of the server.
+/// Runs to its end. Errors: locked, cancelled, login_required, session_dead, refresh_interrupted,
+/// client_mismatch, key_missing, those of the store, of the profile's confirmation, of the
+/// transport and of the server.
 [[nodiscard]] Refreshed run_refresh(const SessionContext& context, const RefreshOrder& order);
 
 /// Tries the save again. True when the matter is settled: `result` then holds the outcome.
-[[nodiscard]] bool try_save_again(const SessionContext& context, UnsavedSession& unsaved, Refreshed& result);
+[[nodiscard]] bool try_save_again(const SessionContext& context, UnsavedSession& unsaved,
+                                  Refreshed& result);
 
-/// The error of a session that cannot be used, from its state: session_dead, refresh_interrupted, login_required.
+/// The error of a session that cannot be used, from its state: session_dead, refresh_interrupted,
+/// login_required.
 [[nodiscard]] Error unusable_session_error(const SessionSummary& session);
 [[nodiscard]] Error absent_session_error(std::string_view subject);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -13,101 +14,191 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.refresh.context;
+import latchkey.refresh.run;
 import latchkey.session;
 import latchkey.store;
 
 namespace latchkey {
 namespace {
 
-// Keys of sessions that are over are of no use to anybody; a key that can't be removed does no harm.
-void drop_key(const SessionContext& context, const SessionSummary& session, std::string_view kept_jkt) {
+constexpr std::size_t kMaxSubject = 2048;
+
+// Keys of sessions that are over are of no use to anybody; a key that can't be removed does no
+// harm.
+void drop_key(const SessionContext& context, const SessionSummary& session,
+              std::string_view kept_jkt) {
   if (session.dpop_jkt.empty() || session.dpop_jkt == kept_jkt) return;
   static_cast<void>(context.provers->remove(session.dpop_jkt).has_value());
 }
 
-// A logout that the server has not confirmed must not get lost because somebody logs in again: it moves to a subject of
-// its own, where lists show it and a later run can finish it.
+// A tombstone has no tokens: there is nothing to revoke.
+bool has_tokens(const OAuthSession& session) {
+  return session.refresh_token || !session.access_token.empty();
+}
+
+// The session that a login replaces or a logout ends: the stored one, or the newer one that could
+// not be saved over it.
+Result<std::optional<OAuthSession>> newest(const SessionContext& context, std::string_view subject,
+                                           const UnsavedSession* unsaved) {
+  auto stored = context.store->load(subject);
+  if (!stored || unsaved == nullptr) return stored;
+  if (stored->has_value() && (*stored)->revision == unsaved->expected) {
+    OAuthSession renewed = unsaved->session->clone();
+    renewed.revision = unsaved->expected;
+    return std::optional<OAuthSession>(std::move(renewed));
+  }
+  // Somebody saved first: what could not be saved is ended, unless that would end the stored
+  // session of its login too.
+  const bool same_login = stored->has_value() && (*stored)->state == SessionState::active &&
+                          (*stored)->login_id == unsaved->session->login_id;
+  if (!same_login) static_cast<void>(revoke_session(context, *unsaved->session).has_value());
+  return stored;
+}
+
+// A save whose last step failed may have put its record in place all the same; then the second one
+// succeeds.
+Result<void> save_firmly(const SessionContext& context, const OAuthSession& session,
+                         Revision expected) {
+  auto saved = context.store->save(session, expected);
+  if (saved || saved.error().code == ErrorCode::conflict) return saved;
+  return context.store->save(session, expected) ? Result<void>{} : saved;
+}
+
+bool is_stored(const SessionContext& context, const OAuthSession& session) {
+  const auto stored = context.store->load(session.subject);
+  return stored && stored->has_value() && (*stored)->revision == session.revision;
+}
+
+// All or nothing: a login that is refused for its save must not leave its record, nor take the one
+// before it away.
+Result<void> save_whole(const SessionContext& context, const OAuthSession& session,
+                        const std::optional<OAuthSession>& before) {
+  auto saved = save_firmly(context, session, before ? before->revision : Revision{});
+  if (saved || !is_stored(context, session)) return saved;
+  if (before) {
+    OAuthSession back = before->clone();
+    back.revision = draw_revision(*context.random);
+    static_cast<void>(context.store->save(back, session.revision).has_value());
+  } else {
+    static_cast<void>(context.store->remove(session.subject, session.revision).has_value());
+  }
+  return saved;
+}
+
+enum class Told {
+  confirmed,
+  not_yet,
+  hopeless,  // nobody will ever be able to
+};
+
+Told tell_server(const SessionContext& context, const OAuthSession& session) {
+  if (session.revocation_endpoint.empty()) return Told::hopeless;
+  const auto revoked = revoke_session(context, session);
+  if (revoked) return Told::confirmed;
+  if (revoked.error().code == ErrorCode::key_missing) return Told::hopeless;
+  const bool marked = session.state == SessionState::revoking && session.state_changed_at;
+  const bool old = marked && context.clock->now() - *session.state_changed_at >= kLongestRevoking;
+  return old ? Told::hopeless : Told::not_yet;
+}
+
+// A logout that the server has not confirmed must not get lost because somebody logs in again: it
+// moves to a subject of its own, where lists show it and a later run can finish it.
 Result<void> keep_beside(const SessionContext& context, const OAuthSession& revoking) {
   OAuthSession beside = revoking.clone();
   std::array<unsigned char, 8> id{};
-  for (std::size_t i = 0; i < id.size(); ++i) id[i] = static_cast<unsigned char>(revoking.login_id >> (8 * i));
-  beside.subject = "revoking|" + hex_encode(id) + "|" + revoking.subject;
-  if (beside.subject.size() > 2048) beside.subject.resize(2048);
+  for (std::size_t i = 0; i < id.size(); ++i)
+    id[i] = static_cast<unsigned char>(revoking.login_id >> (8 * i));
+  beside.subject = "revoking|" + hex_encode(id);
+  // The login id tells it apart; the subject is for those who read the list.
+  if (beside.subject.size() + 1 + revoking.subject.size() <= kMaxSubject)
+    beside.subject += "|" + revoking.subject;
   beside.revision = draw_revision(*context.random);
-  auto saved = context.store->save(beside, Revision{});
+  auto saved = save_firmly(context, beside, Revision{});
   if (!saved && saved.error().code == ErrorCode::conflict) return {};  // kept by an earlier attempt
   return saved;
 }
 
-// The summary is enough to end what it names only with tokens; a tombstone has none.
-bool has_tokens(const OAuthSession& session) { return session.refresh_token || !session.access_token.empty(); }
-
 }  // namespace
 
-Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& context, OAuthSession session) {
-  auto stored = context.store->load(session.subject);
-  if (!stored) return std::move(stored).error();
+Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& context,
+                                                      OAuthSession session,
+                                                      const UnsavedSession* unsaved) {
+  auto found = newest(context, session.subject, unsaved);
+  if (!found) return std::move(found).error();
+  const std::optional<OAuthSession>& old = *found;
   bool old_is_over = true;
-  if (stored->has_value() && (*stored)->state == SessionState::revoking) {
-    old_is_over = revoke_session(context, **stored).has_value();
+  if (old && old->state == SessionState::revoking && has_tokens(*old)) {
+    old_is_over = tell_server(context, *old) != Told::not_yet;
     if (!old_is_over) {
-      if (auto kept = keep_beside(context, **stored); !kept) return std::move(kept).error();
+      if (auto kept = keep_beside(context, *old); !kept) return std::move(kept).error();
     }
   }
-  const Revision expected = stored->has_value() ? (*stored)->revision : Revision{};
   session.revision = draw_revision(*context.random);
   auto saved = std::make_shared<const OAuthSession>(std::move(session));
-  if (auto done = context.store->save(*saved, expected); !done) return std::move(done).error();
+  if (auto done = save_whole(context, *saved, old); !done) return std::move(done).error();
 
-  if (!stored->has_value()) return saved;
-  const OAuthSession& old = **stored;
-  if (old.state == SessionState::active && has_tokens(old)) {
-    static_cast<void>(revoke_session(context, old).has_value());  // the new login stands whatever becomes of the old one
+  if (!old) return saved;
+  if (old->state == SessionState::active && has_tokens(*old)) {
+    static_cast<void>(revoke_session(context, *old)
+                          .has_value());  // the new login stands whatever becomes of the old one
   }
-  if (old_is_over) drop_key(context, old, saved->dpop_jkt);
+  if (old_is_over) drop_key(context, *old, saved->dpop_jkt);
   return saved;
 }
 
 namespace {
 
-// The record between "logged out here" and "the server knows": nothing in it can be used, all of it can be revoked.
-Result<OAuthSession> mark_revoking(const SessionContext& context, OAuthSession session) {
-  if (session.state == SessionState::revoking) return session;
-  const Revision expected = session.revision;
-  session.state = SessionState::revoking;
-  session.state_cause = "session.logged_out";
-  session.state_changed_at = context.clock->now();
+// The record between "logged out here" and "the server knows": nothing in it can be used, all of it
+// can be revoked.
+Result<void> mark_revoking(const SessionContext& context, OAuthSession& session) {
+  if (session.state == SessionState::revoking) return {};
+  OAuthSession marked = session.clone();
+  marked.state = SessionState::revoking;
+  marked.state_cause = "session.logged_out";
+  marked.state_changed_at = context.clock->now();
   // Without a refresh token the access token is what can be revoked.
-  if (session.refresh_token) session.access_token = SecretString{};
-  session.id_token.reset();
-  session.revision = draw_revision(*context.random);
-  if (auto saved = context.store->save(session, expected); !saved) return std::move(saved).error();
-  return session;
+  if (marked.refresh_token) marked.access_token = SecretString{};
+  marked.id_token.reset();
+  marked.revision = draw_revision(*context.random);
+  auto saved = save_firmly(context, marked, session.revision);
+  if (!saved && !is_stored(context, marked)) return saved;
+  session = std::move(marked);
+  return {};
 }
 
 Result<EndedAs> erase(const SessionContext& context, const OAuthSession& session, EndedAs outcome) {
-  if (auto removed = context.store->remove(session.subject, session.revision); !removed) {
-    return std::move(removed).error();
+  auto removed = context.store->remove(session.subject, session.revision);
+  if (!removed && removed.error().code != ErrorCode::conflict) {
+    removed = context.store->remove(session.subject, session.revision);
   }
+  if (!removed) return std::move(removed).error();
   drop_key(context, session, {});
   return outcome;
 }
 
 }  // namespace
 
-Result<EndedAs> end_session(const SessionContext& context, std::string_view subject, WhenUnreachable unreachable) {
-  auto stored = context.store->load(subject);
-  if (!stored) return std::move(stored).error();
-  if (!stored->has_value()) return EndedAs::not_logged_in;
-  if ((*stored)->state == SessionState::dead || !has_tokens(**stored)) {
-    return erase(context, **stored, EndedAs::not_logged_in);
+EndOfSession end_session(const SessionContext& context, std::string_view subject,
+                         WhenUnreachable unreachable, const UnsavedSession* unsaved) {
+  auto found = newest(context, subject, unsaved);
+  if (!found) return {.outcome = std::move(found).error(), .settled = false};
+  if (!found->has_value()) return {.outcome = EndedAs::not_logged_in, .settled = true};
+  OAuthSession session = std::move(**found);
+  if (session.state == SessionState::dead || !has_tokens(session)) {
+    return {.outcome = erase(context, session, EndedAs::not_logged_in), .settled = true};
   }
-  auto session = mark_revoking(context, std::move(**stored));
-  if (!session) return std::move(session).error();
-  if (session->revocation_endpoint.empty()) return erase(context, *session, EndedAs::forgotten);
-  if (revoke_session(context, *session)) return erase(context, *session, EndedAs::revoked);
-  if (unreachable == WhenUnreachable::erase_at_once) return erase(context, *session, EndedAs::forgotten);
-  return EndedAs::pending;
+  // A disk that takes no record is no reason not to log out, if the server can be told at once.
+  const auto marked = mark_revoking(context, session);
+  if (!marked && marked.error().code == ErrorCode::conflict)
+    return {.outcome = marked.error(), .settled = false};
+  const Told told = tell_server(context, session);
+  if (told == Told::confirmed)
+    return {.outcome = erase(context, session, EndedAs::revoked), .settled = true};
+  if (told == Told::hopeless || unreachable == WhenUnreachable::erase_at_once) {
+    return {.outcome = erase(context, session, EndedAs::forgotten), .settled = true};
+  }
+  if (!marked) return {.outcome = marked.error(), .settled = false};
+  return {.outcome = EndedAs::pending, .settled = true};
 }
 
 }  // namespace latchkey

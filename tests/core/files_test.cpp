@@ -105,7 +105,7 @@ TEST_CASE("allocate: sync cuts off the room that was not needed", "[files]") {
   const Files f;
   auto file = f.files->create(f.at("a")).value();
   REQUIRE(outcome(file->allocate(100'000)) == "ok");
-  struct stat status {};
+  struct stat status{};
   REQUIRE(stat(f.at("a").c_str(), &status) == 0);
   CHECK(status.st_blocks * 512 >= 100'000);
   REQUIRE(outcome(file->write(as_bytes("short"))) == "ok");
@@ -125,7 +125,7 @@ TEST_CASE("allocate: nothing, less than before, and less than is written are all
 }
 
 TEST_CASE("allocate: says when the disk is full", "[files]") {
-  struct statfs status {};
+  struct statfs status{};
   if (statfs("/dev/shm", &status) != 0 || status.f_type != TMPFS_MAGIC ||
       access("/dev/shm", W_OK) != 0) {
     SKIP("no small file system to fill");

@@ -88,7 +88,9 @@ TEST_CASE("lock: closing another descriptor of the file does not let it go", "[l
   Locks locks;
   const auto held = locks.take(LockKind::lease, kAlice);
   REQUIRE(outcome(held) == "ok");
-  { const auto other = LockFile::open(locks.path, locks.clock).value(); }
+  {
+    const auto other = LockFile::open(locks.path, locks.clock).value();
+  }
   CHECK(read_text(locks.path).has_value());
   ChildProcess child({LATCHKEY_LOCK_HOLDER, locks.path.string()});
   REQUIRE(child.read_line() == "ok");

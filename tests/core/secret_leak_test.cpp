@@ -33,7 +33,9 @@ TEST_CASE("secret leak: the search finds what a std::string leaves behind", "[se
 
 TEST_CASE("secret leak: nothing is left after a secret is destroyed", "[secret]") {
   const Marker marker;
-  { const auto secret = marker.secret(); }
+  {
+    const auto secret = marker.secret();
+  }
   CHECK_FALSE(marker.is_in_memory());
 }
 

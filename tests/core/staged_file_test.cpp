@@ -45,7 +45,9 @@ TEST_CASE("staged file: is not in place before commit, and whole after it", "[fi
 
 TEST_CASE("staged file: dropping it leaves nothing", "[files]") {
   const TemporaryFolder folder;
-  { const auto staged = stage_file(posix_file_system(), folder.path() / "a", 1000).value(); }
+  {
+    const auto staged = stage_file(posix_file_system(), folder.path() / "a", 1000).value();
+  }
   CHECK(names_in(folder.path()).empty());
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <openssl/ssl.h>
+#include <stdlib.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -111,6 +112,20 @@ TEST_CASE("tls: a certificate of an unknown authority is refused", "[http.tls]")
   RawServer server(answer_all, {.identity = authority.issue({"localhost"})});
   Adapter adapter(kind, other ? ca.path() : "");
   check_refused(adapter.get(server.origin("localhost") + "/"), server);
+}
+
+TEST_CASE("tls: the machine's own trust store counts, wherever OpenSSL is told to find it",
+          "[http.tls]") {
+  const Kind kind = GENERATE(from_range(kKinds));
+  INFO(latchkey::test::name_of(kind));
+  const Authority authority;
+  const TemporaryFile ca(authority.certificate_pem());
+  RawServer server(answer_all, {.identity = authority.issue({"localhost"})});
+  Adapter adapter(kind);
+  ::setenv("SSL_CERT_FILE", ca.path().c_str(), 1);
+  const auto answer = adapter.get(server.origin("localhost") + "/");
+  ::setenv("SSL_CERT_FILE", "/dev/null", 1);
+  CHECK(answer.has_value());
 }
 
 TEST_CASE("tls: an expired certificate is refused", "[http.tls]") {

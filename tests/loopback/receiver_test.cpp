@@ -191,7 +191,8 @@ TEST_CASE("receiver: a callback for which nobody waits is given up after the rea
 
 TEST_CASE("receiver: C11.2: the first callback is taken, later ones get a neutral page",
           "[receiver]") {
-  LoginWait login;
+  // So long that a second callback which was kept would time the client out.
+  LoginWait login({.read_timeout = std::chrono::seconds{60}});
   auto first = login.browser("&code=first");
   auto held = login.result().value();
   auto second = login.browser("&code=second");
@@ -266,6 +267,8 @@ TEST_CASE("receiver: destroying it closes what was open", "[receiver]") {
   half_open.send("GET /callback?sta");
   RawClient idle(receiver->port());
   receiver.reset();
-  CHECK(half_open.read_all().empty());
-  CHECK(idle.read_all().empty());
+  for (auto* client : {&half_open, &idle}) {
+    const auto ending = client->read_all();
+    CHECK((ending.empty() || ending == "(reset)"));
+  }
 }

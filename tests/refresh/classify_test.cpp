@@ -25,13 +25,14 @@ OAuthSession living(std::chrono::seconds lifetime) {
 
 }  // namespace
 
-TEST_CASE("refresh_window: 60 s and 10 s for an hour, a tenth of the lifetime for short tokens", "[classify]") {
+TEST_CASE("refresh_window: 60 s and 10 s for an hour, a tenth of the lifetime for short tokens",
+          "[classify]") {
   struct Row {
     std::chrono::seconds lifetime;
     Duration soft, hard;
   };
-  for (const Row& row : {Row{3600s, 60s, 10s}, Row{600s, 60s, 10s}, Row{60s, 6s, 3s}, Row{10s, 1s, 500ms},
-                         Row{1s, 100ms, 50ms}}) {
+  for (const Row& row : {Row{3600s, 60s, 10s}, Row{600s, 60s, 10s}, Row{60s, 6s, 3s},
+                         Row{10s, 1s, 500ms}, Row{1s, 100ms, 50ms}}) {
     CAPTURE(row.lifetime.count());
     const RefreshWindow window = refresh_window(living(row.lifetime), 0);
     CHECK(window.soft == row.soft);
@@ -72,7 +73,9 @@ TEST_CASE("refresh_due: an unknown expiry is never due, a malformed one always",
 }
 
 TEST_CASE("judge_refresh: says what may have happened to the refresh token", "[classify]") {
-  const auto verdict = [](Result<HttpResponse> answer) { return judge_refresh(answer, kNow).verdict; };
+  const auto verdict = [](Result<HttpResponse> answer) {
+    return judge_refresh(answer, kNow).verdict;
+  };
   const auto failure = [](ErrorCode code, Delivery delivery) {
     Error error = make_error(code, "x", "x");
     error.delivery = delivery;

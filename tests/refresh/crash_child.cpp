@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// crash_child STORE FOLDER STEP: refreshes the session that lies in FOLDER and kills itself at STEP, which is
-// "before:CALL" or "after:CALL" of WatchedStore's calls, or of "post".
-#include <csignal>
+// crash_child STORE FOLDER STEP: refreshes the session that lies in FOLDER and kills itself at
+// STEP, which is "before:CALL" or "after:CALL" of WatchedStore's calls, or of "post".
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,12 +28,13 @@ int main(int count, char** arguments) {
 
   const Kept kept = open_kept(arguments[1], arguments[2]);
   World world(kept.store, kept.vault);
-  world.transport = std::make_shared<ScriptedTransport>([&](const HttpRequest& request, const SendOptions&) {
-    die_at("before:post");
-    auto answer = world.server.answer(request);
-    die_at("after:post");
-    return answer;
-  });
+  world.transport =
+      std::make_shared<ScriptedTransport>([&](const HttpRequest& request, const SendOptions&) {
+        die_at("before:post");
+        auto answer = world.server.answer(request);
+        die_at("after:post");
+        return answer;
+      });
   world.context.transport = world.transport;
   world.clock->advance(std::chrono::hours{1});
   world.store->set_hook([&](std::string_view call) -> std::optional<Error> {

@@ -29,16 +29,18 @@ struct Moment {
 };
 
 constexpr Moment kMoments[] = {
-    {"before:lease", false, false, false},      {"after:lease", false, false, false},
+    {"before:lease", false, false, false},        {"after:lease", false, false, false},
     {"before:reserve_room", false, false, false}, {"after:reserve_room", false, false, false},
-    {"before:save_claim", false, false, false}, {"after:save_claim", false, true, false},
-    {"before:post", false, true, false},        {"after:post", false, true, true},
-    {"before:save", false, true, true},         {"after:save", true, false, true},
+    {"before:save_claim", false, false, false},   {"after:save_claim", false, true, false},
+    {"before:post", false, true, false},          {"after:post", false, true, true},
+    {"before:save", false, true, true},           {"after:save", true, false, true},
 };
 
 }  // namespace
 
-TEST_CASE("kill -9 at each step of a refresh leaves the old record or the new one, and the lease free", "[crash]") {
+TEST_CASE(
+    "kill -9 at each step of a refresh leaves the old record or the new one, and the lease free",
+    "[crash]") {
   const std::string store = GENERATE("file", "sqlite");
   for (const Moment& moment : kMoments) {
     CAPTURE(store, moment.step);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <atomic>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -18,7 +18,8 @@ import latchkey.test.outcome;
 import latchkey.test.refresh_world;
 import latchkey.test.scripted_transport;
 
-// A fault in each window of a refresh: what the server saw, what the caller got, what the next call got.
+// A fault in each window of a refresh: what the server saw, what the caller got, what the next call
+// got.
 
 using namespace latchkey;
 using namespace latchkey::test;
@@ -31,13 +32,18 @@ std::string token_of(const Result<std::shared_ptr<const OAuthSession>>& session)
   return session ? std::string((*session)->access_token.expose()) : outcome(session);
 }
 
-bool has_claim(const World& world) { return world.store->load_claim(kSubject).value().has_value(); }
+bool has_claim(const World& world) {
+  return world.store->load_claim(kSubject).value().has_value();
+}
 
-Error disk_full() { return make_error(ErrorCode::io, "io.no_space", "the disk is full"); }
+Error disk_full() {
+  return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+}
 
 }  // namespace
 
-TEST_CASE("a refresh that was not sent: the claim is cleared, and a later one succeeds", "[keeper]") {
+TEST_CASE("a refresh that was not sent: the claim is cleared, and a later one succeeds",
+          "[keeper]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
@@ -50,7 +56,8 @@ TEST_CASE("a refresh that was not sent: the claim is cleared, and a later one su
   CHECK(world.server.replays() == 0);
 }
 
-TEST_CASE("a lost answer: the claim stays, and the next attempt reports an interrupted refresh", "[keeper]") {
+TEST_CASE("a lost answer: the claim stays, and the next attempt reports an interrupted refresh",
+          "[keeper]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
@@ -75,7 +82,8 @@ TEST_CASE("a found claim is left alone until it is 5 s old", "[keeper]") {
                                    .at = world.clock->now() - 2s,
                                    .pid = 1,
                                    .host = "elsewhere"}));
-  CHECK(token_of(world.keeper()->fresh(kSubject)) == "at-2");  // its request had never reached the server
+  CHECK(token_of(world.keeper()->fresh(kSubject)) ==
+        "at-2");  // its request had never reached the server
   CHECK(world.clock->slept() == 3s);
 }
 
@@ -93,7 +101,8 @@ TEST_CASE("a claim of an older revision does not count", "[keeper]") {
   CHECK(world.clock->slept() == 0s);
 }
 
-TEST_CASE("a found claim survives an attempt that was not sent: its outcome is still unknown", "[keeper]") {
+TEST_CASE("a found claim survives an attempt that was not sent: its outcome is still unknown",
+          "[keeper]") {
   World world;
   const Revision revision = world.log_in();
   world.clock->advance(1h);
@@ -157,7 +166,8 @@ TEST_CASE("invalid_client: the claim is cleared, the session kept", "[keeper]") 
   CHECK(world.stored().state == SessionState::active);
 }
 
-TEST_CASE("C7.9: invalid_grant without a claim of before ends the session with its own cause", "[keeper]") {
+TEST_CASE("C7.9: invalid_grant without a claim of before ends the session with its own cause",
+          "[keeper]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
@@ -172,14 +182,16 @@ TEST_CASE("C7.9: invalid_grant without a claim of before ends the session with i
   CHECK(world.server.refreshes() == 1);
 }
 
-TEST_CASE("C7.9: after invalid_grant a session that appears within the re-reads is adopted", "[keeper]") {
+TEST_CASE("C7.9: after invalid_grant a session that appears within the re-reads is adopted",
+          "[keeper]") {
   World world;
   const Revision old = world.log_in();
   world.clock->advance(1h);
   world.server.kill_session();
   int loads = 0;
   world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
-    if (call != "load" || ++loads != 4) return std::nullopt;  // fresh, under the lease, 25 ms, 50 ms
+    if (call != "load" || ++loads != 4)
+      return std::nullopt;  // fresh, under the lease, 25 ms, 50 ms
     OAuthSession theirs = sample_session(world.jkt);
     theirs.access_token = SecretString("at-theirs");
     theirs.revision = Revision{77};
@@ -190,7 +202,8 @@ TEST_CASE("C7.9: after invalid_grant a session that appears within the re-reads 
   CHECK(world.stored().state == SessionState::active);
 }
 
-TEST_CASE("an unsaved session: kept with the lease, retried without a caller, never sent again", "[keeper]") {
+TEST_CASE("an unsaved session: kept with the lease, retried without a caller, never sent again",
+          "[keeper]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
@@ -204,7 +217,8 @@ TEST_CASE("an unsaved session: kept with the lease, retried without a caller, ne
   REQUIRE(keeper->unsaved(kSubject) != nullptr);
   CHECK(keeper->unsaved(kSubject)->refresh_token->expose() == "rt-2");
   CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
-  CHECK(outcome(world.store->lease(kSubject, {.deadline = world.clock->steady_now()})) == "locked lease.timeout");
+  CHECK(outcome(world.store->lease(kSubject, {.deadline = world.clock->steady_now()})) ==
+        "locked lease.timeout");
   full = false;
   REQUIRE(keeper->settle(10s));
   CHECK(keeper->unsaved(kSubject) == nullptr);
@@ -234,7 +248,8 @@ TEST_CASE("a save whose last step failed is recognised by its own revision", "[k
   world.log_in();
   world.clock->advance(1h);
   // In place, but the folder was not synced: the retry finds its own revision and is no conflict.
-  world.store->fail_after_next_save(make_error(ErrorCode::io, "io.folder_not_synced", "the folder was not synced"));
+  world.store->fail_after_next_save(
+      make_error(ErrorCode::io, "io.folder_not_synced", "the folder was not synced"));
   const auto keeper = world.keeper();
   CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
   REQUIRE(keeper->settle(10s));
@@ -242,7 +257,9 @@ TEST_CASE("a save whose last step failed is recognised by its own revision", "[k
   CHECK(world.server.revocations() == 0);
 }
 
-TEST_CASE("a conflict at the save: a removed session is not brought back, and what we got is revoked", "[keeper]") {
+TEST_CASE(
+    "a conflict at the save: a removed session is not brought back, and what we got is revoked",
+    "[keeper]") {
   World world;
   const Revision old = world.log_in();
   world.clock->advance(1h);
@@ -256,7 +273,9 @@ TEST_CASE("a conflict at the save: a removed session is not brought back, and wh
   CHECK(world.server.revoked() == std::vector<std::string>{"rt-2"});
 }
 
-TEST_CASE("a conflict at the save: a newer session of the same login is returned and nothing revoked", "[keeper]") {
+TEST_CASE(
+    "a conflict at the save: a newer session of the same login is returned and nothing revoked",
+    "[keeper]") {
   World world;
   const Revision old = world.log_in();
   world.clock->advance(1h);
@@ -289,7 +308,8 @@ TEST_CASE("a conflict at the save: another login wins, and what we got is revoke
   CHECK(world.server.revoked() == std::vector<std::string>{"rt-2"});
 }
 
-TEST_CASE("a refresh that fails while the token is still good: the token is handed out", "[keeper]") {
+TEST_CASE("a refresh that fails while the token is still good: the token is handed out",
+          "[keeper]") {
   World world;
   world.log_in();
   const auto keeper = world.keeper();
@@ -304,8 +324,9 @@ TEST_CASE("a refresh that fails while the token is still good: the token is hand
 }
 
 TEST_CASE("no failure message of a refresh carries a token", "[keeper]") {
-  for (const Fault fault : {Fault::drop_before, Fault::drop_after, Fault::server_error, Fault::too_many, Fault::garbage,
-                            Fault::nonce, Fault::other_subject, Fault::bad_client}) {
+  for (const Fault fault :
+       {Fault::drop_before, Fault::drop_after, Fault::server_error, Fault::too_many, Fault::garbage,
+        Fault::nonce, Fault::other_subject, Fault::bad_client}) {
     World world;
     world.log_in();
     world.clock->advance(1h);

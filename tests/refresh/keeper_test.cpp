@@ -28,11 +28,14 @@ std::string token_of(const Result<std::shared_ptr<const OAuthSession>>& session)
   return session ? std::string((*session)->access_token.expose()) : outcome(session);
 }
 
-std::vector<std::string> words(std::initializer_list<const char*> list) { return {list.begin(), list.end()}; }
+std::vector<std::string> words(std::initializer_list<const char*> list) {
+  return {list.begin(), list.end()};
+}
 
 }  // namespace
 
-TEST_CASE("fresh: a good token is handed out without a request, the second time without a load", "[keeper]") {
+TEST_CASE("fresh: a good token is handed out without a request, the second time without a load",
+          "[keeper]") {
   World world;
   world.log_in();
   const auto keeper = world.keeper();
@@ -74,7 +77,8 @@ TEST_CASE("fresh: the steps of a refresh happen in the order that loses nothing"
     return std::nullopt;
   });
   CHECK(token_of(keeper->fresh(kSubject)) == "at-2");
-  CHECK(world.store->take_trace() == words({"load", "lease", "load", "reserve_room", "save_claim", "save"}));
+  CHECK(world.store->take_trace() ==
+        words({"load", "lease", "load", "reserve_room", "save_claim", "save"}));
   CHECK(posts_at_claim == 0);
   CHECK(posts_at_save == 1);
   const OAuthSession stored = world.stored();
@@ -96,7 +100,8 @@ TEST_CASE("fresh: the next call takes the new token from the cache", "[keeper]")
   CHECK(world.server.refreshes() == 1);
 }
 
-TEST_CASE("fresh: a session that another process renewed is adopted without a request", "[keeper]") {
+TEST_CASE("fresh: a session that another process renewed is adopted without a request",
+          "[keeper]") {
   World world;
   const Revision old = world.log_in();
   const auto keeper = world.keeper();
@@ -124,7 +129,8 @@ TEST_CASE("fresh: a logout elsewhere is seen at once, without waiting for an exp
   CHECK(outcome(keeper->fresh(kSubject)) == "login_required session.absent");
 }
 
-TEST_CASE("fresh: a rejected token leads to one refresh, and another token in the store to none", "[keeper]") {
+TEST_CASE("fresh: a rejected token leads to one refresh, and another token in the store to none",
+          "[keeper]") {
   World world;
   world.log_in();
   const auto keeper = world.keeper();
@@ -135,7 +141,8 @@ TEST_CASE("fresh: a rejected token leads to one refresh, and another token in th
   CHECK(world.server.refreshes() == 1);
 }
 
-TEST_CASE("fresh: without a refresh token the access token is used up, then a login is needed", "[keeper]") {
+TEST_CASE("fresh: without a refresh token the access token is used up, then a login is needed",
+          "[keeper]") {
   World world;
   OAuthSession session = sample_session(world.jkt);
   session.refresh_token.reset();
@@ -170,8 +177,10 @@ TEST_CASE("fresh: a missing key is its own error, and nothing is sent", "[keeper
 TEST_CASE("C7.5: an issuer that cannot be confirmed burns nothing", "[keeper]") {
   World world;
   world.log_in();
-  world.context.profile.confirm = [](const SessionSummary&, std::stop_token) -> Result<std::string> {
-    return make_error(ErrorCode::identity_mismatch, "issuer.not_authoritative", "another server answers for it");
+  world.context.profile.confirm = [](const SessionSummary&,
+                                     std::stop_token) -> Result<std::string> {
+    return make_error(ErrorCode::identity_mismatch, "issuer.not_authoritative",
+                      "another server answers for it");
   };
   world.clock->advance(1h);
   CHECK(outcome(world.keeper()->fresh(kSubject)) == "identity_mismatch issuer.not_authoritative");
@@ -183,7 +192,8 @@ TEST_CASE("C7.5: an issuer that cannot be confirmed burns nothing", "[keeper]") 
 TEST_CASE("C7.13: the PDS that the confirmation found is saved with the new tokens", "[keeper]") {
   World world;
   world.log_in();
-  world.context.profile.confirm = [](const SessionSummary&, std::stop_token) -> Result<std::string> {
+  world.context.profile.confirm = [](const SessionSummary&,
+                                     std::stop_token) -> Result<std::string> {
     return std::string("https://moved.test");
   };
   world.clock->advance(1h);
@@ -191,7 +201,8 @@ TEST_CASE("C7.13: the PDS that the confirmation found is saved with the new toke
   CHECK(world.stored().resource_server == "https://moved.test");
 }
 
-TEST_CASE("C7.6: an answer for another subject is refused and revoked, the old record stays", "[keeper]") {
+TEST_CASE("C7.6: an answer for another subject is refused and revoked, the old record stays",
+          "[keeper]") {
   World world;
   const Revision before = world.log_in();
   world.clock->advance(1h);

@@ -23,9 +23,13 @@ struct Kept {
 
 /// `kind`: "file" or "sqlite". Throws latchkey::Exception.
 [[nodiscard]] Kept open_kept(std::string_view kind, const std::filesystem::path& folder) {
-  auto vault = FileKeyVault::open(folder / "vault", MasterKey::key_file(folder / "config" / "vault.key")).value();
-  auto store = kind == "file" ? FilesystemOAuthTokenStore::open(folder / "sessions", vault->sealer()).value()
-                              : SqliteOAuthTokenStore::open(folder / "data" / "sessions.db", vault->sealer()).value();
+  auto vault =
+      FileKeyVault::open(folder / "vault", MasterKey::key_file(folder / "config" / "vault.key"))
+          .value();
+  auto store =
+      kind == "file"
+          ? FilesystemOAuthTokenStore::open(folder / "sessions", vault->sealer()).value()
+          : SqliteOAuthTokenStore::open(folder / "data" / "sessions.db", vault->sealer()).value();
   return {.vault = std::move(vault), .store = std::move(store)};
 }
 

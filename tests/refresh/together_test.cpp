@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <atomic>
 #include <barrier>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -31,7 +31,8 @@ std::string token_of(const Result<std::shared_ptr<const OAuthSession>>& session)
 
 }  // namespace
 
-TEST_CASE("64 threads on one expired session: one refresh, and all get the new token", "[keeper][concurrency]") {
+TEST_CASE("64 threads on one expired session: one refresh, and all get the new token",
+          "[keeper][concurrency]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
@@ -71,7 +72,8 @@ TEST_CASE("16 keepers over one store: one refresh, fifteen adoptions", "[keeper]
   CHECK(world.server.refreshes() == 1);
 }
 
-TEST_CASE("between soft and hard one caller refreshes and the others keep the token", "[keeper][concurrency]") {
+TEST_CASE("between soft and hard one caller refreshes and the others keep the token",
+          "[keeper][concurrency]") {
   World world;
   world.log_in();
   const auto keeper = world.keeper();
@@ -88,7 +90,8 @@ TEST_CASE("between soft and hard one caller refreshes and the others keep the to
   CHECK(world.server.refreshes() == 1);
 }
 
-TEST_CASE("a cancelled caller strands nobody: the refresh goes on and the others get it", "[keeper][concurrency]") {
+TEST_CASE("a cancelled caller strands nobody: the refresh goes on and the others get it",
+          "[keeper][concurrency]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
@@ -96,7 +99,8 @@ TEST_CASE("a cancelled caller strands nobody: the refresh goes on and the others
   world.transport->hold();
   std::stop_source stop;
   std::string first, second;
-  std::jthread cancelled([&] { first = token_of(keeper->fresh(kSubject, {.stop = stop.get_token()})); });
+  std::jthread cancelled(
+      [&] { first = token_of(keeper->fresh(kSubject, {.stop = stop.get_token()})); });
   world.transport->wait_for(1);
   std::jthread patient([&] { second = token_of(keeper->fresh(kSubject)); });
   stop.request_stop();
@@ -120,14 +124,16 @@ TEST_CASE("a caller whose time is over leaves the refresh running", "[keeper][co
   CHECK(world.stored().refresh_token->expose() == "rt-2");
 }
 
-TEST_CASE("a keeper that ends waits for the refresh it has sent, and saves it", "[keeper][concurrency]") {
+TEST_CASE("a keeper that ends waits for the refresh it has sent, and saves it",
+          "[keeper][concurrency]") {
   World world;
   world.log_in();
   world.clock->advance(1h);
   auto keeper = world.keeper();
   world.transport->hold();
   std::stop_source stop;
-  std::jthread caller([&] { static_cast<void>(keeper->fresh(kSubject, {.stop = stop.get_token()}).has_value()); });
+  std::jthread caller(
+      [&] { static_cast<void>(keeper->fresh(kSubject, {.stop = stop.get_token()}).has_value()); });
   world.transport->wait_for(1);
   stop.request_stop();
   caller.join();
@@ -136,7 +142,8 @@ TEST_CASE("a keeper that ends waits for the refresh it has sent, and saves it", 
   CHECK(world.stored().refresh_token->expose() == "rt-2");
 }
 
-TEST_CASE("a waiter outlives the shorter deadline of who waits for the lease first", "[keeper][concurrency]") {
+TEST_CASE("a waiter outlives the shorter deadline of who waits for the lease first",
+          "[keeper][concurrency]") {
   World world;
   world.log_in();
   world.clock->advance(1h);

@@ -111,7 +111,9 @@ Result<void> WatchedStore::reserve_room(std::string_view subject, std::size_t si
   return result;
 }
 
-void WatchedStore::release_room(std::string_view subject) noexcept { inner_->release_room(subject); }
+void WatchedStore::release_room(std::string_view subject) noexcept {
+  inner_->release_room(subject);
+}
 
 Result<void> WatchedStore::save_claim(const RefreshClaim& claim) {
   if (auto error = enter("save_claim")) return *std::move(error);
@@ -135,7 +137,8 @@ std::optional<std::string> WatchedStore::load_nonce(std::string_view origin, std
   return inner_->load_nonce(origin, jkt);
 }
 
-void WatchedStore::save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) {
+void WatchedStore::save_nonce(std::string_view origin, std::string_view jkt,
+                              std::string_view nonce) {
   inner_->save_nonce(origin, jkt, nonce);
 }
 
@@ -144,7 +147,8 @@ Result<void> WatchedStore::save_pending(const PendingRecord& pending, TimePoint 
   return inner_->save_pending(pending, now);
 }
 
-Result<std::optional<PendingRecord>> WatchedStore::take_pending(std::string_view key, TimePoint now) {
+Result<std::optional<PendingRecord>> WatchedStore::take_pending(std::string_view key,
+                                                                TimePoint now) {
   return inner_->take_pending(key, now);
 }
 
@@ -155,8 +159,9 @@ std::uint64_t WatchedStore::change_count(std::string_view subject) const noexcep
 namespace {
 
 Error lost(Delivery delivery) {
-  Error error = make_error(delivery == Delivery::not_sent ? ErrorCode::unreachable : ErrorCode::connection_lost,
-                           "test.lost", "the connection broke");
+  Error error = make_error(
+      delivery == Delivery::not_sent ? ErrorCode::unreachable : ErrorCode::connection_lost,
+      "test.lost", "the connection broke");
   error.delivery = delivery;
   return error;
 }
@@ -168,10 +173,12 @@ std::string form_field(const HttpRequest& request, std::string_view name) {
   return value && *value != nullptr ? **value : std::string{};
 }
 
-std::string tokens_json(unsigned generation, std::chrono::seconds lifetime, std::string_view subject) {
+std::string tokens_json(unsigned generation, std::chrono::seconds lifetime,
+                        std::string_view subject) {
   const std::string n = std::to_string(generation);
-  return R"({"access_token":"at-)" + n + R"(","refresh_token":"rt-)" + n + R"(","token_type":"DPoP","expires_in":)" +
-         std::to_string(lifetime.count()) + R"(,"scope":"atproto","sub":")" + std::string(subject) + R"("})";
+  return R"({"access_token":"at-)" + n + R"(","refresh_token":"rt-)" + n +
+         R"(","token_type":"DPoP","expires_in":)" + std::to_string(lifetime.count()) +
+         R"(,"scope":"atproto","sub":")" + std::string(subject) + R"("})";
 }
 
 }  // namespace
@@ -225,12 +232,18 @@ Result<HttpResponse> RotatingServer::refresh(const std::string& token) {
   ++refreshes_;
   const Fault fault = std::exchange(fault_, Fault::none);
   switch (fault) {
-    case Fault::drop_before: return lost(Delivery::not_sent);
-    case Fault::server_error: return json_answer(500, R"({"error":"server_error"})");
-    case Fault::too_many: return json_answer(429, R"({"error":"slow_down"})", {{"Retry-After", "7"}});
-    case Fault::nonce: return json_answer(400, R"({"error":"use_dpop_nonce"})");
-    case Fault::bad_client: return json_answer(401, R"({"error":"invalid_client"})");
-    default: break;
+    case Fault::drop_before:
+      return lost(Delivery::not_sent);
+    case Fault::server_error:
+      return json_answer(500, R"({"error":"server_error"})");
+    case Fault::too_many:
+      return json_answer(429, R"({"error":"slow_down"})", {{"Retry-After", "7"}});
+    case Fault::nonce:
+      return json_answer(400, R"({"error":"use_dpop_nonce"})");
+    case Fault::bad_client:
+      return json_answer(401, R"({"error":"invalid_client"})");
+    default:
+      break;
   }
   if (dead_ || token != "rt-" + std::to_string(generation_)) {
     if (!dead_) ++replays_;
@@ -240,8 +253,10 @@ Result<HttpResponse> RotatingServer::refresh(const std::string& token) {
   ++generation_;
   if (fault == Fault::drop_after) return lost(Delivery::maybe_sent);
   if (fault == Fault::garbage) return json_answer(200, R"({"access_token":)");
-  return json_answer(200, tokens_json(generation_, lifetime_,
-                                      fault == Fault::other_subject ? "did:plc:z72i7hdynmk6r22z27h6tvur" : kSubject));
+  return json_answer(
+      200,
+      tokens_json(generation_, lifetime_,
+                  fault == Fault::other_subject ? "did:plc:z72i7hdynmk6r22z27h6tvur" : kSubject));
 }
 
 OAuthSession sample_session(std::string_view jkt) {
@@ -271,21 +286,25 @@ World::World(std::shared_ptr<OAuthTokenStore> inner, std::shared_ptr<KeyVault> k
       random(std::make_shared<FixedRandom>(1)),
       vault(keys ? std::move(keys) : memory_vault()),
       store(std::make_shared<WatchedStore>(
-          inner ? std::move(inner) : MemoryOAuthTokenStore::create(vault->sealer(), clock), vault->sealer())),
+          inner ? std::move(inner) : MemoryOAuthTokenStore::create(vault->sealer(), clock),
+          vault->sealer())),
       transport(std::make_shared<ScriptedTransport>(
-          [this](const HttpRequest& request, const SendOptions&) { return server.answer(request); })) {
-  context = SessionContext{.store = store,
-                           .provers = std::make_shared<ProverCache>(vault, random),
-                           .transport = transport,
-                           .nonces = std::make_shared<NonceCache>(nonce_storage(store)),
-                           .skew = std::make_shared<ClockSkew>(),
-                           .clock = clock,
-                           .random = random,
-                           .client = public_client(std::string(kClientId)),
-                           .client_id = std::string(kClientId),
-                           .profile = {.confirm = {}, .check = [](const TokenAnswer& answer, const SessionSummary& s) {
-                                         return check_atproto_token(answer, s.subject);
-                                       }}};
+          [this](const HttpRequest& request, const SendOptions&) {
+            return server.answer(request);
+          })) {
+  context = SessionContext{
+      .store = store,
+      .provers = std::make_shared<ProverCache>(vault, random),
+      .transport = transport,
+      .nonces = std::make_shared<NonceCache>(nonce_storage(store)),
+      .skew = std::make_shared<ClockSkew>(),
+      .clock = clock,
+      .random = random,
+      .client = public_client(std::string(kClientId)),
+      .client_id = std::string(kClientId),
+      .profile = {.confirm = {}, .check = [](const TokenAnswer& answer, const SessionSummary& s) {
+                    return check_atproto_token(answer, s.subject);
+                  }}};
   jkt = context.provers->create().value()->jkt();
 }
 
@@ -298,8 +317,12 @@ Revision World::log_in() {
   return revision;
 }
 
-OAuthSession World::stored() const { return std::move(store->load(kSubject).value().value()); }
+OAuthSession World::stored() const {
+  return std::move(store->load(kSubject).value().value());
+}
 
-std::unique_ptr<SessionKeeper> World::keeper() const { return std::make_unique<SessionKeeper>(context); }
+std::unique_ptr<SessionKeeper> World::keeper() const {
+  return std::make_unique<SessionKeeper>(context);
+}
 
 }  // namespace latchkey::test

@@ -24,14 +24,15 @@ import latchkey.store.record;
 import latchkey.store.vault;
 import latchkey.test.scripted_transport;
 
-// A session, a store whose every call can be watched, failed or stopped at, and a server that rotates refresh tokens and
-// ends a session whose token it sees twice.
+// A session, a store whose every call can be watched, failed or stopped at, and a server that
+// rotates refresh tokens and ends a session whose token it sees twice.
 
 export namespace latchkey::test {
 
-/// Passes everything on. `hook` is told the name of each call that a refresh consists of before it happens
-/// ("lease", "load", "reserve_room", "save_claim", "save", "clear_claim", "remove"), and may fail it; `after` is told
-/// when it has succeeded.
+/// Passes everything on. `hook` is told the name of each call that a refresh consists of before it
+/// happens
+/// ("lease", "load", "reserve_room", "save_claim", "save", "clear_claim", "remove"), and may fail
+/// it; `after` is told when it has succeeded.
 class WatchedStore final : public OAuthTokenStore {
  public:
   using Hook = std::function<std::optional<Error>(std::string_view)>;
@@ -72,11 +73,22 @@ class WatchedStore final : public OAuthTokenStore {
   std::optional<Error> save_failure_;
 };
 
-/// An authorization server with one session: refresh tokens "rt-1", "rt-2", … are good once. Thread-safe.
+/// An authorization server with one session: refresh tokens "rt-1", "rt-2", … are good once.
+/// Thread-safe.
 class RotatingServer {
  public:
   /// What happens to the next refresh instead of an answer.
-  enum class Fault { none, drop_before, drop_after, server_error, too_many, garbage, nonce, other_subject, bad_client };
+  enum class Fault {
+    none,
+    drop_before,
+    drop_after,
+    server_error,
+    too_many,
+    garbage,
+    nonce,
+    other_subject,
+    bad_client
+  };
 
   [[nodiscard]] Result<HttpResponse> answer(const HttpRequest& request);
   void next(Fault fault);
@@ -84,8 +96,8 @@ class RotatingServer {
   void kill_session();
   void set_lifetime(std::chrono::seconds lifetime);
 
-  [[nodiscard]] unsigned refreshes() const;      ///< refresh requests seen
-  [[nodiscard]] unsigned replays() const;        ///< of them with a spent token
+  [[nodiscard]] unsigned refreshes() const;  ///< refresh requests seen
+  [[nodiscard]] unsigned replays() const;    ///< of them with a spent token
   [[nodiscard]] unsigned revocations() const;
   [[nodiscard]] std::vector<std::string> revoked() const;
 
@@ -108,7 +120,8 @@ inline constexpr TimePoint kNow{std::chrono::milliseconds{1'790'000'000'000}};
 
 /// All of it together over a memory store, or over the store given.
 struct World {
-  explicit World(std::shared_ptr<OAuthTokenStore> inner = nullptr, std::shared_ptr<KeyVault> keys = nullptr);
+  explicit World(std::shared_ptr<OAuthTokenStore> inner = nullptr,
+                 std::shared_ptr<KeyVault> keys = nullptr);
 
   std::shared_ptr<ManualClock> clock;
   std::shared_ptr<Random> random;

@@ -15,16 +15,16 @@ namespace {
 
 constexpr TimePoint kNoon{std::chrono::milliseconds{1'795'176'000'000}};  // 2026-11-20T12:00:00Z
 
-MemberChange text(std::string member, std::string SessionSummary::*pointer) {
+MemberChange text(std::string member, std::string SessionSummary::* pointer) {
   return {std::move(member), [pointer](SessionSummary& s) { s.*pointer += "x"; }};
 }
 
-MemberChange time(std::string member, std::optional<TimePoint> SessionSummary::*pointer) {
+MemberChange time(std::string member, std::optional<TimePoint> SessionSummary::* pointer) {
   return {std::move(member),
           [pointer](SessionSummary& s) { s.*pointer = *(s.*pointer) + Duration{1}; }};
 }
 
-MemberChange absence(std::string member, std::optional<TimePoint> SessionSummary::*pointer) {
+MemberChange absence(std::string member, std::optional<TimePoint> SessionSummary::* pointer) {
   return {"no " + std::move(member), [pointer](SessionSummary& s) { s.*pointer = std::nullopt; }};
 }
 

@@ -43,7 +43,7 @@ std::optional<std::string> read_text(const std::filesystem::path& path) {
 }
 
 int mode_of(const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   if (lstat(path.c_str(), &status) != 0) throw std::runtime_error("no such path: " + path.string());
   return static_cast<int>(status.st_mode & 07777);
 }

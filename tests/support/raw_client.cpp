@@ -49,7 +49,8 @@ std::string RawClient::read_all() {
   for (;;) {
     const auto size = ::recv(socket_, buffer.data(), buffer.size(), 0);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return out + "(timed out)";
-    if (size <= 0) return out;
+    if (size < 0) return out + "(reset)";
+    if (size == 0) return out;
     out.append(buffer.data(), static_cast<std::size_t>(size));
   }
 }

@@ -21,7 +21,7 @@ class RawClient {
   [[nodiscard]] bool connected() const noexcept { return socket_ >= 0; }
   /// Stops at the first error: the server may have closed.
   RawClient& send(std::string_view bytes);
-  /// Until the server closes or resets, or ten seconds are over ("(timed out)" is appended).
+  /// Until the server closes. "(reset)" or "(timed out)" is appended if that is how it ended.
   [[nodiscard]] std::string read_all();
   /// Is there anything to read, or has the server closed?
   [[nodiscard]] bool has_news() const;

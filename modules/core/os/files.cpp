@@ -137,7 +137,7 @@ Descriptor open_descriptor(const Path& path, int flags, mode_t mode = 0) {
 }
 
 bool is_link(const Path& path) {
-  struct stat status {};
+  struct stat status{};
   return lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode);
 }
 
@@ -203,7 +203,7 @@ FolderEntry::Kind kind_of_mode(mode_t mode) {
 
 FolderEntry::Kind kind_of_entry(int folder, const dirent& entry) {
   if (entry.d_type != DT_UNKNOWN) return kind_of_mode(static_cast<mode_t>(DTTOIF(entry.d_type)));
-  struct stat status {};
+  struct stat status{};
   if (fstatat(folder, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
     return FolderEntry::Kind::other;
   return kind_of_mode(status.st_mode);
@@ -230,7 +230,7 @@ Result<std::optional<SecretBytes>> PosixFileSystem::read(const Path& path, std::
   const auto file = open_descriptor(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!file && errno == ENOENT) return std::optional<SecretBytes>();
   if (!file) return system_error("read", path, errno);
-  struct stat status {};
+  struct stat status{};
   if (fstat(file.get(), &status) != 0) return system_error("read", path, errno);
   if (!S_ISREG(status.st_mode)) {
     return refused("read", path, "location.not_a_file",
@@ -296,7 +296,7 @@ Result<void> PosixFileSystem::make_folder(const Path& folder) {
   auto path = folder.has_filename() ? folder : folder.parent_path();  // without a trailing slash
   if (path.empty()) path = ".";
   std::vector<Path> missing;
-  struct stat status {};
+  struct stat status{};
   // The folder itself may not be a link; what leads to it may.
   int result = lstat(path.c_str(), &status);
   for (Path at = path; result != 0; result = stat(at.c_str(), &status)) {
@@ -337,7 +337,7 @@ Result<std::vector<FolderEntry>> PosixFileSystem::list(const Path& folder) {
 }
 
 Result<void> PosixFileSystem::check_private(const Path& path) {
-  struct stat status {};
+  struct stat status{};
   if (lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return {};
     return system_error("check", path, errno);
@@ -362,7 +362,7 @@ Result<void> PosixFileSystem::check_private(const Path& path) {
 }
 
 Result<void> PosixFileSystem::check_local(const Path& path) {
-  struct statfs status {};
+  struct statfs status{};
   Path at = path.empty() ? Path(".") : path;
   while (uninterrupted([&] { return statfs(at.c_str(), &status); }) != 0) {
     const auto folder = folder_of(at);

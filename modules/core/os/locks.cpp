@@ -63,7 +63,7 @@ off_t lock_position(LockKind kind, std::string_view name) noexcept {
 }
 
 struct flock one_byte(short type, off_t position) {
-  struct flock range {};
+  struct flock range{};
   range.l_type = type;
   range.l_whence = SEEK_SET;
   range.l_start = position;
@@ -156,7 +156,7 @@ class PosixLockFile final : public LockFile {
 // when the file has been deleted or replaced, and other processes now lock another one.
 Result<Descriptor> PosixLockFile::open_again() const {
   auto descriptor = open_descriptor(path_, 0);
-  struct stat status {};
+  struct stat status{};
   if (!descriptor && errno != ENOENT) return system_error("open", path_, errno);
   if (descriptor && fstat(descriptor.get(), &status) != 0)
     return system_error("open", path_, errno);
@@ -229,7 +229,7 @@ Result<std::shared_ptr<LockFile>> LockFile::open(const std::filesystem::path& pa
   const auto files = posix_file_system();
   if (auto secure = files->check_private(absolute); !secure) return std::move(secure).error();
   if (auto local = files->check_local(absolute); !local) return std::move(local).error();
-  struct stat status {};
+  struct stat status{};
   if (fstat(file.get(), &status) != 0) return system_error("open", path, errno);
   if (!S_ISREG(status.st_mode)) {
     return make_error(ErrorCode::insecure_location, "location.not_a_file",

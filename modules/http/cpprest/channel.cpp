@@ -4,6 +4,7 @@ module;
 #include <cpprest/producerconsumerstream.h>
 #include <cpprest/rawptrstream.h>
 #include <openssl/crypto.h>
+#include <pplx/threadpool.h>
 
 #include <algorithm>
 #include <boost/asio/ssl.hpp>
@@ -97,7 +98,13 @@ struct Call {
   std::unique_ptr<unsigned char[]> memory;
   Concurrency::streams::rawptr_buffer<unsigned char> sink;
   std::optional<std::size_t> used{};  // of the memory, once the body is complete
-  pplx::cancellation_token_source cancel{};
+  pplx::cancellation_token_source source{};
+
+  // In the library's own thread: closing the socket beside it, while it reads, is a race inside the
+  // library.
+  void cancel() {
+    crossplat::threadpool::shared_instance().service().post([source = source] { source.cancel(); });
+  }
 };
 
 // Runs continuations where the task ends, instead of on one more thread.
@@ -314,7 +321,7 @@ Wire::Wake Channel::Impl::await(const pplx::task<T>& task, Call& call) {
       run_inline());
   const auto wake = wire->wait(deadline, connect_deadline);
   if (wake == Wire::Wake::finished) return wake;
-  call.cancel.cancel();
+  call.cancel();
   wire->wait_finished(kGrace);
   return wake;
 }
@@ -330,12 +337,12 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
   auto message = build(request, call);
   if (!message) return std::move(message).error();
   if (!client) client.emplace(base_address(url), configuration(wire, settings));
-  const auto answer = client->request(*message, call->cancel.get_token());
+  const auto answer = client->request(*message, call->source.get_token());
   if (const auto wake = await(answer, *call); wake != Wire::Wake::finished)
     return interruption(wake, request.url);
   const web::http::http_response response = answer.get();
   if (!is_sound(response)) {
-    call->cancel.cancel();
+    call->cancel();
     return fail(ErrorCode::invalid_response, "http.malformed", request.url,
                 "its status or length makes no sense", "the server does not speak HTTP");
   }
