@@ -72,6 +72,13 @@ struct Connection {
 };
 using ConnectionPtr = std::shared_ptr<Connection>;
 
+struct Listener {
+  Listener(asio::io_context& io, const tcp::endpoint& endpoint)
+      : acceptor(io, endpoint), pause(io) {}
+  tcp::acceptor acceptor;
+  asio::steady_timer pause;
+};
+
 // Nothing if a header cannot be read as one.
 std::optional<Request> request_of(const http::request<http::string_body>& message) {
   Request request{.method = std::string(std_view(message.method_string())),
@@ -115,8 +122,7 @@ Response plain(int status, std::string text) {
 struct HttpServer::Impl {
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
-  std::deque<tcp::acceptor> acceptors;
-  asio::steady_timer pause{io};
+  std::deque<Listener> listeners;
   std::list<ConnectionPtr> connections;
   Handler handler;
   std::thread thread;
@@ -133,7 +139,7 @@ struct HttpServer::Impl {
   }
 
   void accept(std::size_t number) {
-    acceptors[number].async_accept([this, number](error_code failed, tcp::socket socket) {
+    listeners[number].acceptor.async_accept([this, number](error_code failed, tcp::socket socket) {
       if (failed == asio::error::operation_aborted) return;
       if (failed) return accept_later(number);
       close_on_exec(socket.native_handle());
@@ -147,8 +153,8 @@ struct HttpServer::Impl {
 
   // Out of descriptors, most likely: trying again at once would spin.
   void accept_later(std::size_t number) {
-    pause.expires_after(kAcceptPause);
-    pause.async_wait([this, number](error_code failed) {
+    listeners[number].pause.expires_after(kAcceptPause);
+    listeners[number].pause.async_wait([this, number](error_code failed) {
       if (!failed) accept(number);
     });
   }
@@ -240,7 +246,7 @@ HttpServer::~HttpServer() {
 Result<std::uint16_t> HttpServer::listen(std::uint16_t port) {
   try {
     const tcp::endpoint endpoint(asio::ip::address_v4::loopback(), port);
-    auto& acceptor = impl_->acceptors.emplace_back(impl_->io, endpoint);
+    auto& acceptor = impl_->listeners.emplace_back(impl_->io, endpoint).acceptor;
     close_on_exec(acceptor.native_handle());
     return acceptor.local_endpoint().port();
   } catch (const std::exception& failed) {
@@ -253,7 +259,7 @@ Result<std::uint16_t> HttpServer::listen(std::uint16_t port) {
 
 void HttpServer::start(Handler handler) {
   impl_->handler = std::move(handler);
-  for (std::size_t i = 0; i < impl_->acceptors.size(); ++i) impl_->accept(i);
+  for (std::size_t i = 0; i < impl_->listeners.size(); ++i) impl_->accept(i);
   // The host program's signal handlers stay on its own threads.
   sigset_t all, before;
   sigfillset(&all);

@@ -190,8 +190,18 @@ TEST_CASE("Retry-After is honoured", "[sandbox]") {
   CHECK(fresh(world) == "ok");
 }
 
-TEST_CASE("a nonce is followed once; a storm of them is given up, and the session lives",
-          "[sandbox]") {
+TEST_CASE("a nonce that is over is replaced on the way", "[sandbox]") {
+  SandboxWorld world;
+  REQUIRE(outcome(world.log_in()) == "ok");
+  world.clock->advance(201h);
+  CHECK(fresh(world) == "ok");
+  const auto seen = world.refreshes();
+  REQUIRE(seen.size() == 2);
+  CHECK(seen[0].detail == "proof.nonce_stale");
+  CHECK(seen[1].status == 200);
+}
+
+TEST_CASE("a storm of nonces is given up, and the session lives", "[sandbox]") {
   SandboxWorld world;
   REQUIRE(outcome(world.log_in()) == "ok");
   auto storm = refresh_fault(FaultKind::nonce_storm);
