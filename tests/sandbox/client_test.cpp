@@ -248,6 +248,16 @@ TEST_CASE("what the session does not permit is insufficient_scope", "[sandbox]")
   CHECK(outcome(pds.create_record("app.bsky.feed.like", R"({"subject":{}})")) == "ok");
 }
 
+TEST_CASE("a record whose answer was lost is made once", "[sandbox]") {
+  SandboxWorld world;
+  REQUIRE(outcome(world.log_in()) == "ok");
+  auto pds = world.client.pds(world.alice.did);
+  REQUIRE(outcome(pds.create_record(kPosts, kPost)) == "ok");
+  world.servers->inject({.kind = FaultKind::drop_after, .server = sandbox::Server::pds});
+  CHECK(outcome(pds.create_record(kPosts, kPost)) == "ok");
+  CHECK(pds.list_records(kPosts).value().records.size() == 2);
+}
+
 TEST_CASE("a kept connection that the PDS has closed is replaced", "[sandbox]") {
   SandboxWorld world;
   REQUIRE(outcome(world.log_in()) == "ok");
