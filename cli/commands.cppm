@@ -63,4 +63,14 @@ struct DpopCommand {
 
 [[nodiscard]] Exit run_doctor(const Options& options);
 
+struct SandboxCommand {
+  int port = 0;  ///< of the PDS; the other two follow it. 0: any free ones
+  int access_token_lifetime = 3600;
+  int nonce_rotation = 60;
+  bool auto_approve = false;
+};
+/// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]} and runs until it is
+/// asked to stop.
+[[nodiscard]] Exit run_sandbox(const Options& options, const SandboxCommand& command);
+
 }  // namespace latchkey::cli

@@ -55,6 +55,7 @@ struct Parsed {
   RecordCommand record;
   RequestCommand request;
   DpopCommand dpop;
+  SandboxCommand sandbox;
   std::function<Exit(const Options&)> command;
 };
 
@@ -151,6 +152,27 @@ void add_request_commands(CLI::App& app, Parsed& p) {
                  "print the Authorization header too: it holds the access token");
 }
 
+void add_sandbox_command(CLI::App& app, Parsed& p) {
+  auto* sandbox =
+      add(app, "sandbox",
+          "run a PDS, authorization server and PLC directory on this machine, for tests", p,
+          [&p](const Options& o) { return run_sandbox(o, p.sandbox); });
+  sandbox
+      ->add_option("--port", p.sandbox.port,
+                   "port of the PDS, the other two follow; any free ones if not given")
+      ->check(CLI::Range(0, 65533));
+  sandbox->add_option("--access-token-lifetime", p.sandbox.access_token_lifetime, "seconds")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  sandbox
+      ->add_option("--nonce-rotation", p.sandbox.nonce_rotation,
+                   "seconds until the next DPoP nonce")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  sandbox->add_flag("--auto-approve", p.sandbox.auto_approve,
+                    "the authorization page says yes without asking");
+}
+
 int finish_parsing(const CLI::App& app, const CLI::ParseError& event, bool json) {
   // Help and version end the parsing too, and are no errors.
   if (event.get_exit_code() == 0) return app.exit(event);
@@ -195,6 +217,7 @@ int main(int argc, char** argv) {
   add_session_commands(app, parsed);
   add_record_commands(app, parsed);
   add_request_commands(app, parsed);
+  add_sandbox_command(app, parsed);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& event) {

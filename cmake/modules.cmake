@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 # latchkey_modules(name...): for each name, name.cppm in this folder is a module interface of the library, and name.cpp,
 # if it is there, its implementation unit. Explicit lists only: the level structure should be readable here.
+# A folder that is a library of its own sets latchkey_target to its name first.
+set(latchkey_target latchkey)
 function(latchkey_modules)
   foreach(name IN LISTS ARGN)
-    target_sources(latchkey PUBLIC FILE_SET CXX_MODULES BASE_DIRS ${PROJECT_SOURCE_DIR}
+    target_sources(${latchkey_target} PUBLIC FILE_SET CXX_MODULES BASE_DIRS ${PROJECT_SOURCE_DIR}
                    FILES ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cppm)
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp)
-      target_sources(latchkey PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp)
+      target_sources(${latchkey_target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${name}.cpp)
     endif()
   endforeach()
 endfunction()
@@ -14,7 +16,7 @@ endfunction()
 # latchkey_sources(file...): further implementation units.
 function(latchkey_sources)
   foreach(file IN LISTS ARGN)
-    target_sources(latchkey PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    target_sources(${latchkey_target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${file})
   endforeach()
 endfunction()
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <vector>
+module latchkey.cli.commands;
+import latchkey.cli.options;
+import latchkey.cli.report;
+import latchkey.core.error;
+import latchkey.sandbox;
+
+namespace latchkey::cli {
+namespace {
+
+std::string account_json(const sandbox::Account& account) {
+  return "{\"handle\":" + json_string(account.handle) + ",\"did\":" + json_string(account.did) +
+         ",\"password\":" + json_string(account.password) + "}";
+}
+
+std::string sandbox_json(const sandbox::Sandbox& servers) {
+  std::string accounts;
+  for (const auto& account : servers.accounts()) {
+    accounts += (accounts.empty() ? "" : ",") + account_json(account);
+  }
+  return "{\"pds\":" + json_string(servers.pds()) + ",\"issuer\":" + json_string(servers.issuer()) +
+         ",\"plc\":" + json_string(servers.plc()) + ",\"accounts\":[" + accounts + "]}";
+}
+
+void wait_for_stop(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait(lock, stop, [] { return false; });
+}
+
+}  // namespace
+
+Exit run_sandbox(const Options& options, const SandboxCommand& command) {
+  sandbox::SandboxOptions wanted{.port = static_cast<std::uint16_t>(command.port)};
+  wanted.lifetimes.access = std::chrono::seconds{command.access_token_lifetime};
+  wanted.nonce_rotation = std::chrono::seconds{command.nonce_rotation};
+  auto servers = sandbox::Sandbox::start(wanted);
+  if (!servers) return report(servers.error(), options.format);
+  for (const char* handle : {"alice.test", "bob.test"}) {
+    if (const auto added = (*servers)->add_account(handle, {}, command.auto_approve); !added) {
+      return report(added.error(), options.format);
+    }
+  }
+  print(sandbox_json(**servers));
+  say("the sandbox runs until Ctrl-C; log in to it with: latchkey --plc-url " + (*servers)->plc() +
+      " --resolve-handles-at " + (*servers)->pds() + " --allow-http-for-loopback login alice.test");
+  wait_for_stop(options.stop);
+  return Exit::ok;
+}
+
+}  // namespace latchkey::cli

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.sandbox.faults;
+import latchkey.core.encoding;
+import latchkey.sandbox.message;
+import latchkey.sandbox.server;
+
+namespace latchkey::sandbox {
+namespace {
+
+bool matches(const Fault& fault, Server server, const Request& request) {
+  if (fault.server && *fault.server != server) return false;
+  if (!fault.method.empty() && fault.method != request.method) return false;
+  if (!fault.path.empty() && fault.path != request.path) return false;
+  if (fault.grant_type.empty()) return true;
+  const auto fields = form_decode(request.body);
+  return fields && field(*fields, "grant_type") == fault.grant_type;
+}
+
+Response failure(const Fault& fault) {
+  Response response = json_answer(
+      fault.status,
+      json_object({{"error", fault.status == 429 ? "\"RateLimitExceeded\"" : "\"server_error\""},
+                   {"message", "\"scripted\""},
+                   {"error_description", "\"scripted\""}}));
+  if (fault.retry_after) {
+    response.headers.emplace_back("Retry-After", std::to_string(fault.retry_after->count()));
+  }
+  return response;
+}
+
+Response redirection(const Fault& fault) {
+  Response response = json_answer(307, "{}");
+  response.headers.emplace_back("Location", fault.text);
+  return response;
+}
+
+// Changes the right answer into what the fault makes of it.
+void spoil(Response& response, const Fault& fault) {
+  if (fault.kind == FaultKind::status_after) response = failure(fault);
+  if (fault.kind == FaultKind::content_type) response.content_type = fault.text;
+  if (fault.kind == FaultKind::garbage) response.body = fault.text;
+  if (fault.kind == FaultKind::huge_body) response.body.resize(fault.size, ' ');
+}
+
+}  // namespace
+
+std::string_view to_string(FaultKind kind) noexcept {
+  switch (kind) {
+    case FaultKind::drop_before:
+      return "drop_before";
+    case FaultKind::drop_after:
+      return "drop_after";
+    case FaultKind::delay:
+      return "delay";
+    case FaultKind::hold:
+      return "hold";
+    case FaultKind::truncate:
+      return "truncate";
+    case FaultKind::status:
+      return "status";
+    case FaultKind::status_after:
+      return "status_after";
+    case FaultKind::content_type:
+      return "content_type";
+    case FaultKind::huge_body:
+      return "huge_body";
+    case FaultKind::garbage:
+      return "garbage";
+    case FaultKind::redirect:
+      return "redirect";
+    case FaultKind::nonce_storm:
+      break;
+  }
+  return "nonce_storm";
+}
+
+Fault refresh_fault(FaultKind kind) {
+  return {.kind = kind,
+          .server = Server::authorization,
+          .method = "POST",
+          .grant_type = "refresh_token"};
+}
+
+void FaultScript::add(Fault fault) {
+  const std::scoped_lock lock(mutex_);
+  if (fault.times > 0) faults_.push_back(std::move(fault));
+}
+
+void FaultScript::clear() {
+  const std::scoped_lock lock(mutex_);
+  faults_.clear();
+}
+
+std::size_t FaultScript::left() const {
+  const std::scoped_lock lock(mutex_);
+  std::size_t count = 0;
+  for (const auto& fault : faults_) count += fault.times;
+  return count;
+}
+
+std::optional<Fault> FaultScript::take(Server server, const Request& request) {
+  const std::scoped_lock lock(mutex_);
+  for (auto fault = faults_.begin(); fault != faults_.end(); ++fault) {
+    if (!matches(*fault, server, request)) continue;
+    if (fault->skip > 0) {
+      --fault->skip;
+      continue;
+    }
+    Fault met = *fault;
+    if (--fault->times == 0) faults_.erase(fault);
+    return met;
+  }
+  return std::nullopt;
+}
+
+Delivery deliver_with(const Fault& fault, const std::function<Response()>& process,
+                      const std::function<Response()>& ask_for_nonce) {
+  switch (fault.kind) {
+    case FaultKind::drop_before:
+      return {.response = {}, .way = Delivery::Way::dropped};
+    case FaultKind::status:
+      return {.response = failure(fault)};
+    case FaultKind::redirect:
+      return {.response = redirection(fault)};
+    case FaultKind::nonce_storm:
+      return {.response = ask_for_nonce()};
+    default:
+      break;
+  }
+  Delivery delivery{.response = process()};
+  spoil(delivery.response, fault);
+  if (fault.kind == FaultKind::drop_after) delivery.way = Delivery::Way::dropped;
+  if (fault.kind == FaultKind::truncate) delivery.way = Delivery::Way::truncated;
+  if (fault.kind == FaultKind::delay) delivery.delay = fault.delay;
+  if (fault.kind == FaultKind::hold) delivery.held = true;
+  return delivery;
+}
+
+}  // namespace latchkey::sandbox

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+export module latchkey.sandbox;
+export import latchkey.sandbox.accounts;
+export import latchkey.sandbox.faults;
+export import latchkey.sandbox.message;
+export import latchkey.sandbox.tokens;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.time;
+
+// A PLC directory, an authorization server and a PDS in one process, on loopback and in memory:
+// strict about every rule that a client can break, and scripted to fail where a test wants it. For
+// development and tests only: its accounts and tokens open nothing else, and are plain text.
+
+export namespace latchkey::sandbox {
+
+struct SandboxOptions {
+  /// The PDS's port; the authorization server has the next one and the PLC directory the one after.
+  /// 0: any free ones.
+  std::uint16_t port = 0;
+  TokenLifetimes lifetimes{};
+  std::chrono::milliseconds nonce_rotation{60'000};
+  std::shared_ptr<Clock> clock{};
+  std::shared_ptr<Random> random{};
+  /// Also keep what the requests carried: tokens, codes and passwords among it.
+  bool record_contents = false;
+};
+
+/// One request that reached a server.
+struct RecordedRequest {
+  Server server{};
+  std::string method;
+  std::string path;
+  std::string grant_type;  ///< at the token endpoint
+  int status = 0;          ///< of the answer; 0 if the connection was dropped before one was made
+  std::string detail;      ///< why it was refused, e.g. "refresh.replayed"; empty: it was not
+  std::string fault;       ///< the scripted fault it met; empty: none
+  Request contents{};      ///< with SandboxOptions::record_contents
+};
+
+/// Thread-safe. All three servers listen on 127.0.0.1 and are called http://localhost:PORT.
+class Sandbox {
+ public:
+  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port".
+  [[nodiscard]] static Result<std::unique_ptr<Sandbox>> start(SandboxOptions options = {});
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+  /// Closes every connection.
+  ~Sandbox();
+
+  [[nodiscard]] const std::string& pds() const noexcept;
+  [[nodiscard]] const std::string& issuer() const noexcept;
+  [[nodiscard]] const std::string& plc() const noexcept;
+
+  /// An empty password is drawn. Errors: invalid_argument, "sandbox.handle"; conflict,
+  /// "sandbox.account_exists".
+  [[nodiscard]] Result<Account> add_account(std::string_view handle, std::string_view password = {},
+                                            bool auto_approve = false);
+  /// False if there is no such account.
+  bool set_auto_approve(std::string_view handle_or_did, bool auto_approve);
+  [[nodiscard]] std::vector<Account> accounts() const;
+
+  void inject(Fault fault);
+  void clear_faults();
+  [[nodiscard]] std::size_t faults_left() const;
+  /// Sends the answers that a fault holds.
+  void release();
+  /// Closes kept connections on which no request is under way.
+  void close_idle();
+
+  /// What the servers' clock is ahead of the one given, `Date` included.
+  void set_clock_skew(std::chrono::milliseconds ahead);
+  void set_access_lifetime(std::chrono::seconds lifetime);
+  /// Access tokens issued so far are no longer good; refresh tokens are.
+  void expire_access_tokens();
+  /// Ends an account's sessions; gives how many there were.
+  unsigned end_sessions(std::string_view handle_or_did);
+  /// Sessions of an account that a refresh token still opens.
+  [[nodiscard]] unsigned live_sessions(std::string_view handle_or_did) const;
+
+  [[nodiscard]] TokenCounts counts() const;
+  /// The last ten thousand, in the order in which they were answered.
+  [[nodiscard]] std::vector<RecordedRequest> requests() const;
+  void forget_requests();
+
+ private:
+  struct Impl;
+  explicit Sandbox(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace latchkey::sandbox

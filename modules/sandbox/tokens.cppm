@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+export module latchkey.sandbox.tokens;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.time;
+
+// The tokens that were issued: rotating refresh tokens, good once; using one twice, or with another
+// key or client, ends the session. Kept are only their hashes.
+
+export namespace latchkey::sandbox {
+
+struct TokenLifetimes {
+  std::chrono::seconds access{3600};
+  std::chrono::seconds refresh = std::chrono::hours{14 * 24};  ///< since the last refresh
+  std::chrono::seconds session = std::chrono::hours{14 * 24};  ///< since the login
+};
+
+/// What the account's owner agreed to.
+struct Grant {
+  std::string did;
+  std::string client_id;
+  std::string scope;
+  std::string jkt;
+};
+
+struct IssuedTokens {
+  std::string access_token;
+  std::string refresh_token;
+  std::string did;
+  std::string scope;
+  std::chrono::seconds expires_in{0};
+};
+
+/// How sessions fared, for tests.
+struct TokenCounts {
+  unsigned logins = 0;
+  unsigned refreshes = 0;  ///< that succeeded
+  unsigned replays = 0;    ///< of spent refresh tokens
+  unsigned ended = 0;      ///< sessions ended by a replay, a wrong key or a wrong client
+  unsigned revoked = 0;    ///< sessions ended by revocation
+};
+
+using SessionId = std::uint64_t;
+
+/// Not thread-safe.
+class TokenLedger {
+ public:
+  TokenLedger(Random& random, const Clock& clock, TokenLifetimes lifetimes)
+      : random_(random), clock_(clock), lifetimes_(lifetimes) {}
+
+  struct Login {
+    SessionId session;
+    IssuedTokens tokens;
+  };
+  [[nodiscard]] Login begin(Grant grant);
+  /// Errors, as of refusal: invalid_grant, "refresh.unknown", "refresh.replayed",
+  /// "refresh.ended", "refresh.expired", "refresh.wrong_key", "refresh.wrong_client".
+  [[nodiscard]] Result<IssuedTokens> refresh(std::string_view token, std::string_view client_id,
+                                             std::string_view jkt);
+  /// Either token ends the session; an unknown one is fine (RFC 7009 §2.2). Errors: invalid_grant,
+  /// "revoke.wrong_key", "revoke.wrong_client": nothing is revoked.
+  [[nodiscard]] Result<void> revoke(std::string_view token, std::string_view client_id,
+                                    std::string_view jkt);
+  /// The grant behind an access token, whatever became of it.
+  struct Access {
+    Grant grant;
+    std::string problem;  ///< empty, or "access.expired", "access.replaced", "access.ended"
+  };
+  [[nodiscard]] std::optional<Access> find_access(std::string_view token) const;
+  void end(SessionId session);
+  /// Ends all sessions of an account, as an administrator can. Gives how many there were.
+  unsigned end_all(std::string_view did);
+  /// Access tokens issued so far are no longer good; refresh tokens are.
+  void expire_access();
+  /// Sessions that a refresh token still opens.
+  [[nodiscard]] unsigned alive(std::string_view did) const;
+  [[nodiscard]] const TokenCounts& counts() const noexcept { return counts_; }
+  void set_access_lifetime(std::chrono::seconds lifetime) { lifetimes_.access = lifetime; }
+
+ private:
+  struct Session {
+    Grant grant;
+    std::string refresh_hash, access_hash;  // of the current ones
+    TimePoint started, refreshed, access_expires;
+    bool alive = true;
+  };
+  [[nodiscard]] IssuedTokens issue(SessionId id, Session& session);
+  void kill(Session& session);
+
+  Random& random_;
+  const Clock& clock_;
+  TokenLifetimes lifetimes_;
+  SessionId next_ = 1;
+  std::map<SessionId, Session> sessions_;
+  /// Every token ever issued, by its hash.
+  std::unordered_map<std::string, SessionId> refresh_tokens_, access_tokens_;
+  TokenCounts counts_;
+};
+
+}  // namespace latchkey::sandbox

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#include <signal.h>
+#include <catch2/catch_test_macros.hpp>
+#include <string>
+#include <vector>
+
+import latchkey.core;
+import latchkey.core.json;
+import latchkey.test.child;
+import latchkey.test.wire_client;
+
+using namespace latchkey;
+using namespace latchkey::test;
+
+TEST_CASE("latchkey sandbox: says in one line where it is, and ends when it is asked to",
+          "[sandbox]") {
+  for (const int ending : {SIGTERM, SIGINT}) {
+    ChildProcess tool({LATCHKEY_TOOL, "sandbox", "--auto-approve", "--nonce-rotation", "5"});
+    const auto line =
+        JsonObject::parse(tool.read_line(), ErrorCode::invalid_response, "line").value();
+    const auto pds = line.required_string("pds").value();
+    const auto accounts = line.objects("accounts").value().value();
+    REQUIRE(accounts.size() == 2);
+    CHECK(accounts[0].required_string("handle").value() == "alice.test");
+    CHECK(accounts[0].required_string("password").value() != "");
+    const auto did = accounts[0].required_string("did").value();
+    CHECK(exchange(pds, "GET", "/xrpc/com.atproto.identity.resolveHandle?handle=alice.test")
+              .text("did") == did);
+    CHECK(exchange(line.required_string("plc").value(), "GET", '/' + did).text("id") == did);
+    REQUIRE(::kill(tool.id(), ending) == 0);
+    CHECK(tool.wait() == 0);
+  }
+}
+
+TEST_CASE("latchkey sandbox: a port that is taken or impossible is an error", "[sandbox]") {
+  ChildProcess first({LATCHKEY_TOOL, "sandbox"});
+  const auto line =
+      JsonObject::parse(first.read_line(), ErrorCode::invalid_response, "line").value();
+  const auto port = line.required_string("pds").value().substr(17);
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--port", port}).wait() == 1);
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--port", "70000"}).wait() == 2);
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--nonce-rotation", "0"}).wait() == 2);
+}
