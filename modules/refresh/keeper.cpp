@@ -354,7 +354,8 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject,
     if (entry->unsaved) return not_durable_error(*entry->unsaved);
     if (!current.refresh_token && usable) return session;
     if (entry->in_flight && due == Due::soon) return session;
-    if (!entry->in_flight) {
+    const bool ours = !entry->in_flight;
+    if (ours) {
       const auto steady_now = context.clock->steady_now();
       if (entry->failures != 0 && steady_now < entry->next_attempt) {
         if (usable) return session;
@@ -363,7 +364,9 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject,
       start_flight(entry, subject, token_fingerprint(current.access_token), lease_deadline);
     }
     auto renewed = wait_for_flight(*entry, lock, deadline, options);
-    if (renewed && !is_rejected(**renewed, options.rejected)) return renewed;
+    // Of a flight that was begun for this call nothing better can be had by another one: some
+    // servers give the token that another has just refused.
+    if (renewed && (ours || !is_rejected(**renewed, options.rejected))) return renewed;
     if (!renewed) {
       if (usable && !ends_the_token(renewed.error())) return session;
       if (!ended_for_its_starter(renewed.error()) || options.stop.stop_requested() ||

@@ -129,6 +129,26 @@ TEST_CASE(
   CHECK(w.world.server.refreshes() == 1);
 }
 
+TEST_CASE("send_authorized: a server that renews a token into itself is asked once",
+          "[authorized]") {
+  ResourceWorld w;
+  int refreshes = 0;
+  w.world.context.transport = std::make_shared<ScriptedTransport>(
+      [&](const HttpRequest& request, const SendOptions& options) -> Result<HttpResponse> {
+        if (request.url.host() != "as.test") return w.pds->send(request, options);
+        ++refreshes;
+        return json_answer(
+            200,
+            R"({"access_token":"at-1","refresh_token":"rt-2","token_type":"DPoP","expires_in":60,)"
+            R"("scope":"atproto","sub":"did:plc:ewvi7nxzyoun6zhxrhs64oiz"})");
+      });
+  w.keeper = w.world.keeper();
+  w.pds->push(token_refused()).push(token_refused());
+  CHECK(outcome(send(w)) == "token_invalid resource.token_refused");
+  CHECK(refreshes == 1);
+  CHECK(w.pds->count() == 2);
+}
+
 TEST_CASE("send_authorized: a token that another process has renewed is taken without a refresh",
           "[authorized]") {
   ResourceWorld w;
