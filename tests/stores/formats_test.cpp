@@ -40,8 +40,7 @@ TemporaryFolder golden_folder() {
   TemporaryFolder folder;
   for (const auto& entry :
        std::filesystem::recursive_directory_iterator(kFormats / "file_store_v1")) {
-    const auto to =
-        folder.path() / entry.path().lexically_relative(kFormats / "file_store_v1");
+    const auto to = folder.path() / entry.path().lexically_relative(kFormats / "file_store_v1");
     if (entry.is_directory()) {
       std::filesystem::create_directory(to);
       std::filesystem::permissions(to, std::filesystem::perms::owner_all);
