@@ -171,6 +171,8 @@ void add_sandbox_command(CLI::App& app, Parsed& p) {
       ->capture_default_str();
   sandbox->add_flag("--auto-approve", p.sandbox.auto_approve,
                     "the authorization page says yes without asking");
+  sandbox->add_flag("--control", p.sandbox.control,
+                    "also open a port for scripting faults; its address and token are printed");
 }
 
 int finish_parsing(const CLI::App& app, const CLI::ParseError& event, bool json) {

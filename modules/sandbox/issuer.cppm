@@ -33,6 +33,9 @@ class Issuer {
   [[nodiscard]] Response handle(const Request& request);
   /// use_dpop_nonce with a nonce that is not good.
   [[nodiscard]] Response ask_for_bad_nonce();
+  void set_nonce_rotation(std::chrono::milliseconds rotation) {
+    proofs_.set_nonce_rotation(rotation);
+  }
 
  private:
   enum class Endpoint { pushed_request, token, revocation };
