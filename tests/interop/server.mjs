@@ -53,7 +53,7 @@ export class ServerProcess {
   }
 
   async stop() {
-    if (this.#child.exitCode !== null) return
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const ended = new Promise((resolve) => this.#child.on('exit', resolve))
     this.#child.kill()
     await ended

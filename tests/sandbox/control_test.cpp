@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -236,4 +237,20 @@ TEST_CASE("control: accounts are listed, added and made to approve", "[sandbox]"
   REQUIRE(accounts.size() == 2);
   CHECK(accounts[1].string("did").value() == carol.text("did"));
   CHECK(accounts[1].boolean("auto_approve").value() == true);
+}
+
+TEST_CASE("control: many scripts at once, while the servers work", "[sandbox][concurrency]") {
+  Script script;
+  const auto add = [&] {
+    return script.outcome("POST", "/faults", R"({"kind":"hold","path":"/x"})");
+  };
+  std::vector<std::future<std::string>> answers;
+  for (int i = 0; i < 4; ++i) {
+    answers.push_back(std::async(std::launch::async, add));
+    answers.push_back(
+        std::async(std::launch::async, [&] { return script.outcome("GET", "/log"); }));
+  }
+  CHECK(script.client.log_in().status == 200);
+  for (auto& answer : answers) CHECK(answer.get() == "200");
+  CHECK(script.servers->faults_left() == 4);
 }
