@@ -13,7 +13,9 @@ export class Server extends ServerProcess {
   signInWithChromium = loginInChromium
 
   static async start() {
-    const { child, info } = await startProgram([toolPath, 'sandbox', '--control'], process.env)
+    // It ends with whoever started it, however that ended.
+    const words = ['setpriv', '--pdeathsig', 'TERM', toolPath, 'sandbox', '--control']
+    const { child, info } = await startProgram(words, process.env)
     return new Server(child, { ...info, name: 'sandbox' })
   }
 
