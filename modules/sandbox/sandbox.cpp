@@ -303,4 +303,10 @@ void Sandbox::forget_requests() {
   impl_->recorded.clear();
 }
 
+std::vector<RecordedRequest> Sandbox::take_requests() {
+  const std::scoped_lock lock(impl_->mutex);
+  const auto taken = std::exchange(impl_->recorded, {});
+  return {taken.begin(), taken.end()};
+}
+
 }  // namespace latchkey::sandbox

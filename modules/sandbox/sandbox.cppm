@@ -90,6 +90,8 @@ class Sandbox {
   /// The last ten thousand, in the order in which they were answered.
   [[nodiscard]] std::vector<RecordedRequest> requests() const;
   void forget_requests();
+  /// The same, and forgets them: for who reads along and must not miss one.
+  [[nodiscard]] std::vector<RecordedRequest> take_requests();
 
  private:
   struct Impl;
