@@ -86,8 +86,11 @@ Rates rates_against(Sabotage sabotage) {
               .read_only = 0ms};
   if (sabotage == Sabotage::handout) rates.kill = 500ms;
   if (sabotage == Sabotage::room) {
-    rates.kill = 400ms;
-    rates.full = 2'500ms;
+    rates.expiry = 300ms;
+    rates.kill = 500ms;
+    rates.calm = 600ms;
+    rates.full = 3'000ms;
+    rates.most_pages = 4;
   }
   return rates;
 }

@@ -19,7 +19,7 @@ struct CommandLine {
   std::string store = "all";
   unsigned processes = 4;
   unsigned threads = 8;
-  unsigned accounts = 8;
+  unsigned accounts = 16;
   Sabotage sabotage = Sabotage::none;
   bool all_sabotages = false;
   bool show_schedule = false;  ///< print it, and run nothing

@@ -131,6 +131,8 @@ class Run {
   void happen(const Event& event) {
     switch (event.kind) {
       case Event::Kind::fault:
+        // One at a time: a heap of them would leave no refresh alone, and the run would run dry.
+        servers_->clear_faults();
         return servers_->inject(event.fault);
       case Event::Kind::kill:
         return workers_->kill(event.number);

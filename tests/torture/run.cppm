@@ -27,7 +27,7 @@ struct RunOptions {
   std::uint64_t seed = 0;
   unsigned processes = 4;
   unsigned threads = 8;
-  unsigned accounts = 8;
+  unsigned accounts = 16;
   Rates rates{};
   Sabotage sabotage = Sabotage::none;
   bool own_mounts = false;           ///< see enter_own_mounts

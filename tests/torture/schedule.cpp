@@ -46,7 +46,8 @@ constexpr std::array kElsewhere{FaultKind::drop_before,  FaultKind::drop_after, 
                                 FaultKind::content_type, FaultKind::huge_body};
 
 void draw_details(Fault& fault, Dice& dice) {
-  fault.skip = static_cast<unsigned>(dice.below(4));
+  // Some go well in any case: a session needs them between two faults.
+  fault.skip = 1 + static_cast<unsigned>(dice.below(6));
   switch (fault.kind) {
     case FaultKind::delay:
       fault.delay = dice.between(milliseconds{50}, milliseconds{900});
@@ -75,12 +76,12 @@ void draw_details(Fault& fault, Dice& dice) {
   }
 }
 
-// Half of the faults hit refreshes, and a third of those cost a session its only good token.
+// Half of the faults hit refreshes, and a quarter of those cost a session its only good token.
 Fault draw_fault(Dice& dice) {
   Fault fault;
   const auto target = dice.below(10);
-  if (target < 6) {
-    fault = sandbox::refresh_fault(dice.below(3) == 0 ? pick(dice, kLosing)
+  if (target < 5) {
+    fault = sandbox::refresh_fault(dice.below(4) == 0 ? pick(dice, kLosing)
                                                       : pick(dice, kHarmless));
   } else if (target < 9) {
     fault = Fault{.kind = dice.below(4) == 0 ? FaultKind::nonce_storm : pick(dice, kElsewhere),
@@ -110,7 +111,7 @@ void draw_phases(Schedule& schedule, milliseconds length, const Rates& rates, Di
   for (auto at = dice.between(rates.calm / 4, rates.calm / 2);; full = !full) {
     const auto usual = full ? rates.full : rates.read_only;
     const auto lasts = dice.between(usual / 2, usual + usual / 2);
-    const auto pages = dice.below(12);
+    const auto pages = dice.below(rates.most_pages + 1);
     if (at + lasts >= length || rates.full + rates.read_only == milliseconds::zero()) return;
     if (usual > milliseconds::zero()) {
       schedule.push_back({.at = at,

@@ -29,7 +29,7 @@ class Dice {
 
 struct Event {
   enum class Kind {
-    fault,          ///< `fault` is given to the server
+    fault,          ///< `fault` is given to the server, and the one before is withdrawn
     kill,           ///< SIGKILL for worker `number`, modulo how many there are
     expire,         ///< all access tokens are refused from now on
     fill_disk,      ///< until `number` pages are free
@@ -48,11 +48,12 @@ struct Event {
 /// How often things happen, on average; zero: never.
 struct Rates {
   std::chrono::milliseconds fault{300};
-  std::chrono::milliseconds kill{600};
+  std::chrono::milliseconds kill{1'000};
   std::chrono::milliseconds expiry{1'500};
   std::chrono::milliseconds calm{3'000};       ///< between two phases of the disk
   std::chrono::milliseconds full{3'000};       ///< how long one lasts
   std::chrono::milliseconds read_only{1'200};  ///< how long one lasts
+  std::uint64_t most_pages{12};                ///< that a full disk has left
 };
 
 using Schedule = std::vector<Event>;

@@ -109,7 +109,7 @@ TEST_CASE("schedule: every kind of fault but held answers comes, and most cost n
   }
   CHECK(kinds.size() == 11);
   CHECK_FALSE(kinds.contains("hold"));  // nobody would release it
-  CHECK(losing > refreshes / 6);
+  CHECK(losing > refreshes / 8);
   CHECK(losing < refreshes / 2);
 }
 
