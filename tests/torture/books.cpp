@@ -17,9 +17,9 @@ namespace {
 constexpr std::size_t kShownHistory = 6;
 
 std::string describe(const ServedRefresh& refresh) {
-  std::string text = refresh.consumed            ? "consumed"
-                     : refresh.refusal.empty()   ? "not processed"
-                                                 : refresh.refusal;
+  std::string text = refresh.consumed          ? "consumed"
+                     : refresh.refusal.empty() ? "not processed"
+                                               : refresh.refusal;
   return refresh.fault.empty() ? text : text + " (" + refresh.fault + ')';
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -27,7 +26,8 @@ enum class Stage : std::uint32_t {
   claimed,   ///< the claim is being written, nothing has been sent
   posting,   ///< the request may be under way
   answered,  ///< there is an answer; it is being saved
-  unsaved,   ///< a save failed: the only good token is in memory. With room reserved this must not be
+  unsaved,   ///< a save failed: the only good token is in memory. With room reserved this must not
+             ///< be
 };
 [[nodiscard]] std::string_view to_string(Stage stage) noexcept;
 
@@ -88,7 +88,7 @@ class Books {
   std::map<TokenMark, Consumed> consumed_;
   std::map<TokenMark, std::set<Stage>> cut_;
   std::map<std::string, std::vector<ServedRefresh>> sessions_;  // by key, in order
-  std::map<std::string, bool> open_;          // by key: the last request's outcome is unknown
+  std::map<std::string, bool> open_;  // by key: the last request's outcome is unknown
   std::set<std::size_t> cut_subjects_;
   std::vector<ServedRefresh> replayed_, strange_;
 };

@@ -12,8 +12,7 @@ namespace {
 constexpr TokenMark kFirst = 11, kSecond = 13;
 
 ServedRefresh consumed(TokenMark token, std::string key = "k") {
-  return {
-      .key = std::move(key), .token = token, .consumed = true, .fault = {}, .refusal = {}};
+  return {.key = std::move(key), .token = token, .consumed = true, .fault = {}, .refusal = {}};
 }
 
 ServedRefresh lost(TokenMark token, std::string fault) {

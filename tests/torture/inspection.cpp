@@ -118,8 +118,7 @@ class Inspector {
     for (int attempt = 0; attempt < kTries; ++attempt) {
       const auto renewed = client_.fresh(session.subject, forced);
       if (renewed) {
-        const auto answer =
-            client_.pds(session.subject).query("com.atproto.server.getSession");
+        const auto answer = client_.pds(session.subject).query("com.atproto.server.getSession");
         if (!answer) return nurse_.enter_loss(session.handle + ": " + answer.error().message);
         return look_at_renewed(**renewed);
       }

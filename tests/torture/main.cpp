@@ -46,7 +46,8 @@ bool reports_losses(const RunReport& report) {
   const auto facts = facts_of(report);
   print(std::cout, report, facts);
   const bool lost = !report.losses.lost.empty();
-  std::cout << "  " << (lost ? "as it must" : "NO LOSS: this run cannot fail, or the promise is idle")
+  std::cout << "  "
+            << (lost ? "as it must" : "NO LOSS: this run cannot fail, or the promise is idle")
             << '\n'
             << std::endl;
   return lost;

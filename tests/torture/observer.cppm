@@ -37,8 +37,8 @@ class Observer {
   std::map<std::string, unsigned> faults_;
 };
 
-/// What one recorded request says about a refresh. `key` is empty if it is none, or its proof cannot
-/// be read.
+/// What one recorded request says about a refresh. `key` is empty if it is none, or its proof
+/// cannot be read.
 [[nodiscard]] ServedRefresh served_refresh(const sandbox::RecordedRequest& request);
 
 }  // namespace latchkey::test

@@ -19,12 +19,13 @@ namespace latchkey::test {
 
 const char* const kUsage =
     R"(usage: torture [--seconds N] [--seed S] [--store sqlite|file|memory|all] [--processes N]
-               [--threads M] [--accounts K] [--sabotage lease|handout|reread|room | --sabotages]
-               [--schedule]
+               [--threads M] [--accounts K] [--schedule]
+               [--sabotage lease|handout|reread|room | --control NAME | --sabotages]
 
   --seconds N     for all stores together (60)
   --seed S        the same schedule of faults, kills and phases again
   --sabotage S    break one promise: the run must report losses, and fails
+  --control S     the same, but keep the promise: the run must report no loss
   --sabotages     break each of them in turn: succeeds if every run has failed
   --schedule      print what would happen when, and run nothing
 )";
@@ -70,10 +71,10 @@ void take(CommandLine& line, const std::string& option, const std::string& word)
     line.threads = count(option, word, 256);
   } else if (option == "--accounts") {
     line.accounts = count(option, word, 100);
-  } else if (option == "--sabotage") {
+  } else if (option == "--sabotage" || option == "--control") {
     const auto sabotage = sabotage_from(word);
     if (!sabotage) throw std::runtime_error("there is no sabotage " + word);
-    line.sabotage = *sabotage;
+    (option == "--sabotage" ? line.sabotage : line.control) = *sabotage;
   } else {
     throw std::runtime_error("there is no option " + option);
   }
@@ -82,8 +83,8 @@ void take(CommandLine& line, const std::string& option, const std::string& word)
 // Nothing but what the broken promise is for: sessions that many want to refresh at once, and for
 // the room full disks in which workers are killed.
 Rates rates_against(Sabotage sabotage) {
-  Rates rates{.fault = 0ms, .kill = 0ms, .expiry = 600ms, .calm = 800ms, .full = 0ms,
-              .read_only = 0ms};
+  Rates rates{
+      .fault = 0ms, .kill = 0ms, .expiry = 600ms, .calm = 800ms, .full = 0ms, .read_only = 0ms};
   if (sabotage == Sabotage::handout) rates.kill = 500ms;
   if (sabotage == Sabotage::room) {
     rates.expiry = 300ms;
@@ -121,19 +122,20 @@ CommandLine parse_command_line(const std::vector<std::string>& words) {
       ++i;
     }
   }
-  if (line.all_sabotages && line.sabotage != Sabotage::none)
-    throw std::runtime_error("--sabotage and --sabotages exclude each other");
+  if (line.all_sabotages + (line.sabotage != Sabotage::none) + (line.control != Sabotage::none) > 1)
+    throw std::runtime_error("--sabotage, --control and --sabotages exclude each other");
   return line;
 }
 
 std::vector<RunOptions> runs_of(const CommandLine& line, std::uint64_t seed) {
-  const RunOptions plain{.program = "/proc/self/exe",
-                         .store = line.store,
-                         .length = line.length,
-                         .seed = seed,
-                         .processes = line.processes,
-                         .threads = line.threads,
-                         .accounts = line.accounts};
+  RunOptions plain{.program = "/proc/self/exe",
+                   .store = line.store,
+                   .length = line.length,
+                   .seed = seed,
+                   .processes = line.processes,
+                   .threads = line.threads,
+                   .accounts = line.accounts};
+  if (line.control != Sabotage::none) plain.rates = rates_against(line.control);
   // Files without being told otherwise: there nothing but the room keeps a save from failing.
   const std::string target = line.store == "all" ? "file" : line.store;
   std::vector<RunOptions> runs;

@@ -21,6 +21,8 @@ struct CommandLine {
   unsigned threads = 8;
   unsigned accounts = 16;
   Sabotage sabotage = Sabotage::none;
+  /// What a run with this sabotage would go through, with all promises kept.
+  Sabotage control = Sabotage::none;
   bool all_sabotages = false;
   bool show_schedule = false;  ///< print it, and run nothing
 };

@@ -41,15 +41,17 @@ TEST_CASE("options: what can't be understood is refused", "[torture]") {
         Words{"--seconds", "5x"}, Words{"--seconds", ""}, Words{"--seed", "99999999999999999999"},
         Words{"--store", "postgres"}, Words{"--sabotage", "all"}, Words{"--processes", "1000"},
         Words{"--threads", "0"}, Words{"--loud", "1"}, Words{"5"},
-        Words{"--sabotages", "--sabotage", "room"}}) {
+        Words{"--sabotages", "--sabotage", "room"}, Words{"--sabotages", "--control", "room"},
+        Words{"--sabotage", "lease", "--control", "room"}}) {
     CAPTURE(words);
     CHECK_THROWS_AS(parse_command_line(words), std::runtime_error);
   }
 }
 
-TEST_CASE("options: all sabotages are four runs that end at the first loss, with no scripted fault "
-          "to hide behind",
-          "[torture]") {
+TEST_CASE(
+    "options: all sabotages are four runs that end at the first loss, with no scripted fault "
+    "to hide behind",
+    "[torture]") {
   const auto runs = runs_of(parse_command_line({"--sabotages"}), 5);
   REQUIRE(runs.size() == 4);
   for (const RunOptions& run : runs) {
@@ -57,6 +59,20 @@ TEST_CASE("options: all sabotages are four runs that end at the first loss, with
     CHECK(run.end_at_first_loss);
     CHECK(run.length <= 30s);
     CHECK(run.rates.fault == 0ms);
+  }
+}
+
+TEST_CASE("options: a control run differs from the run with a sabotage by the sabotage",
+          "[torture]") {
+  for (const std::string name : {"lease", "handout", "reread", "room"}) {
+    const auto control =
+        runs_of(parse_command_line({"--control", name, "--store", "file", "--seconds", "30"}), 5);
+    const auto broken = runs_of(parse_command_line({"--sabotage", name}), 5);
+    REQUIRE(control.size() == 1);
+    CHECK(control[0].sabotage == Sabotage::none);
+    CHECK_FALSE(control[0].end_at_first_loss);
+    CHECK(hash_of(make_schedule(5, control[0].length, control[0].rates)) ==
+          hash_of(make_schedule(5, broken[0].length, broken[0].rates)));
   }
 }
 

@@ -56,28 +56,31 @@ void print_head(std::ostream& out, const RunReport& report) {
 
 void print_counts(std::ostream& out, const RunReport& report) {
   const auto& totals = report.totals;
-  line(out, "calls", std::to_string(totals.calls) + ", succeeded " +
-                         std::to_string(totals.succeeded));
-  line(out, "refreshes", std::to_string(report.tokens.refreshes) + " on the wire, adopted " +
-                             std::to_string(totals.adoptions) + ", saves that failed " +
-                             std::to_string(totals.unsaved));
+  line(out, "calls",
+       std::to_string(totals.calls) + ", succeeded " + std::to_string(totals.succeeded));
+  line(out, "refreshes",
+       std::to_string(report.tokens.refreshes) + " on the wire, adopted " +
+           std::to_string(totals.adoptions) + ", saves that failed " +
+           std::to_string(totals.unsaved));
   line(out, "kills", std::to_string(report.kills));
   line(out, "faults", listing(report.faults));
-  line(out, "phases", listing(report.phases) + (totals.not_opened == 0
-                                                     ? ""
-                                                     : ", opening refused " +
-                                                           std::to_string(totals.not_opened)));
+  line(
+      out, "phases",
+      listing(report.phases) +
+          (totals.not_opened == 0 ? "" : ", opening refused " + std::to_string(totals.not_opened)));
   for (const std::string& phase : report.not_run) line(out, "did not run", phase);
-  line(out, "sessions", std::to_string(report.options.accounts) + " accounts, " +
-                            std::to_string(report.losses.logins) + " logins, usable at the end " +
-                            std::to_string(report.findings.usable));
+  line(out, "sessions",
+       std::to_string(report.options.accounts) + " accounts, " +
+           std::to_string(report.losses.logins) + " logins, usable at the end " +
+           std::to_string(report.findings.usable));
   line(out, "in the window", window(report.losses));
   line(out, "LOST", std::to_string(report.losses.count(Cause::lost)));
-  line(out, "replays", std::to_string(report.replays) + ", outside the window " +
-                           std::to_string(report.replays_outside.size()));
-  line(out, "left behind", "claims " + std::to_string(report.findings.claims) +
-                               ", temporary files " + std::to_string(report.findings.collectable) +
-                               ", both collectable");
+  line(out, "replays",
+       std::to_string(report.replays) + ", outside the window " +
+           std::to_string(report.replays_outside.size()));
+  line(out, "left behind",
+       "claims " + std::to_string(report.findings.claims) + ", temporary files " +
+           std::to_string(report.findings.collectable) + ", both collectable");
 }
 
 std::vector<std::string> joined(const std::vector<std::string>& a,

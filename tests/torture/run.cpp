@@ -80,8 +80,9 @@ class Run {
       if (!place) return std::move(place).error();
       memory_ = *std::move(place);
     }
-    nurse_ = std::make_unique<Nurse>(observer_, scene_, std::move(handles),
-                                     std::make_shared<FollowingBrowser>(), [this] { return open(); });
+    nurse_ =
+        std::make_unique<Nurse>(observer_, scene_, std::move(handles),
+                                std::make_shared<FollowingBrowser>(), [this] { return open(); });
     if (auto all = nurse_->log_all_in(); !all) return all;
     WorkerOptions worker{.store = options_.store,
                          .folder = volume_.path(),
@@ -189,8 +190,7 @@ class Run {
     workers_->stop();
     nurse_->stop();
     report_.findings = inspect([this] { return open(); }, scene_, *nurse_, observer_);
-    if (!in_memory())
-      inspect_files(volume_.path(), options_.store, scene_, report_.findings);
+    if (!in_memory()) inspect_files(volume_.path(), options_.store, scene_, report_.findings);
     const Books books = observer_.books();
     report_.replays = books.replays();
     report_.replays_outside = books.replays_outside();

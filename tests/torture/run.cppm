@@ -30,7 +30,7 @@ struct RunOptions {
   unsigned accounts = 16;
   Rates rates{};
   Sabotage sabotage = Sabotage::none;
-  bool own_mounts = false;           ///< see enter_own_mounts
+  bool own_mounts = false;  ///< see enter_own_mounts
   bool end_at_first_loss = false;
   std::function<void(std::string_view)> progress{};  ///< told what happens, in a few words
 };

@@ -24,7 +24,7 @@ import latchkey.test.torture_forwarding;
 namespace latchkey::test {
 namespace {
 
-constexpr std::chrono::milliseconds kLateSave{150};
+constexpr std::chrono::milliseconds kLateSave{300};
 
 class LeaseForAll final : public ForwardingStore {
  public:

@@ -14,7 +14,7 @@ export namespace latchkey::test {
 
 enum class Sabotage {
   none,
-  lease,    ///< everybody gets the lease at once (and, for files, no room: that belongs to the lease)
+  lease,  ///< everybody gets the lease at once (and, for files, no room: that belongs to the lease)
   handout,  ///< a save is reported as done, and done a little later
   reread,   ///< under the lease the record is what it was before the lease was asked for
   room,     ///< no room is made for the coming save

@@ -17,11 +17,11 @@ import latchkey.sandbox;
 namespace latchkey::test {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
 using sandbox::Fault;
 using sandbox::FaultKind;
 using sandbox::Server;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 // So that a new kind of event does not change when the others happen.
 enum class Stream : std::uint64_t { faults = 1, kills, expiries, phases };
@@ -81,8 +81,8 @@ Fault draw_fault(Dice& dice) {
   Fault fault;
   const auto target = dice.below(10);
   if (target < 5) {
-    fault = sandbox::refresh_fault(dice.below(4) == 0 ? pick(dice, kLosing)
-                                                      : pick(dice, kHarmless));
+    fault =
+        sandbox::refresh_fault(dice.below(4) == 0 ? pick(dice, kLosing) : pick(dice, kHarmless));
   } else if (target < 9) {
     fault = Fault{.kind = dice.below(4) == 0 ? FaultKind::nonce_storm : pick(dice, kElsewhere),
                   .server = Server::pds};

@@ -7,9 +7,9 @@ module;
 export module latchkey.test.torture_schedule;
 import latchkey.sandbox;
 
-// What goes wrong and when, drawn from a seed: faults of the server, kills, expiries, and the phases
-// in which the disk is full or read-only. Pure: the same seed gives the same schedule on every
-// machine.
+// What goes wrong and when, drawn from a seed: faults of the server, kills, expiries, and the
+// phases in which the disk is full or read-only. Pure: the same seed gives the same schedule on
+// every machine.
 
 export namespace latchkey::test {
 

@@ -38,7 +38,7 @@ TEST_CASE("schedule: another seed gives others", "[torture]") {
 }
 
 TEST_CASE("schedule: the hash is the same on every machine", "[torture]") {
-  CHECK(hash_of(make_schedule(1, 10s, {})) == "463af2227ee3a40a");
+  CHECK(hash_of(make_schedule(1, 10s, {})) == "a3fccb9ca51c3722");
 }
 
 TEST_CASE("schedule: a longer run begins like a shorter one, but for its phases", "[torture]") {

@@ -25,9 +25,9 @@ struct Slot {
 struct Counters {
   std::atomic<std::uint64_t> calls;
   std::atomic<std::uint64_t> succeeded;
-  std::atomic<std::uint64_t> adoptions;  ///< waited for the lease, and found the work done
-  std::atomic<std::uint64_t> unsaved;    ///< saves that failed with the answer in hand
-  std::atomic<std::uint64_t> not_opened; ///< attempts to open store and vault that failed
+  std::atomic<std::uint64_t> adoptions;   ///< waited for the lease, and found the work done
+  std::atomic<std::uint64_t> unsaved;     ///< saves that failed with the answer in hand
+  std::atomic<std::uint64_t> not_opened;  ///< attempts to open store and vault that failed
 };
 
 class Scoreboard {

@@ -49,8 +49,8 @@ bool enter_own_mounts() noexcept {
 Volume::Volume(bool own_mounts) : mount_(folder_.path() / "disk") {
   std::filesystem::create_directory(mount_);
   std::filesystem::permissions(mount_, std::filesystem::perms::owner_all);
-  mounted_ = own_mounts &&
-             mount("tmpfs", mount_.c_str(), "tmpfs", kFlags, "size=16m,mode=0700") == 0;
+  mounted_ =
+      own_mounts && mount("tmpfs", mount_.c_str(), "tmpfs", kFlags, "size=16m,mode=0700") == 0;
 }
 
 Volume::~Volume() {
@@ -64,7 +64,7 @@ bool Volume::fill(std::size_t pages_left) {
   off_t size = 0;
   std::size_t part = 1;
   for (int step = 0; step < kMaxFillSteps; ++step) {
-    struct statvfs status {};
+    struct statvfs status{};
     if (fstatvfs(ballast, &status) != 0 || status.f_bavail <= pages_left) break;
     const auto pages = (status.f_bavail - pages_left + part - 1) / part;
     const auto more = static_cast<off_t>(pages * kPage);

@@ -14,9 +14,9 @@ import latchkey.test.torture_scoreboard;
 export namespace latchkey::test {
 
 /// `subjects`: their positions are the numbers on the board.
-[[nodiscard]] std::shared_ptr<OAuthTokenStore> watched_store(
-    std::shared_ptr<OAuthTokenStore> inner, std::shared_ptr<Scoreboard> board,
-    std::vector<std::string> subjects);
+[[nodiscard]] std::shared_ptr<OAuthTokenStore> watched_store(std::shared_ptr<OAuthTokenStore> inner,
+                                                             std::shared_ptr<Scoreboard> board,
+                                                             std::vector<std::string> subjects);
 /// To be used by the threads that use a watched store: a refresh stays on one thread from its claim
 /// to its save.
 [[nodiscard]] std::shared_ptr<HttpTransport> watched_transport(

@@ -69,8 +69,7 @@ class User {
     if (choice < 14) {
       return client_.pds(did)
           .create_record("app.bsky.feed.post",
-                         R"({"text":"torture","createdAt":"2026-01-01T00:00:00Z"})",
-                         {.stop = stop})
+                         R"({"text":"torture","createdAt":"2026-01-01T00:00:00Z"})", {.stop = stop})
           .has_value();
     }
     auto session = client_.fresh(did, {.stop = stop});

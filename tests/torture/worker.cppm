@@ -32,8 +32,8 @@ void use_sessions(const Place& place, const Scene& scene, Scoreboard& board, uns
 /// The words of a worker's command line, and back. Throws std::runtime_error on others.
 [[nodiscard]] std::vector<std::string> to_words(const WorkerOptions& options);
 [[nodiscard]] WorkerOptions worker_options(const std::vector<std::string>& words);
-/// A worker process: opens the place, as often as it must, and uses it until its standard input ends
-/// or says anything. The exit status.
+/// A worker process: opens the place, as often as it must, and uses it until its standard input
+/// ends or says anything. The exit status.
 [[nodiscard]] int run_worker(const WorkerOptions& options);
 
 }  // namespace latchkey::test

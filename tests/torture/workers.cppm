@@ -13,8 +13,8 @@ import latchkey.test.torture_books;
 import latchkey.test.torture_place;
 import latchkey.test.torture_worker;
 
-// All workers of a run: processes that are killed and replaced, or, for the memory store, threads of
-// this process.
+// All workers of a run: processes that are killed and replaced, or, for the memory store, threads
+// of this process.
 
 export namespace latchkey::test {
 
@@ -51,8 +51,7 @@ using OnCut = std::function<void(const std::vector<CutRefresh>&)>;
 /// boards lie in `boards`.
 [[nodiscard]] std::unique_ptr<Workers> worker_processes(std::string program, WorkerOptions options,
                                                         unsigned count,
-                                                        std::filesystem::path boards,
-                                                        OnCut on_cut);
+                                                        std::filesystem::path boards, OnCut on_cut);
 /// Over `place`, with one keeper for all threads.
 [[nodiscard]] std::unique_ptr<Workers> worker_threads(const Place& place, WorkerOptions options);
 
