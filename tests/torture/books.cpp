@@ -30,9 +30,9 @@ bool is_strange(std::string_view refusal) {
 
 }  // namespace
 
-TokenMark mark_of(std::string_view refresh_token) {
-  const Sha256 digest = sha256(refresh_token);
-  TokenMark mark = 0;
+Mark mark_of(std::string_view secret) {
+  const Sha256 digest = sha256(secret);
+  Mark mark = 0;
   std::memcpy(&mark, digest.data(), sizeof mark);
   return mark | 1;
 }
@@ -68,7 +68,7 @@ std::string_view to_string(Cause cause) noexcept {
 }
 
 void Books::enter(ServedRefresh refresh) {
-  if (refresh.consumed) consumed_[refresh.token] = {refresh.answer, refresh.fault};
+  if (refresh.consumed) consumed_[refresh.token] = {refresh.request, refresh.answer, refresh.fault};
   if (refresh.refusal == "refresh.replayed") replayed_.push_back(refresh);
   if (is_strange(refresh.refusal)) strange_.push_back(refresh);
   open_[refresh.key] = !refresh.fault.empty();
@@ -77,17 +77,19 @@ void Books::enter(ServedRefresh refresh) {
 
 void Books::enter(CutRefresh refresh) {
   cut_subjects_.insert(refresh.subject);
-  if (refresh.token != 0) cut_[refresh.token].insert(refresh.stage);
+  if (refresh.request != 0) cut_[refresh.request].insert(refresh.stage);
 }
 
 // What is known of a token that the server has consumed: why may nobody have what it gave instead?
-Death Books::judge_token(TokenMark token) const {
+Death Books::judge_token(Mark token) const {
   const auto consumed = consumed_.find(token);
   if (consumed == consumed_.end()) return {Cause::lost, "the server has not consumed its token"};
   if (consumed->second.answer == Answer::lost) {
     return {Cause::answer_lost, "its answer was lost: " + consumed->second.fault};
   }
-  const auto cut = cut_.find(token);
+  // Only who was killed over the very request that consumed it counts: others may have sent the
+  // spent token once more and have been killed over that.
+  const auto cut = cut_.find(consumed->second.request);
   if (cut == cut_.end()) {
     return {Cause::lost, "its answer was delivered, and who had it was not killed before the save"};
   }

@@ -16,9 +16,9 @@ export module latchkey.test.torture_books;
 
 export namespace latchkey::test {
 
-/// Stands for a refresh token; never 0.
-using TokenMark = std::uint64_t;
-[[nodiscard]] TokenMark mark_of(std::string_view refresh_token);
+/// Stands for a refresh token, or for a request by its proof, which no other request has; never 0.
+using Mark = std::uint64_t;
+[[nodiscard]] Mark mark_of(std::string_view secret);
 
 /// How far a refresh has got, as its process knew.
 enum class Stage : std::uint32_t {
@@ -37,7 +37,8 @@ enum class Answer { delivered, lost };
 /// A refresh request, as the server saw it.
 struct ServedRefresh {
   std::string key;  ///< thumbprint of the proof's key: whose session it is
-  TokenMark token = 0;
+  Mark token = 0;
+  Mark request = 0;
   bool consumed = false;  ///< the token was good, and is spent now
   Answer answer = Answer::delivered;
   std::string fault;    ///< the scripted fault that it met; empty: none
@@ -47,7 +48,7 @@ struct ServedRefresh {
 /// A refresh that a process was in the midst of when it ended.
 struct CutRefresh {
   std::size_t subject = 0;  ///< number of the account
-  TokenMark token = 0;      ///< 0 before `posting`
+  Mark request = 0;         ///< 0 before `posting`
   Stage stage{};
 };
 
@@ -79,14 +80,15 @@ class Books {
 
  private:
   struct Consumed {
+    Mark request = 0;
     Answer answer{};
     std::string fault;
   };
-  [[nodiscard]] Death judge_token(TokenMark token) const;
+  [[nodiscard]] Death judge_token(Mark token) const;
   [[nodiscard]] std::string history(const std::string& key) const;
 
-  std::map<TokenMark, Consumed> consumed_;
-  std::map<TokenMark, std::set<Stage>> cut_;
+  std::map<Mark, Consumed> consumed_;                           // by token
+  std::map<Mark, std::set<Stage>> cut_;                         // by request
   std::map<std::string, std::vector<ServedRefresh>> sessions_;  // by key, in order
   std::map<std::string, bool> open_;  // by key: the last request's outcome is unknown
   std::set<std::size_t> cut_subjects_;

@@ -9,27 +9,42 @@ using namespace latchkey::test;
 
 namespace {
 
-constexpr TokenMark kFirst = 11, kSecond = 13;
+constexpr Mark kFirst = 11, kSecond = 13;
 
-ServedRefresh consumed(TokenMark token, std::string key = "k") {
-  return {.key = std::move(key), .token = token, .consumed = true, .fault = {}, .refusal = {}};
+// The request that sent a token first.
+constexpr Mark request_of(Mark token) {
+  return token + 100;
 }
 
-ServedRefresh lost(TokenMark token, std::string fault) {
+ServedRefresh consumed(Mark token, std::string key = "k") {
+  return {.key = std::move(key),
+          .token = token,
+          .request = request_of(token),
+          .consumed = true,
+          .fault = {},
+          .refusal = {}};
+}
+
+ServedRefresh lost(Mark token, std::string fault) {
   return {.key = "k",
           .token = token,
+          .request = request_of(token),
           .consumed = true,
           .answer = Answer::lost,
           .fault = std::move(fault),
           .refusal = {}};
 }
 
-ServedRefresh refused(TokenMark token, std::string refusal, std::string fault = {}) {
-  return {.key = "k", .token = token, .fault = std::move(fault), .refusal = std::move(refusal)};
+ServedRefresh refused(Mark token, std::string refusal, std::string fault = {}) {
+  return {.key = "k",
+          .token = token,
+          .request = token + 200,
+          .fault = std::move(fault),
+          .refusal = std::move(refusal)};
 }
 
-CutRefresh cut(TokenMark token, Stage stage) {
-  return {.subject = 0, .token = token, .stage = stage};
+CutRefresh cut(Mark token, Stage stage) {
+  return {.subject = 0, .request = token == 0 ? 0 : request_of(token), .stage = stage};
 }
 
 }  // namespace
@@ -100,8 +115,17 @@ TEST_CASE("books: who was killed with an unsaved session is LOST: there was room
   books.enter(consumed(kFirst));
   books.enter(cut(kFirst, Stage::unsaved));
   CHECK(books.judge("k").cause == Cause::lost);
-  books.enter(cut(kFirst, Stage::posting));  // another one, which tried the same token
+}
+
+TEST_CASE("books: who was killed over the spent token's second sending excuses nothing",
+          "[torture]") {
+  Books books;
+  books.enter(consumed(kFirst));
+  const ServedRefresh second = refused(kFirst, "refresh.replayed");
+  books.enter(second);
+  books.enter(CutRefresh{.subject = 0, .request = second.request, .stage = Stage::posting});
   CHECK(books.judge("k").cause == Cause::lost);
+  CHECK(books.replays_outside().size() == 1);
 }
 
 TEST_CASE("books: a kill with another token in hand excuses nothing", "[torture]") {

@@ -44,7 +44,7 @@ Nurse::Nurse(Observer& observer, const Scene& scene, std::vector<std::string> ha
 Nurse::~Nurse() = default;
 
 Result<void> Nurse::log_in(const AtprotoClient& client, std::size_t i) {
-  AtprotoClient handle = client;
+  AtprotoClient handle = client;  // the same client: login() is not const
   auto session = handle.login(handles_[i], {.timeout = kLoginTime});
   if (!session) return std::move(session).error();
   const std::scoped_lock lock(mutex_);

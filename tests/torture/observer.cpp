@@ -62,7 +62,9 @@ ServedRefresh served_refresh(const sandbox::RecordedRequest& request) {
   const auto form = form_decode(request.contents.body);
   const auto token = form ? form_value(*form, "refresh_token") : nullptr;
   if (!token || *token == nullptr) return refresh;
-  refresh.key = key_of_proof(request.contents.headers.find("DPoP"));
+  const std::string* proof = request.contents.headers.find("DPoP");
+  refresh.key = key_of_proof(proof);
+  refresh.request = proof == nullptr ? 0 : mark_of(*proof);
   refresh.token = mark_of(**token);
   refresh.fault = request.fault;
   refresh.refusal = request.detail;

@@ -46,6 +46,7 @@ TEST_CASE("observer: a refresh is known by its key and its token", "[torture]") 
   const ServedRefresh refresh = served_refresh(refresh_with("", 200));
   CHECK(refresh.key == jwk_thumbprint(kJwk).value());
   CHECK(refresh.token == mark_of("rt-1"));
+  CHECK(refresh.request == mark_of(*refresh_with("", 200).contents.headers.find("DPoP")));
   CHECK(refresh.consumed);
   CHECK(refresh.answer == Answer::delivered);
 }

@@ -21,8 +21,7 @@ struct Scoreboard::Layout {
   std::array<Slot, kSlots> slots;
 };
 static_assert(static_cast<std::uint32_t>(Stage::idle) == 0);
-static_assert(std::atomic<Stage>::is_always_lock_free &&
-              std::atomic<TokenMark>::is_always_lock_free);
+static_assert(std::atomic<Stage>::is_always_lock_free && std::atomic<Mark>::is_always_lock_free);
 
 Scoreboard::Scoreboard(const std::filesystem::path& file) {
   const int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -44,7 +43,7 @@ Slot* Scoreboard::take(std::uint32_t subject) noexcept {
     Stage idle = Stage::idle;
     if (!slot.stage.compare_exchange_strong(idle, Stage::claimed)) continue;
     slot.subject = subject;
-    slot.token = 0;
+    slot.request = 0;
     return &slot;
   }
   return nullptr;
@@ -60,7 +59,7 @@ std::vector<CutRefresh> Scoreboard::clear() {
     const Stage stage = slot.stage.load();
     if (stage == Stage::idle) continue;
     cut.push_back({.subject = slot.subject.load(),
-                   .token = stage == Stage::claimed ? 0 : slot.token.load(),
+                   .request = stage == Stage::claimed ? 0 : slot.request.load(),
                    .stage = stage});
     slot.stage = Stage::idle;
   }

@@ -19,7 +19,7 @@ export namespace latchkey::test {
 struct Slot {
   std::atomic<Stage> stage;
   std::atomic<std::uint32_t> subject;
-  std::atomic<TokenMark> token;
+  std::atomic<Mark> request;
 };
 
 struct Counters {

@@ -23,27 +23,27 @@ TEST_CASE("scoreboard: another mapping of the file sees what was written", "[tor
   Scoreboard reader(folder.path() / "board");
   Slot* const slot = writer.take(3);
   REQUIRE(slot != nullptr);
-  slot->token = 77;
+  slot->request = 77;
   slot->stage = Stage::posting;
   ++writer.counters().calls;
   const auto cut = reader.clear();
   REQUIRE(cut.size() == 1);
   CHECK(cut[0].subject == 3);
-  CHECK(cut[0].token == 77);
+  CHECK(cut[0].request == 77);
   CHECK(cut[0].stage == Stage::posting);
   CHECK(reader.counters().calls == 1);
 }
 
-TEST_CASE("scoreboard: a claim has no token, whatever the slot held before", "[torture]") {
+TEST_CASE("scoreboard: a claim has no request, whatever the slot held before", "[torture]") {
   const TemporaryFolder folder;
   Scoreboard board(folder.path() / "board");
   Slot* const slot = board.take(0);
-  slot->token = 77;
+  slot->request = 77;
   slot->stage = Stage::idle;
   REQUIRE(board.take(1) == slot);
   const auto cut = board.clear();
   REQUIRE(cut.size() == 1);
-  CHECK(cut[0].token == 0);
+  CHECK(cut[0].request == 0);
   CHECK(cut[0].stage == Stage::claimed);
 }
 

@@ -3,7 +3,6 @@ module;
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,8 +39,8 @@ class CurrentSlot {
   void reach(Stage stage) {
     if (slot_ != nullptr) slot_->stage = stage;
   }
-  void sends(TokenMark token) {
-    if (slot_ != nullptr) slot_->token = token;
+  void sends(Mark request) {
+    if (slot_ != nullptr) slot_->request = request;
     reach(Stage::posting);
   }
   void done() {
@@ -125,23 +124,21 @@ class WatchedStore final : public ForwardingStore {
   std::vector<std::string> subjects_;
 };
 
-std::optional<TokenMark> refresh_token_in(const HttpRequest& request) {
-  if (request.method != "POST") return std::nullopt;
+bool is_refresh(const HttpRequest& request) {
+  if (request.method != "POST") return false;
   const auto form = form_decode(request.body.expose());
-  if (!form) return std::nullopt;
-  const auto type = form_value(*form, "grant_type"), token = form_value(*form, "refresh_token");
-  if (!type || !token || *type == nullptr || *token == nullptr || **type != "refresh_token")
-    return std::nullopt;
-  return mark_of(**token);
+  if (!form) return false;
+  const auto type = form_value(*form, "grant_type");
+  return type && *type != nullptr && **type == "refresh_token";
 }
 
 class WatchedTransport final : public HttpTransport {
  public:
   explicit WatchedTransport(std::shared_ptr<HttpTransport> inner) : inner_(std::move(inner)) {}
   Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override {
-    const auto token = refresh_token_in(request);
-    if (!token) return inner_->send(request, options);
-    current.sends(*token);
+    const std::string* proof = request.headers.find("DPoP");
+    if (proof == nullptr || !is_refresh(request)) return inner_->send(request, options);
+    current.sends(mark_of(*proof));
     auto answer = inner_->send(request, options);
     current.reach(Stage::answered);
     return answer;

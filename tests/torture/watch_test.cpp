@@ -77,8 +77,9 @@ struct Refresh {
           return HttpResponse{.status = 200};
         });
     const auto url = Url::parse("https://as.example/token").value();
-    CHECK(watched_transport(inner)->send(
-        form_post(url, SecretString("grant_type=refresh_token&refresh_token=rt-1")), {}));
+    auto request = form_post(url, SecretString("grant_type=refresh_token&refresh_token=rt-1"));
+    CHECK(request.headers.add("DPoP", "proof-1"));
+    CHECK(watched_transport(inner)->send(request, {}));
   }
 };
 
@@ -91,17 +92,17 @@ TEST_CASE("watch: a claim is on the board, with the number of its session", "[to
   REQUIRE(cut);
   CHECK(cut->stage == Stage::claimed);
   CHECK(cut->subject == 1);
-  CHECK(cut->token == 0);
+  CHECK(cut->request == 0);
 }
 
-TEST_CASE("watch: while the request is under way the board has its token", "[torture]") {
+TEST_CASE("watch: while the request is under way the board has its proof", "[torture]") {
   Refresh refresh;
   refresh.kill_while_posting = true;
   refresh.claim();
   refresh.post();
   REQUIRE(refresh.while_posting.size() == 1);
   CHECK(refresh.while_posting[0].stage == Stage::posting);
-  CHECK(refresh.while_posting[0].token == mark_of("rt-1"));
+  CHECK(refresh.while_posting[0].request == mark_of("proof-1"));
 }
 
 TEST_CASE("watch: from the answer to the save the board says saving", "[torture]") {
@@ -111,7 +112,7 @@ TEST_CASE("watch: from the answer to the save the board says saving", "[torture]
   const auto cut = refresh.cut();
   REQUIRE(cut);
   CHECK(cut->stage == Stage::answered);
-  CHECK(cut->token == mark_of("rt-1"));
+  CHECK(cut->request == mark_of("proof-1"));
 }
 
 TEST_CASE("watch: after the save nothing excuses a loss", "[torture]") {
