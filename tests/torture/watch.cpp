@@ -31,10 +31,11 @@ class CurrentSlot {
     if (slot_ != nullptr && slot_->stage != Stage::unsaved) done();
   }
   void got_lease() { claimed_ = false; }
-  void begin(Scoreboard& board, std::uint32_t subject) {
+  void begin(std::shared_ptr<Scoreboard> board, std::uint32_t subject) {
     done();
     claimed_ = true;
-    slot_ = board.take(subject);
+    slot_ = board->take(subject);
+    board_ = std::move(board);
   }
   void reach(Stage stage) {
     if (slot_ != nullptr) slot_->stage = stage;
@@ -46,6 +47,7 @@ class CurrentSlot {
   void done() {
     reach(Stage::idle);
     slot_ = nullptr;
+    board_.reset();
   }
   [[nodiscard]] bool is_taken() const { return slot_ != nullptr; }
   /// Since it got its lease.
@@ -53,6 +55,7 @@ class CurrentSlot {
 
  private:
   bool claimed_ = false;
+  std::shared_ptr<Scoreboard> board_;  // the slot's; threads may end later than stores
   Slot* slot_ = nullptr;
 };
 
@@ -94,7 +97,7 @@ class WatchedStore final : public ForwardingStore {
 
   Result<void> save_claim(const RefreshClaim& claim) override {
     const auto found = std::find(subjects_.begin(), subjects_.end(), claim.subject);
-    current.begin(*board_, static_cast<std::uint32_t>(found - subjects_.begin()));
+    current.begin(board_, static_cast<std::uint32_t>(found - subjects_.begin()));
     auto saved = inner().save_claim(claim);
     if (!saved) current.done();
     return saved;
