@@ -2,6 +2,7 @@
 module;
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@ module;
 module latchkey.store.backend;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.session;
@@ -157,6 +159,21 @@ Result<std::unique_ptr<HeldLock>> take_write_lock(LockFile& locks, const Clock& 
                     "cannot change the store: another process has held its write lock for " +
                         std::to_string(kWriteLockPatience.count()) +
                         " seconds; see what hangs, and try again");
+}
+
+Result<std::unique_ptr<StagedFile>> stage_as(const std::shared_ptr<FileSystem>& files,
+                                             const std::filesystem::path& path, std::size_t size) {
+  auto created = files->create(path);
+  if (!created && created.error().detail == "file.exists") {
+    if (auto removed = files->remove(path); !removed) return std::move(removed).error();
+    created = files->create(path);
+  }
+  if (!created) return std::move(created).error();
+  auto& file = **created;
+  auto staged = std::make_unique<StagedFile>(files, path, std::move(*created));
+  if (size == 0) return staged;
+  if (auto allocated = file.allocate(size); !allocated) return std::move(allocated).error();
+  return staged;
 }
 
 }  // namespace latchkey

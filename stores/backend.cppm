@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@ module;
 #include <string_view>
 export module latchkey.store.backend;
 import latchkey.core.error;
+import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.session;
@@ -61,5 +63,11 @@ enum class SaveVerdict { write, already_saved, conflict };
 /// begins with a line break (which no subject may contain). Error: locked, "store.busy".
 [[nodiscard]] Result<std::unique_ptr<HeldLock>> take_write_lock(LockFile& locks, const Clock& clock,
                                                                 std::string_view name);
+
+/// A file to be put in place later, with room for `size` bytes (0: none), under a name that belongs
+/// to the holder of a lock. What lies there was left by an earlier holder that died.
+[[nodiscard]] Result<std::unique_ptr<StagedFile>> stage_as(const std::shared_ptr<FileSystem>& files,
+                                                           const std::filesystem::path& path,
+                                                           std::size_t size);
 
 }  // namespace latchkey

@@ -37,23 +37,6 @@ using Path = std::filesystem::path;
 constexpr std::string_view kFolderNotSynced = "io.folder_not_synced";
 constexpr std::string_view kPendingLock = "\npending";  // a name that no subject can have
 
-// A file to be put in place later, under a name that belongs to the holder of a lock. What lies
-// there was left by an earlier holder that died.
-Result<std::unique_ptr<StagedFile>> stage(const std::shared_ptr<FileSystem>& files,
-                                          const Path& path, std::size_t room) {
-  auto created = files->create(path);
-  if (!created && created.error().detail == "file.exists") {
-    if (auto removed = files->remove(path); !removed) return std::move(removed).error();
-    created = files->create(path);
-  }
-  if (!created) return std::move(created).error();
-  auto& file = **created;
-  auto staged = std::make_unique<StagedFile>(files, path, std::move(*created));
-  if (room == 0) return staged;
-  if (auto allocated = file.allocate(room); !allocated) return std::move(allocated).error();
-  return staged;
-}
-
 // Room that is held for coming saves. It lives no longer than its lease: its file's name belongs to
 // whoever holds that.
 class Rooms {
@@ -253,7 +236,7 @@ Result<void> FileStore::write_record(std::string_view subject, std::string_view 
 Result<void> FileStore::write_under_lock(const Path& target, std::string_view subject,
                                          std::string_view text) {
   const auto staged =
-      stage(files_, target.parent_path() / staging_name(subject, StagingPlace::write), 0);
+      stage_as(files_, target.parent_path() / staging_name(subject, StagingPlace::write), 0);
   if (!staged) return staged.error();
   return (*staged)->commit(as_bytes(text), target);
 }
@@ -346,7 +329,7 @@ Result<void> FileStore::reserve_room(std::string_view subject, std::size_t size)
                           ": its lease is not held through this store; take the lease first");
   }
   release_room(subject);
-  auto staged = stage(files_, at_.sessions / staging_name(subject, StagingPlace::room), size);
+  auto staged = stage_as(files_, at_.sessions / staging_name(subject, StagingPlace::room), size);
   if (!staged) return std::move(staged).error();
   rooms_->put(subject, std::move(*staged), size);
   return {};

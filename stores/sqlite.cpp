@@ -6,15 +6,16 @@ module;
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 module latchkey.store.sqlite;
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
@@ -47,6 +48,8 @@ struct GuardedConnection {
 };
 
 struct Parts {
+  Path database;
+  std::shared_ptr<FileSystem> files;
   std::shared_ptr<Clock> clock;
   std::shared_ptr<LockFile> locks;
   NonceFiles nonces;
@@ -58,6 +61,8 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
  public:
   SqliteStore(std::shared_ptr<Sealer> sealer, Parts parts)
       : OAuthTokenStore(std::move(sealer)),
+        database_(std::move(parts.database)),
+        files_(std::move(parts.files)),
         clock_(std::move(parts.clock)),
         locks_(std::move(parts.locks)),
         nonces_(std::move(parts.nonces)),
@@ -88,18 +93,26 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   }
 
  private:
+  [[nodiscard]] Path room_path(std::string_view subject) const {
+    return Path(database_) += ".room-" + hex_encode(sha256(subject));
+  }
   // Each of these is called with the writer's mutex held.
+  using Room = std::unique_ptr<StagedFile>;
+  Result<void> write(const SealedRecord& record, Revision expected, Room* room);
   Result<bool> put(const SealedRecord& record, Revision expected);
   Result<SaveVerdict> judge(const SealedRecord& record, Revision expected);
   Result<std::optional<Revision>> stored_revision(std::string_view subject);
   Result<void> forget(const char* sql, std::string_view subject);
 
+  Path database_;
+  std::shared_ptr<FileSystem> files_;
   std::shared_ptr<Clock> clock_;
   std::shared_ptr<LockFile> locks_;
   NonceFiles nonces_;
   GuardedConnection writer_;
   GuardedConnection reader_;
-  std::set<std::string, std::less<>> rooms_;  // guarded by the writer's mutex
+  // Guarded by the writer's mutex. No file: its room is in the log alone.
+  std::map<std::string, Room, std::less<>> rooms_;
 };
 
 constexpr const char* kDeleteRoom = "DELETE FROM rooms WHERE subject = ?1";
@@ -166,12 +179,29 @@ Result<void> SqliteStore::save_record(const SealedRecord& record, Revision expec
   if (auto fine = check_record(record); !fine) return fine;
   const auto& subject = record.summary.subject;
   const std::lock_guard guard(writer_.mutex);
+  auto written = write(record, expected, nullptr);
+  const auto room = rooms_.find(subject);
+  if (!written && written.error().code == ErrorCode::io && room != rooms_.end() && room->second)
+    written = write(record, expected, &room->second);
+  if (!written) return written;
+  rooms_.erase(subject);
+  locks_->announce_change(subject);
+  return {};
+}
+
+// With `room` that file's blocks are what the record is written to: given back while we are the
+// only writer, so that no other one gets them. Its row then stays, for deleting would need room
+// too.
+Result<void> SqliteStore::write(const SealedRecord& record, Revision expected, Room* room) {
+  const auto& subject = record.summary.subject;
   auto transaction = SqliteTransaction::begin(*writer_.connection);
   if (!transaction) return std::move(transaction).error();
-  // First the room, so that the record finds its pages free.
-  for (const auto* sql : {kDeleteRoom, kDeleteClaim}) {
-    if (auto done = forget(sql, subject); !done) return done;
+  if (room != nullptr) {
+    room->reset();
+  } else if (auto done = forget(kDeleteRoom, subject); !done) {
+    return done;  // first, so that the record finds its pages free
   }
+  if (auto done = forget(kDeleteClaim, subject); !done) return done;
   const auto written = put(record, expected);
   if (!written) return written.error();
   if (!*written) {
@@ -179,10 +209,7 @@ Result<void> SqliteStore::save_record(const SealedRecord& record, Revision expec
     if (!verdict) return verdict.error();
     if (*verdict == SaveVerdict::conflict) return save_conflict(subject);
   }
-  if (auto done = transaction->commit(); !done) return done;
-  rooms_.erase(subject);
-  locks_->announce_change(subject);
-  return {};
+  return transaction->commit();
 }
 
 Result<void> SqliteStore::remove(std::string_view subject, Revision expected) {
@@ -200,6 +227,7 @@ Result<void> SqliteStore::remove(std::string_view subject, Revision expected) {
     if (auto done = transaction->commit(); !done) return done;
   }
   locks_->announce_change(subject);
+  static_cast<void>(files_->remove(room_path(subject)));  // holds nothing, and may not be there
   // The box still lies in the log; it is gone with it, unless another process is reading right now.
   static_cast<void>(writer_.connection->execute("PRAGMA wal_checkpoint(TRUNCATE)"));
   return {};
@@ -258,8 +286,8 @@ Result<std::unique_ptr<Lease>> SqliteStore::lease(std::string_view subject, cons
 }
 
 // What a save needs is room in the log. A row of zeros, written twice, makes the log longer than
-// the save will be, and a checkpoint then lets the next writer begin at its start. Only other
-// writers can use it up, and whoever comes meanwhile is one record further from a full disk.
+// the save will be, and a checkpoint then lets the next writer begin at its start. Other writers
+// can use that up, also those that then find no room of their own; so there is a file as well.
 Result<void> SqliteStore::reserve_room(std::string_view subject, std::size_t size) {
   if (auto fine = check_subject(subject); !fine) return fine;
   const std::lock_guard guard(writer_.mutex);
@@ -270,9 +298,13 @@ Result<void> SqliteStore::reserve_room(std::string_view subject, std::size_t siz
     auto query = connection.query(sql);
     if (!query) return std::move(query).error();
     if (auto done = query->text(1, subject).integer(2, bytes).run(); !done) return done;
-    rooms_.emplace(subject);
+    rooms_.insert_or_assign(std::string(subject), nullptr);
   }
-  return connection.execute("PRAGMA wal_checkpoint(PASSIVE)");
+  if (auto done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)"); !done) return done;
+  auto staged = stage_as(files_, room_path(subject), static_cast<std::size_t>(bytes));
+  if (!staged) return std::move(staged).error();
+  rooms_.insert_or_assign(std::string(subject), *std::move(staged));
+  return {};
 }
 
 // What fails here is made good by the next save, reservation or removal of this subject.
@@ -459,8 +491,9 @@ Result<std::shared_ptr<OAuthTokenStore>> SqliteOAuthTokenStore::open(
   if (!reader) return std::move(reader).error();
   if (auto checked = check_files(*files, *path); !checked) return std::move(checked).error();
   return std::shared_ptr<OAuthTokenStore>(std::make_shared<SqliteStore>(
-      std::move(sealer), Parts{clock, *locks, NonceFiles(files, clock, *locks, nonces),
-                               std::move(*writer), std::move(*reader)}));
+      std::move(sealer),
+      Parts{*path, files, clock, *locks, NonceFiles(files, clock, *locks, nonces),
+            std::move(*writer), std::move(*reader)}));
 }
 
 }  // namespace latchkey

@@ -311,4 +311,10 @@ std::vector<std::string> Sandbox::captured_secrets() const {
   return impl_->recorder.captured();
 }
 
+std::vector<RecordedRequest> Sandbox::take_requests() {
+  const std::scoped_lock lock(impl_->mutex);
+  const auto taken = std::exchange(impl_->recorded, {});
+  return {taken.begin(), taken.end()};
+}
+
 }  // namespace latchkey::sandbox

@@ -87,6 +87,8 @@ class Sandbox {
   /// From now on codes, verifiers and tokens are remembered that pass.
   void capture_secrets();
   [[nodiscard]] std::vector<std::string> captured_secrets() const;
+  /// The same, and forgets them: for who reads along and must not miss one.
+  [[nodiscard]] std::vector<RecordedRequest> take_requests();
 
  private:
   struct Impl;

@@ -128,6 +128,15 @@ TEST_CASE("PDS: a refusal carries a challenge and, for a proof, a nonce", "[sand
   CHECK(asked.text("message") != "");
 }
 
+TEST_CASE("sandbox: requests that were taken are not given again", "[sandbox]") {
+  Wire wire;
+  const auto all = wire.servers->requests();
+  REQUIRE_FALSE(all.empty());
+  CHECK(wire.servers->take_requests().size() == all.size());
+  CHECK(wire.servers->take_requests().empty());
+  CHECK(wire.servers->requests().empty());
+}
+
 TEST_CASE("PDS: an access token is over when its time is", "[sandbox]") {
   Wire wire;
   wire.servers->expire_access_tokens();

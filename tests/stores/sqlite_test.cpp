@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+import latchkey.core.crypto;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.locks;
 import latchkey.core.secret;
@@ -167,6 +169,31 @@ TEST_CASE("sqlite store: room is a row that the save uses up", "[store]") {
   CHECK(rooms() == 0);
   REQUIRE(place.store->reserve_room(kAlice, 4096));
   held.reset();
+  CHECK(rooms() == 0);
+}
+
+TEST_CASE("sqlite store: room is a file too, which goes with the save, the lease or the session",
+          "[store]") {
+  Filled place;
+  const auto rooms = [&] {
+    std::size_t count = 0;
+    for (const auto& name : names_in(place.database().parent_path()))
+      count += name.find(".room-") != std::string::npos ? 1 : 0;
+    return count;
+  };
+  auto held = place.store->lease(kAlice, patiently(place)).value();
+  REQUIRE(place.store->reserve_room(kAlice, 4096));
+  REQUIRE(place.store->reserve_room(kAlice, 8192));
+  CHECK(rooms() == 1);
+  REQUIRE(put(*place.store, kAlice, 3, {1}));
+  CHECK(rooms() == 0);
+  REQUIRE(place.store->reserve_room(kAlice, 4096));
+  held.reset();
+  CHECK(rooms() == 0);
+  // As a holder leaves it that was killed.
+  write_text(place.database() += ".room-" + hex_encode(sha256(kAlice)), "");
+  CHECK(rooms() == 1);
+  REQUIRE(place.store->remove(kAlice, {3}));
   CHECK(rooms() == 0);
 }
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <array>
+#include <memory>
+#include <optional>
+#include <string_view>
+export module latchkey.test.torture_sabotage;
+import latchkey.store;
+
+// Stores that break one of the promises by which no session is lost. A torture run over one of them
+// must report losses: that proves that it can.
+
+export namespace latchkey::test {
+
+enum class Sabotage {
+  none,
+  lease,  ///< everybody gets the lease at once (and, for files, no room: that belongs to the lease)
+  handout,  ///< a save is reported as done, and done a little later
+  reread,   ///< under the lease the record is what it was before the lease was asked for
+  room,     ///< no room is made for the coming save
+};
+inline constexpr std::array kSabotages{Sabotage::lease, Sabotage::handout, Sabotage::reread,
+                                       Sabotage::room};
+[[nodiscard]] std::string_view to_string(Sabotage sabotage) noexcept;
+[[nodiscard]] std::optional<Sabotage> sabotage_from(std::string_view name) noexcept;
+
+/// The store itself for Sabotage::none.
+[[nodiscard]] std::shared_ptr<OAuthTokenStore> sabotaged(Sabotage sabotage,
+                                                         std::shared_ptr<OAuthTokenStore> store);
+
+}  // namespace latchkey::test

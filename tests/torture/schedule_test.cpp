@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <catch2/catch_test_macros.hpp>
+#include <chrono>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+import latchkey.sandbox;
+import latchkey.test.torture_schedule;
+
+using namespace latchkey::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool is_phase(const Event& event) {
+  return event.kind >= Event::Kind::fill_disk;
+}
+
+std::size_t count(const Schedule& schedule, Event::Kind kind) {
+  return static_cast<std::size_t>(std::count_if(
+      schedule.begin(), schedule.end(), [&](const Event& event) { return event.kind == kind; }));
+}
+
+}  // namespace
+
+TEST_CASE("schedule: the same seed gives the same events", "[torture]") {
+  CHECK(hash_of(make_schedule(7, 60s, {})) == hash_of(make_schedule(7, 60s, {})));
+}
+
+TEST_CASE("schedule: another seed gives others", "[torture]") {
+  std::set<std::string> hashes;
+  for (std::uint64_t seed = 0; seed < 50; ++seed)
+    hashes.insert(hash_of(make_schedule(seed, 20s, {})));
+  CHECK(hashes.size() == 50);
+}
+
+TEST_CASE("schedule: the hash is the same on every machine", "[torture]") {
+  CHECK(hash_of(make_schedule(1, 10s, {})) == "a3fccb9ca51c3722");
+}
+
+TEST_CASE("schedule: a longer run begins like a shorter one, but for its phases", "[torture]") {
+  const auto lines = [](std::chrono::seconds length) {
+    std::vector<std::string> text;
+    for (const Event& event : make_schedule(3, length, {})) {
+      if (!is_phase(event) && event.at < 10s) text.push_back(to_string(event));
+    }
+    return text;
+  };
+  CHECK(lines(10s) == lines(100s));
+}
+
+TEST_CASE("schedule: events are in order and before the end", "[torture]") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const Schedule schedule = make_schedule(seed, 30s, {});
+    CHECK(std::is_sorted(schedule.begin(), schedule.end(),
+                         [](const Event& a, const Event& b) { return a.at < b.at; }));
+    CHECK(schedule.back().at < 30s);
+    CHECK(schedule.front().at >= 0ms);
+  }
+}
+
+TEST_CASE("schedule: phases do not overlap, and each one ends", "[torture]") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    std::vector<Event::Kind> open;
+    for (const Event& event : make_schedule(seed, 60s, {})) {
+      if (event.kind == Event::Kind::fill_disk || event.kind == Event::Kind::forbid_writes) {
+        CHECK(open.empty());
+        open.push_back(event.kind);
+      } else if (is_phase(event)) {
+        REQUIRE(open.size() == 1);
+        CHECK((open[0] == Event::Kind::fill_disk) == (event.kind == Event::Kind::free_disk));
+        open.clear();
+      }
+    }
+    CHECK(open.empty());
+  }
+}
+
+TEST_CASE("schedule: a run of twenty seconds has both phases, whatever its seed", "[torture]") {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Schedule schedule = make_schedule(seed, 20s, {});
+    CHECK(count(schedule, Event::Kind::fill_disk) >= 1);
+    CHECK(count(schedule, Event::Kind::forbid_writes) >= 1);
+  }
+}
+
+TEST_CASE("schedule: a rate of zero is never, and changes nothing else", "[torture]") {
+  const Schedule all = make_schedule(5, 30s, {});
+  const Schedule without = make_schedule(5, 30s, {.kill = 0ms, .full = 0ms, .read_only = 0ms});
+  CHECK(count(without, Event::Kind::kill) == 0);
+  CHECK(std::none_of(without.begin(), without.end(), is_phase));
+  CHECK(count(without, Event::Kind::fault) == count(all, Event::Kind::fault));
+  CHECK(count(without, Event::Kind::expire) == count(all, Event::Kind::expire));
+}
+
+TEST_CASE("schedule: every kind of fault but held answers comes, and most cost nothing",
+          "[torture]") {
+  std::set<std::string_view> kinds;
+  std::size_t refreshes = 0, losing = 0;
+  for (const Event& event : make_schedule(11, 600s, {})) {
+    if (event.kind != Event::Kind::fault) continue;
+    kinds.insert(latchkey::sandbox::to_string(event.fault.kind));
+    if (event.fault.grant_type.empty()) continue;
+    ++refreshes;
+    if (loses_answer(event.fault.kind)) ++losing;
+  }
+  CHECK(kinds.size() == 11);
+  CHECK_FALSE(kinds.contains("hold"));  // nobody would release it
+  CHECK(losing > refreshes / 8);
+  CHECK(losing < refreshes / 2);
+}
+
+TEST_CASE("schedule: an answer is not lost by a fault that comes before the server acts",
+          "[torture]") {
+  using latchkey::sandbox::FaultKind;
+  for (const auto kind : {FaultKind::drop_before, FaultKind::status, FaultKind::redirect,
+                          FaultKind::nonce_storm, FaultKind::delay})
+    CHECK_FALSE(loses_answer(kind));
+  CHECK(loses_answer(FaultKind::drop_after));
+}

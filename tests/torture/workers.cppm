@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+export module latchkey.test.torture_workers;
+import latchkey.test.torture_books;
+import latchkey.test.torture_place;
+import latchkey.test.torture_worker;
+
+// All workers of a run: processes that are killed and replaced, or, for the memory store, threads
+// of this process.
+
+export namespace latchkey::test {
+
+/// What all workers together have done.
+struct Totals {
+  std::uint64_t calls = 0, succeeded = 0, adoptions = 0, unsaved = 0, not_opened = 0;
+};
+
+/// Used by one thread.
+class Workers {
+ public:
+  Workers() = default;
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+  virtual ~Workers();
+  virtual void start() = 0;
+  /// SIGKILL for one of them, and a new one in its place.
+  virtual void kill(std::uint64_t number) = 0;
+  /// Replaces those that have ended by themselves.
+  virtual void look() = 0;
+  /// Asks all to end, and waits: what they have sent is saved.
+  virtual void stop() = 0;
+
+  [[nodiscard]] virtual Totals totals() = 0;
+  [[nodiscard]] virtual unsigned kills() const = 0;
+  /// How workers ended that should not have, or did not end.
+  [[nodiscard]] virtual std::vector<std::string> crashes() const = 0;
+};
+
+/// Told what a worker that is gone was in the midst of.
+using OnCut = std::function<void(const std::vector<CutRefresh>&)>;
+
+/// `program`: this program's path, which makes a worker of `worker` and the options' words. The
+/// boards lie in `boards`.
+[[nodiscard]] std::unique_ptr<Workers> worker_processes(std::string program, WorkerOptions options,
+                                                        unsigned count,
+                                                        std::filesystem::path boards, OnCut on_cut);
+/// Over `place`, with one keeper for all threads.
+[[nodiscard]] std::unique_ptr<Workers> worker_threads(const Place& place, WorkerOptions options);
+
+}  // namespace latchkey::test
