@@ -3,10 +3,12 @@
 #include <barrier>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -148,11 +150,31 @@ TEST_CASE("a waiter outlives the shorter deadline of who waits for the lease fir
   world.log_in();
   world.clock->advance(1h);
   const auto keeper = world.keeper();
-  std::atomic<int> refused = 0;
+  std::promise<void> asked, go;
+  std::atomic<int> leases = 0;
   world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
-    if (call != "lease" || refused++ != 0) return std::nullopt;
+    if (call != "lease" || leases++ != 0) return std::nullopt;
+    asked.set_value();
+    go.get_future().wait();
     return make_error(ErrorCode::locked, "lease.timeout", "another process holds the lease");
   });
-  CHECK(token_of(keeper->fresh(kSubject)) == "at-2");
-  CHECK(refused == 2);
+  auto starter = std::async(std::launch::async, [&] { return token_of(keeper->fresh(kSubject)); });
+  asked.get_future().wait();
+  auto waiter = std::async(std::launch::async, [&] { return token_of(keeper->fresh(kSubject)); });
+  // The waiter may come before or after the first flight has ended: it gets the token either way.
+  go.set_value();
+  CHECK(starter.get() == "locked lease.timeout");
+  CHECK(waiter.get() == "at-2");
+  CHECK(leases == 2);
+}
+
+TEST_CASE("a lease that another process holds is an error before the caller's time is over",
+          "[keeper]") {
+  World world;
+  world.log_in();
+  world.clock->advance(1h);
+  const auto held = world.store->lease(kSubject, {}).value();
+  CHECK(outcome(world.keeper()->fresh(kSubject)) == "locked lease.timeout");
+  CHECK(world.clock->slept() == 44s);
+  CHECK(world.transport->count() == 0);
 }

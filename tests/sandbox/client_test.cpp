@@ -13,6 +13,8 @@
 import latchkey.atproto.client;
 import latchkey.atproto.pds;
 import latchkey.core;
+import latchkey.http.policy;
+import latchkey.refresh.events;
 import latchkey.refresh.keeper;
 import latchkey.sandbox;
 import latchkey.session;
@@ -128,6 +130,36 @@ TEST_CASE("logout ends the session at the server and here", "[sandbox]") {
   CHECK(world.servers->live_sessions("alice.test") == 0);
   CHECK(fresh(world).rfind("login_required", 0) == 0);
   CHECK(world.client.logout(world.alice.did).value() == LogoutOutcome::not_logged_in);
+}
+
+TEST_CASE("a program is told what becomes of its sessions", "[sandbox]") {
+  SandboxWorld world;
+  std::vector<std::string> told;  // by one thread, and read when it has ended
+  {
+    auto client =
+        AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+                               .store = world.store,
+                               .vault = world.vault,
+                               .on_event =
+                                   [&](const SessionEvent& event) {
+                                     told.push_back(std::string(to_string(event.kind())) + " " +
+                                                    std::string(to_string(event.cause)) + " " +
+                                                    event.session.value().handle);
+                                   },
+                               .plc_url = world.servers->plc(),
+                               .resolve_handles_at = world.servers->pds(),
+                               .http_rule = HttpRule::allow_http_for_loopback,
+                               .browser = world.browser,
+                               .clock = world.clock})
+            .value();
+    REQUIRE(client.login("alice.test"));
+    world.expire();
+    REQUIRE(client.fresh(world.alice.did));
+    REQUIRE(client.logout(world.alice.did));
+  }
+  CHECK(told == std::vector<std::string>{"updated logged_in alice.test",
+                                         "updated refreshed alice.test",
+                                         "deleted logged_out alice.test"});
 }
 
 TEST_CASE("a lost answer to a refresh is found out by the next one", "[sandbox]") {
