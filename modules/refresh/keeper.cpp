@@ -33,7 +33,8 @@ using Steady = std::chrono::steady_clock;
 using SharedSession = std::shared_ptr<const OAuthSession>;
 using SharedEntry = std::shared_ptr<Entry>;
 
-// The starter of a flight may have had less time than those who wait for it too.
+// The starter of a flight may have had less time than those who wait for it too: its `locked` or
+// `cancelled` is not theirs.
 bool ended_for_its_starter(const Error& error) {
   return error.code == ErrorCode::cancelled || error.detail == "lease.timeout";
 }
@@ -70,6 +71,14 @@ Error backing_off_error(const Entry& entry, Steady::time_point now) {
                      "); try again in " + std::to_string(wait.count()) + " s");
   error.retry_after = wait;
   return error;
+}
+
+// May this outcome of a flight that somebody else began be a caller's own? If not, it looks again.
+bool is_final(const Result<SharedSession>& outcome, const FreshOptions& options,
+              Steady::time_point deadline) {
+  if (outcome) return !is_rejected(**outcome, options.rejected);
+  return !ended_for_its_starter(outcome.error()) || options.stop.stop_requested() ||
+         Steady::now() >= deadline;
 }
 
 // Events happen under leases and locks; the listener is called without.
@@ -111,8 +120,6 @@ struct SessionKeeper::Impl {
   void give_back(const SharedEntry& entry, Change change);
 };
 
-// The error `locked` or `cancelled` of somebody else's shorter wait is not ours: the caller then
-// looks again.
 Result<SharedSession> SessionKeeper::Impl::wait_for_flight(Entry& entry,
                                                            std::unique_lock<std::mutex>& lock,
                                                            Steady::time_point deadline,
@@ -162,17 +169,11 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject,
       }
     }
     auto renewed = wait_for_flight(*entry, lock, deadline, options.stop);
+    // The wait may have been long: the token is looked at once more.
+    if (!renewed && usable() && !ends_the_token(renewed.error())) return session;
     // Of a flight that was begun for this call nothing better can be had by another one: some
     // servers give the token that another has just refused.
-    if (renewed && (ours || !is_rejected(**renewed, options.rejected))) return renewed;
-    if (!renewed) {
-      // The wait may have been long: the token is looked at once more.
-      if (usable() && !ends_the_token(renewed.error())) return session;
-      if (ours || !ended_for_its_starter(renewed.error()) || options.stop.stop_requested() ||
-          Steady::now() >= deadline) {
-        return renewed;
-      }
-    }
+    if (ours || is_final(renewed, options, deadline)) return renewed;
     again = true;
   }
 }

@@ -15,14 +15,11 @@
 #include <vector>
 
 import latchkey.core;
-import latchkey.core.os.locks;
 import latchkey.http;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
-import latchkey.store.memory;
-import latchkey.store.vault;
 import latchkey.test.outcome;
 import latchkey.test.refresh_world;
 import latchkey.test.scripted_transport;
@@ -212,21 +209,13 @@ TEST_CASE("a caller that was stopped before it came begins no refresh", "[keeper
 
 namespace {
 
-// With a clock that runs, over a store whose lease somebody else can hold for real.
+// Somebody else can hold the lease for real.
 struct Running {
   Gate asked{};
-  std::shared_ptr<SystemClock> clock = std::make_shared<SystemClock>();
-  std::shared_ptr<KeyVault> vault = memory_vault();
-  World world{MemoryOAuthTokenStore::create(vault->sealer(), clock), vault};
-  Revision revision{1};
+  std::unique_ptr<World> owner = running_world();
+  World& world = *owner;
 
   Running() {
-    world.context.clock = clock;
-    OAuthSession session = sample_session(world.jkt);
-    session.issued_at = session.session_started_at = clock->now() - 2h;
-    session.expires_at = clock->now() - 1h;
-    session.revision = revision;
-    world.store->save(session, Revision{}).value();
     world.store->set_hook([this](std::string_view call) -> std::optional<Error> {
       if (call == "lease") asked.pass();
       return std::nullopt;
@@ -269,9 +258,9 @@ TEST_CASE("a keeper that ends while it leaves a found claim alone sends nothing"
           "[keeper][concurrency]") {
   Running r;
   REQUIRE(r.world.store->save_claim({.subject = std::string(kSubject),
-                                     .revision = r.revision,
+                                     .revision = Revision{1},
                                      .id = 5,
-                                     .at = r.clock->now() + 1h,
+                                     .at = r.world.context.clock->now() + 1h,
                                      .pid = 1,
                                      .host = "elsewhere"}));
   auto keeper = r.world.keeper();
