@@ -82,7 +82,7 @@ constexpr Window kWindows[] = {
 
 // A due session whose refresh stops in one window.
 struct Stopped {
-  Gate gate{};  // first: a refresh that fails a test must not outlive it
+  Gate gate{};
   World world{};
   std::unique_ptr<SessionKeeper> keeper{};
 
@@ -109,6 +109,10 @@ struct Stopped {
     });
     world.clock->advance(1h);
   }
+  Stopped(const Stopped&) = delete;
+  Stopped& operator=(const Stopped&) = delete;
+  // A test that fails leaves the gate closed, and the keeper would wait behind it.
+  ~Stopped() { gate.open(); }
   [[nodiscard]] std::future<std::string> call(std::stop_token stop = {}) {
     return std::async(std::launch::async, [this, stop = std::move(stop)] {
       return token_of(keeper->fresh(kSubject, {.stop = stop}));
