@@ -272,6 +272,27 @@ TEST_CASE("servers whose clock is wrong are used all the same", "[sandbox]") {
   }
 }
 
+TEST_CASE("servers whose clock goes wrong later cost one request each", "[sandbox]") {
+  for (const auto skew : {std::chrono::hours{3}, std::chrono::hours{-3}}) {
+    SandboxWorld world;
+    REQUIRE(outcome(world.log_in()) == "ok");
+    auto pds = world.client.pds(world.alice.did);
+    REQUIRE(outcome(pds.create_record(kPosts, kPost)) == "ok");
+    world.servers->set_clock_skew(skew);
+    world.servers->forget_requests();
+    CHECK(outcome(pds.create_record(kPosts, kPost)) == "ok");
+    CHECK(outcome(pds.create_record(kPosts, kPost)) == "ok");
+    world.expire();
+    CHECK(fresh(world) == "ok");
+    std::vector<int> statuses;
+    for (const auto& one : world.servers->requests())
+      if (one.method == "POST") statuses.push_back(one.status);
+    CHECK(statuses == std::vector<int>{401, 200, 200, 400, 200});
+    CHECK(pds.list_records(kPosts).value().records.size() == 3);
+    CHECK(world.servers->counts().replays == 0);
+  }
+}
+
 TEST_CASE("what the session does not permit is insufficient_scope", "[sandbox]") {
   SandboxWorld world("atproto repo:app.bsky.feed.like?action=create");
   REQUIRE(outcome(world.log_in()) == "ok");
