@@ -30,8 +30,8 @@ class SignalWatch {
     std::thread([this, signals] {
       int number = 0;
       while (sigwait(&signals, &number) == 0) {
-        if (source_.request_stop())
-          say("stopping; a refresh under way is finished and saved first");
+        if (!source_.stop_requested()) say("stopping");
+        source_.request_stop();
       }
     }).detach();
   }

@@ -151,6 +151,11 @@ Result<AtprotoClient> make_client(const Workspace& workspace, const Options& opt
        .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("")});
 }
 
+WaitNotice::~WaitNotice() {
+  if (client_.keeper().is_refreshing(subject_))
+    say("a refresh under way is finished and saved first");
+}
+
 Result<Account> open_account(const Options& options) {
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
@@ -158,7 +163,9 @@ Result<Account> open_account(const Options& options) {
   if (!summary) return std::move(summary).error();
   auto client = make_client(*workspace, options, loopback_client_of(summary->client_id));
   if (!client) return std::move(client).error();
-  return Account{.summary = *std::move(summary), .client = *std::move(client)};
+  auto notice = std::make_unique<WaitNotice>(*client, summary->subject);
+  return Account{
+      .summary = *std::move(summary), .client = *std::move(client), .notice = std::move(notice)};
 }
 
 Exit report(const Account& account, const Error& error, Format format) {

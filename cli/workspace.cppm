@@ -2,6 +2,7 @@
 module;
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 export module latchkey.cli.workspace;
 import latchkey.atproto.client;
@@ -40,10 +41,26 @@ enum class Choose { usable, also_revoking };
 [[nodiscard]] Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
                                                 LoopbackClient client);
 
+/// Says at its end that a refresh of the account is under way, if one is: the program then waits
+/// until that is saved, at most the HTTP deadline.
+class WaitNotice {
+ public:
+  WaitNotice(AtprotoClient client, std::string subject)
+      : client_(std::move(client)), subject_(std::move(subject)) {}
+  WaitNotice(const WaitNotice&) = delete;
+  WaitNotice& operator=(const WaitNotice&) = delete;
+  ~WaitNotice();
+
+ private:
+  AtprotoClient client_;
+  std::string subject_;
+};
+
 /// An account with a client that can use it.
 struct Account {
   SessionSummary summary;
   AtprotoClient client;
+  std::unique_ptr<WaitNotice> notice;
 };
 [[nodiscard]] Result<Account> open_account(const Options& options);
 /// Reports a failure of a command that used the account. If its session was renewed and could not

@@ -24,7 +24,6 @@ import latchkey.http;
 namespace latchkey {
 namespace {
 
-constexpr std::string_view kUseNonce = "use_dpop_nonce";
 constexpr Duration kSmallestCorrection = std::chrono::seconds{2};
 constexpr Duration kLargestCorrection = std::chrono::hours{24};
 constexpr std::size_t kMaxErrorBody = 64 * 1024;
@@ -43,31 +42,60 @@ std::optional<std::string_view> single(const Headers& headers, std::string_view 
   return values[0];
 }
 
-Error nonce_again(const HttpRequest& request, const HttpResponse& response, std::string_view jkt,
+Error nonce_again(const HttpResponse& response, std::string_view origin, std::string_view jkt,
                   std::string_view cause) {
-  auto error = make_error(ErrorCode::dpop_refused, "dpop.nonce_again",
-                          "cannot prove possession of the key " + std::string(jkt) + " to " +
-                              printable(request.url.origin(), 200) +
-                              ": it asks for a DPoP nonce, " + std::string(cause) +
-                              "; try again later, and tell the server's operator if it persists");
+  auto error =
+      make_error(ErrorCode::dpop_refused, "dpop.nonce_again",
+                 "cannot prove possession of the key " + std::string(jkt) + " to " +
+                     printable(origin, 200) + ": it asks for a DPoP nonce, " + std::string(cause) +
+                     "; try again later, and tell the server's operator if it persists");
   error.http_status = response.status;
   return error;
 }
 
-}  // namespace
+Error no_time_left(std::string_view origin) {
+  return make_error(ErrorCode::timeout, "dpop.timeout",
+                    "cannot send a request to " + printable(origin, 200) +
+                        ": the time was over before it could be repeated with what the server "
+                        "wants of its proof; allow more time");
+}
 
-bool asks_for_nonce(const HttpResponse& response) {
+// What to put into the next proof instead of `used`.
+Result<std::string> next_nonce(const HttpResponse& response, const std::optional<std::string>& used,
+                               bool again, std::string_view origin, std::string_view jkt) {
+  if (again)
+    return nonce_again(response, origin, jkt, "also after it was given the one that it sent");
+  const auto given = single(response.headers, "DPoP-Nonce");
+  if (!given || !is_dpop_nonce(*given))
+    return nonce_again(response, origin, jkt, "but sends no usable one");
+  if (used == *given)
+    return nonce_again(response, origin, jkt, "but sends the one that it has just refused");
+  return std::string(*given);
+}
+
+// The error of a refusal for the proof's sake: in a DPoP challenge or in a JSON body.
+bool refuses_with(const HttpResponse& response, std::string_view wanted) {
   if (response.status != 400 && response.status != 401) return false;
   for (const auto& challenge : parse_challenges(response.headers)) {
     const auto* error = challenge.find("error");
-    if (is_dpop(challenge.scheme) && error != nullptr && *error == kUseNonce) return true;
+    if (is_dpop(challenge.scheme) && error != nullptr && *error == wanted) return true;
   }
   if (!has_json_content(response) || response.body.size() > kMaxErrorBody) return false;
   const auto body =
       JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "error_answer");
   const auto error =
       body ? body->string("error") : Result<std::optional<std::string>>(body.error());
-  return error && *error == kUseNonce;
+  return error && *error == wanted;
+}
+
+}  // namespace
+
+bool asks_for_nonce(const HttpResponse& response) {
+  return refuses_with(response, "use_dpop_nonce");
+}
+
+bool refuses_proof(const HttpResponse& response) {
+  return refuses_with(response, "invalid_dpop_proof");
 }
 
 void ClockSkew::learn(std::string_view origin, const HttpResponse& response, TimePoint sent,
@@ -135,34 +163,33 @@ Result<HttpResponse> DpopTransport::send(const HttpRequest& request, const SendO
         "one attempt only; leave the header out");
   }
   const auto started = context_.clock->steady_now();
+  const std::string origin = request.url.origin();
   const std::string& jkt = context_.prover->jkt();
   HttpRequest copy = request.clone();
-  const auto nonce = context_.nonces->find(request.url.origin(), jkt);
-  auto first = attempt(copy, options, nonce);
-  if (!first || !asks_for_nonce(*first)) return first;
-
-  const auto given = single(first->headers, "DPoP-Nonce");
-  if (!given || !is_dpop_nonce(*given))
-    return nonce_again(request, *first, jkt, "but sends no usable one");
-  const std::optional<std::string> fresh(*given);
-  if (fresh == nonce)
-    return nonce_again(request, *first, jkt, "but sends the one that it has just refused");
-
   SendOptions rest = options;
-  const auto used = context_.clock->steady_now() - started;
-  rest.timeout -= std::chrono::ceil<std::chrono::milliseconds>(used);
-  if (rest.timeout <= std::chrono::milliseconds::zero()) {
-    auto error = make_error(
-        ErrorCode::timeout, "dpop.timeout",
-        "cannot send a request to " + printable(request.url.origin(), 200) +
-            ": the time was over before it could be repeated with the server's DPoP nonce; "
-            "allow more time");
-    return error;
+  auto nonce = context_.nonces->find(origin, jkt);
+  for (bool given_nonce = false, corrected = false;;) {
+    const Duration offset = context_.skew->offset(origin);
+    auto answer = attempt(copy, rest, nonce);
+    if (!answer) return answer;
+    if (asks_for_nonce(*answer)) {
+      auto wanted = next_nonce(*answer, nonce, given_nonce, origin, jkt);
+      if (!wanted) return std::move(wanted).error();
+      nonce = *std::move(wanted);
+      given_nonce = true;
+    } else if (!corrected && refuses_proof(*answer) &&
+               std::chrono::abs(context_.skew->offset(origin) - offset) > kSmallestCorrection) {
+      // The same answer may have brought a newer nonce.
+      nonce = context_.nonces->find(origin, jkt);
+      corrected = true;
+    } else {
+      return answer;
+    }
+    rest.timeout = options.timeout - std::chrono::ceil<std::chrono::milliseconds>(
+                                         context_.clock->steady_now() - started);
+    if (rest.timeout <= std::chrono::milliseconds::zero()) return no_time_left(origin);
+    rest.connect_timeout = std::min(rest.connect_timeout, rest.timeout);
   }
-  rest.connect_timeout = std::min(rest.connect_timeout, rest.timeout);
-  auto second = attempt(copy, rest, fresh);
-  if (!second || !asks_for_nonce(*second)) return second;
-  return nonce_again(request, *second, jkt, "also after it was given the one that it sent");
 }
 
 }  // namespace latchkey

@@ -18,7 +18,8 @@ import latchkey.http;
 // A transport that adds a DPoP proof to every request (RFC 9449 §4, §7), learns nonces from every
 // answer, and repeats a request exactly once when the server asks for a nonce, in both forms (400
 // with a JSON error at an authorization server, 401 with a WWW-Authenticate challenge at a resource
-// server).
+// server). A proof that was refused because the clocks differ is repaired once too: the two
+// refusals are independent, and each comes before the server has looked at a token or code.
 
 export namespace latchkey {
 
@@ -46,10 +47,12 @@ struct DpopContext {
 };
 
 /// Thread-safe. `ath` is sent iff the request carries an Authorization of scheme dpop. Every
-/// attempt has a new proof. Both attempts share SendOptions::timeout. Errors besides the inner
-/// transport's and the prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce in a
-/// row, or one without a usable new nonce); timeout, "dpop.timeout" (no time left for the second
-/// attempt); invalid_argument, "dpop.header_present".
+/// attempt has a new proof. There are at most three: one more after use_dpop_nonce, and one more
+/// after invalid_dpop_proof if that answer's `Date` moved what is known of the server's clock by
+/// more than 2 s. All share SendOptions::timeout. Errors besides the inner transport's and the
+/// prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce, or one without a usable new
+/// nonce); timeout, "dpop.timeout" (no time left for another attempt); invalid_argument,
+/// "dpop.header_present". A second invalid_dpop_proof comes back as it is.
 class DpopTransport final : public HttpTransport {
  public:
   explicit DpopTransport(DpopContext context) : context_(std::move(context)) {}
@@ -63,7 +66,9 @@ class DpopTransport final : public HttpTransport {
   DpopContext context_;
 };
 
-/// True if the answer asks for a nonce in either form.
+/// True if the answer asks for a nonce in either form (use_dpop_nonce, RFC 9449 §8, §9).
 [[nodiscard]] bool asks_for_nonce(const HttpResponse& response);
+/// True if the answer refuses the proof in either form (invalid_dpop_proof, RFC 9449 §5, §7.1).
+[[nodiscard]] bool refuses_proof(const HttpResponse& response);
 
 }  // namespace latchkey

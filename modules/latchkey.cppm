@@ -30,6 +30,7 @@ export import latchkey.oauth.token;
 export import latchkey.refresh.authorized;
 export import latchkey.refresh.classify;
 export import latchkey.refresh.context;
+export import latchkey.refresh.events;
 export import latchkey.refresh.keeper;
 export import latchkey.refresh.provers;
 export import latchkey.session;

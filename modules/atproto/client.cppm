@@ -17,6 +17,7 @@ import latchkey.http;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
 import latchkey.refresh.authorized;
+import latchkey.refresh.events;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
@@ -45,6 +46,8 @@ struct AtprotoClientOptions {
   std::shared_ptr<KeyVault> vault;
   /// Shown on the result page of a login.
   std::string application_name = "latchkey";
+  /// Told what becomes of sessions; see SessionListener for the rules.
+  SessionListener on_event{};
 
   // Development servers.
   std::string plc_url = "https://plc.directory";

@@ -54,6 +54,20 @@ JudgedAnswer judge_refresh(const Result<HttpResponse>& answer, TimePoint now) {
   return {Verdict::not_consumed, std::move(error)};
 }
 
+bool is_transient(const Error& error) noexcept {
+  switch (error.code) {
+    case ErrorCode::locked:
+    case ErrorCode::cancelled:
+    case ErrorCode::login_required:
+    case ErrorCode::session_dead:
+    case ErrorCode::refresh_interrupted:
+    case ErrorCode::client_mismatch:
+      return false;
+    default:
+      return true;
+  }
+}
+
 Duration back_off(unsigned failures, std::optional<std::chrono::seconds> retry_after) {
   const unsigned doublings = std::min(failures == 0 ? 0u : failures - 1, 6u);
   Duration wait = std::min<Duration>(Duration{1s} * (1 << doublings), 60s);

@@ -43,6 +43,10 @@ struct JudgedAnswer {
 };
 [[nodiscard]] JudgedAnswer judge_refresh(const Result<HttpResponse>& answer, TimePoint now);
 
+/// True for failures after which trying again at once is no use and later may be; false for those
+/// that only a person, or whoever holds the lease, can mend.
+[[nodiscard]] bool is_transient(const Error& error) noexcept;
+
 /// 1 s doubling to 60 s with the number of failures in a row (1, 2, …), and at least what the
 /// server asked for.
 [[nodiscard]] Duration back_off(unsigned failures, std::optional<std::chrono::seconds> retry_after);

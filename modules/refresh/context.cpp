@@ -20,6 +20,7 @@ import latchkey.http;
 import latchkey.http.policy;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.revocation;
+import latchkey.refresh.events;
 import latchkey.session;
 import latchkey.store;
 
@@ -41,6 +42,10 @@ class StoreNonces final : public NonceStorage {
 };
 
 }  // namespace
+
+void announce(const SessionContext& context, const SessionEvent& event) {
+  if (context.on_event) context.on_event(event);
+}
 
 std::shared_ptr<NonceStorage> nonce_storage(std::shared_ptr<OAuthTokenStore> store) {
   return std::make_shared<StoreNonces>(std::move(store));

@@ -17,6 +17,7 @@ import latchkey.http;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.revocation;
 import latchkey.oauth.token;
+import latchkey.refresh.events;
 import latchkey.refresh.provers;
 import latchkey.session;
 import latchkey.store;
@@ -47,7 +48,13 @@ struct SessionContext {
   std::shared_ptr<ClientAuthenticator> client;
   std::string client_id;
   SessionProfile profile{};
+  /// Empty: nobody listens. SessionKeeper calls it as SessionListener says; without a keeper it is
+  /// called where the event happens, with the lease held.
+  SessionListener on_event{};
 };
+
+/// Tells the listener, if there is one.
+void announce(const SessionContext& context, const SessionEvent& event);
 
 /// The transport of a session: with proofs of the key `jkt`, or the plain one if that is empty.
 [[nodiscard]] Result<std::shared_ptr<HttpTransport>> session_transport(

@@ -46,8 +46,8 @@ enum class LogoutOutcome {
   forgotten,  ///< erased here; the server could not be told
 };
 
-/// Thread-safe. The destructor waits for refreshes that have been sent (at most the HTTP deadline)
-/// and tries unsaved sessions once more.
+/// Thread-safe. The destructor waits for refreshes that have been sent (at most the HTTP deadline),
+/// tries unsaved sessions once more, and returns after the last event was told.
 class SessionKeeper {
  public:
   explicit SessionKeeper(SessionContext context);
@@ -55,12 +55,15 @@ class SessionKeeper {
   SessionKeeper& operator=(const SessionKeeper&) = delete;
   ~SessionKeeper();
 
-  /// A session whose access token is good now. Errors: login_required (none, logged out, or no
-  /// refresh token), session_dead, refresh_interrupted, session_not_durable, backing_off (a recent
-  /// refresh failed; its cause in the message), client_mismatch, key_missing, locked, timeout,
-  /// cancelled, and what a refresh itself met.
+  /// A session whose access token is good now. A caller whose `stop` is requested begins no
+  /// refresh; one that was begun goes on without it. Errors: login_required (none, logged out, or
+  /// no refresh token), session_dead, refresh_interrupted, session_not_durable, backing_off (a
+  /// recent refresh failed; its cause in the message), client_mismatch, key_missing, locked,
+  /// timeout, cancelled, and what a refresh itself met.
   [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> fresh(std::string_view subject,
                                                                   const FreshOptions& options = {});
+  /// True from when a refresh begins here until its session is saved or it has failed.
+  [[nodiscard]] bool is_refreshing(std::string_view subject) const;
   /// A renewed session that could not be saved yet; null if there is none. It is retried in the
   /// background.
   [[nodiscard]] std::shared_ptr<const OAuthSession> unsaved(std::string_view subject) const;
@@ -75,8 +78,8 @@ class SessionKeeper {
   [[nodiscard]] Result<LogoutOutcome> logout(std::string_view subject,
                                              const LogoutOptions& options = {});
 
-  /// Waits until no refresh is under way and nothing is unsaved; false if the time was over first.
-  /// For programs that are about to end.
+  /// Waits until no refresh is under way, nothing is unsaved and all events were told; false if the
+  /// time was over first. For programs that are about to end; not from a SessionListener.
   [[nodiscard]] bool settle(std::chrono::milliseconds timeout);
   [[nodiscard]] const SessionContext& context() const noexcept;
 

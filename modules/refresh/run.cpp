@@ -23,6 +23,7 @@ import latchkey.http.policy;
 import latchkey.oauth.token;
 import latchkey.refresh.classify;
 import latchkey.refresh.context;
+import latchkey.refresh.events;
 import latchkey.session;
 import latchkey.store;
 
@@ -61,21 +62,34 @@ class RefreshRun {
       : context_(context), order_(order) {}
 
   Refreshed run() {
-    for (const auto step :
-         {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::confirm_authority,
-          &RefreshRun::respect_found_claim, &RefreshRun::prepare, &RefreshRun::write_claim}) {
-      if (auto done = (this->*step)()) {
-        context_.store->release_room(order_.subject);
-        return *std::move(done);
-      }
-    }
-    Refreshed result = settle(send());
+    Refreshed result = steps();
     context_.store->release_room(order_.subject);
+    if (const auto* error = std::get_if<Error>(&result); error && is_transient(*error))
+      warn(*error);
     return result;
   }
 
  private:
   using Step = std::optional<Refreshed>;  // empty: go on
+
+  Refreshed steps() {
+    for (const auto step :
+         {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::confirm_authority,
+          &RefreshRun::respect_found_claim, &RefreshRun::prepare, &RefreshRun::write_claim}) {
+      if (auto done = (this->*step)()) return *std::move(done);
+    }
+    return settle(send());
+  }
+
+  void warn(const Error& error) const {
+    SessionEvent event{
+        .cause = SessionEventCause::refresh_failed,
+        .subject = order_.subject,
+        .error = error,
+        .next_attempt = context_.clock->now() + back_off(order_.failures + 1, error.retry_after)};
+    if (!session_.subject.empty()) event.session = session_;
+    announce(context_, event);
+  }
 
   Step take_lease() {
     auto lease = context_.store->lease(order_.subject, order_.lease_wait);
@@ -204,6 +218,10 @@ class RefreshRun {
         .session = std::move(next), .expected = session_.revision, .lease = nullptr, .cause = {}});
     Refreshed result;
     if (try_save_again(context_, *unsaved, result)) return result;
+    announce(context_, {.cause = SessionEventCause::not_durable,
+                        .subject = order_.subject,
+                        .session = *unsaved->session,
+                        .error = unsaved->cause});
     unsaved->lease = std::move(lease_);
     return unsaved;
   }
@@ -234,6 +252,11 @@ class RefreshRun {
     Error error = unusable_session_error(tombstone);
     error.oauth = refusal.oauth;
     error.http_status = refusal.http_status;
+    announce(context_,
+             {.cause = interrupted_ ? SessionEventCause::interrupted : SessionEventCause::refused,
+              .subject = order_.subject,
+              .session = tombstone,
+              .error = error});
     return error;
   }
 
@@ -277,6 +300,9 @@ Refreshed run_refresh(const SessionContext& context, const RefreshOrder& order) 
 bool try_save_again(const SessionContext& context, UnsavedSession& unsaved, Refreshed& result) {
   const auto saved = context.store->save(*unsaved.session, unsaved.expected);
   if (saved) {
+    announce(context, {.cause = SessionEventCause::refreshed,
+                       .subject = unsaved.session->subject,
+                       .session = *unsaved.session});
     result = unsaved.session;
     return true;
   }

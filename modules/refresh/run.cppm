@@ -32,15 +32,16 @@ struct RefreshOrder {
   /// Fingerprint of the access token that is due or was rejected: any other one found under the
   /// lease is adopted.
   std::string stale_token;
-  LockWait lease_wait;  ///< `stop` ends the order only before its claim is written
+  LockWait lease_wait;    ///< `stop` ends the order only before its claim is written
+  unsigned failures = 0;  ///< in a row, before this one: for the time of the next attempt
 };
 
 using Refreshed =
     std::variant<std::shared_ptr<const OAuthSession>, Error, std::unique_ptr<UnsavedSession>>;
 
-/// Runs to its end. Errors: locked, cancelled, login_required, session_dead, refresh_interrupted,
-/// client_mismatch, key_missing, those of the store, of the profile's confirmation, of the
-/// transport and of the server.
+/// Runs to its end, and announces what it did while it still holds the lease. Errors: locked,
+/// cancelled, login_required, session_dead, refresh_interrupted, client_mismatch, key_missing,
+/// those of the store, of the profile's confirmation, of the transport and of the server.
 [[nodiscard]] Refreshed run_refresh(const SessionContext& context, const RefreshOrder& order);
 
 /// Tries the save again. True when the matter is settled: `result` then holds the outcome.

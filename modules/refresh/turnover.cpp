@@ -14,6 +14,7 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.refresh.context;
+import latchkey.refresh.events;
 import latchkey.refresh.run;
 import latchkey.session;
 import latchkey.store;
@@ -85,20 +86,31 @@ Result<void> save_whole(const SessionContext& context, const OAuthSession& sessi
   return saved;
 }
 
-enum class Told {
-  confirmed,
-  not_yet,
-  hopeless,  // nobody will ever be able to
+struct Told {
+  enum class Outcome {
+    confirmed,
+    not_yet,
+    hopeless,  // nobody will ever be able to
+  } outcome{};
+  std::optional<Error> error{};
 };
 
 Told tell_server(const SessionContext& context, const OAuthSession& session) {
-  if (session.revocation_endpoint.empty()) return Told::hopeless;
+  using enum Told::Outcome;
+  if (session.revocation_endpoint.empty()) return {.outcome = hopeless};
   const auto revoked = revoke_session(context, session);
-  if (revoked) return Told::confirmed;
-  if (revoked.error().code == ErrorCode::key_missing) return Told::hopeless;
+  if (revoked) return {.outcome = confirmed};
   const bool marked = session.state == SessionState::revoking && session.state_changed_at;
   const bool old = marked && context.clock->now() - *session.state_changed_at >= kLongestRevoking;
-  return old ? Told::hopeless : Told::not_yet;
+  const bool keyless = revoked.error().code == ErrorCode::key_missing;
+  return {.outcome = old || keyless ? hopeless : not_yet, .error = revoked.error()};
+}
+
+void announce_end(const SessionContext& context, SessionEventCause cause,
+                  const SessionSummary& session, std::optional<Error> error = std::nullopt) {
+  announce(
+      context,
+      {.cause = cause, .subject = session.subject, .session = session, .error = std::move(error)});
 }
 
 // A logout that the server has not confirmed must not get lost because somebody logs in again: it
@@ -128,7 +140,7 @@ Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& cont
   const std::optional<OAuthSession>& old = *found;
   bool old_is_over = true;
   if (old && old->state == SessionState::revoking && has_tokens(*old)) {
-    old_is_over = tell_server(context, *old) != Told::not_yet;
+    old_is_over = tell_server(context, *old).outcome != Told::Outcome::not_yet;
     if (!old_is_over) {
       if (auto kept = keep_beside(context, *old); !kept) return std::move(kept).error();
     }
@@ -137,8 +149,12 @@ Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& cont
   auto saved = std::make_shared<const OAuthSession>(std::move(session));
   if (auto done = save_whole(context, *saved, old); !done) return std::move(done).error();
 
+  const bool replaces = old && old->state == SessionState::active;
+  if (replaces) announce_end(context, SessionEventCause::replaced, *old);
+  announce(context,
+           {.cause = SessionEventCause::logged_in, .subject = saved->subject, .session = *saved});
   if (!old) return saved;
-  if (old->state == SessionState::active && has_tokens(*old)) {
+  if (replaces && has_tokens(*old)) {
     static_cast<void>(revoke_session(context, *old)
                           .has_value());  // the new login stands whatever becomes of the old one
   }
@@ -187,18 +203,27 @@ EndOfSession end_session(const SessionContext& context, std::string_view subject
   if (session.state == SessionState::dead || !has_tokens(session)) {
     return {.outcome = erase(context, session, EndedAs::not_logged_in), .settled = true};
   }
+  const bool was_active = session.state == SessionState::active;
   // A disk that takes no record is no reason not to log out, if the server can be told at once.
   const auto marked = mark_revoking(context, session);
   if (!marked && marked.error().code == ErrorCode::conflict)
     return {.outcome = marked.error(), .settled = false};
   const Told told = tell_server(context, session);
-  if (told == Told::confirmed)
-    return {.outcome = erase(context, session, EndedAs::revoked), .settled = true};
-  if (told == Told::hopeless || unreachable == WhenUnreachable::erase_at_once) {
-    return {.outcome = erase(context, session, EndedAs::forgotten), .settled = true};
+  const bool confirmed = told.outcome == Told::Outcome::confirmed;
+  const bool forgotten = !confirmed && (told.outcome == Told::Outcome::hopeless ||
+                                        unreachable == WhenUnreachable::erase_at_once);
+  if (!marked && !confirmed && !forgotten) return {.outcome = marked.error(), .settled = false};
+  EndOfSession end{.outcome = EndedAs::pending, .settled = true};
+  if (confirmed || forgotten) {
+    end.outcome = erase(context, session, confirmed ? EndedAs::revoked : EndedAs::forgotten);
   }
-  if (!marked) return {.outcome = marked.error(), .settled = false};
-  return {.outcome = EndedAs::pending, .settled = true};
+  if (was_active && (marked || end.outcome)) {
+    announce_end(context, SessionEventCause::logged_out, session);
+  }
+  if (!confirmed && end.outcome) {
+    announce_end(context, SessionEventCause::logout_unconfirmed, session, told.error);
+  }
+  return end;
 }
 
 }  // namespace latchkey

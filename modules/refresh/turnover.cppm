@@ -10,8 +10,9 @@ import latchkey.refresh.run;
 import latchkey.session;
 
 // The two ends of a session: a new login put in place of whatever was there, and a logout. The
-// caller holds the lease. `unsaved`: the session that the lease was held for, if it was renewed and
-// the store has not taken it yet; it counts in place of the stored one.
+// caller holds the lease; events are announced under it. `unsaved`: the session that the lease was
+// held for, if it was renewed and the store has not taken it yet; it counts in place of the stored
+// one.
 
 export namespace latchkey {
 

@@ -56,6 +56,7 @@ TEST_CASE("transport: says unreachable and not sent when nobody listens", "[http
       "http://127.0.0.1:" + std::to_string(latchkey::test::closed_port()) + "/", "a=b");
   REQUIRE_FALSE(answer.has_value());
   CHECK(answer.error().code == ErrorCode::unreachable);
+  CHECK(answer.error().detail == "http.connect");
   CHECK(answer.error().delivery == Delivery::not_sent);
 }
 

@@ -216,6 +216,7 @@ TEST_CASE("an unsaved session: kept with the lease, retried without a caller, ne
   CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
   REQUIRE(keeper->unsaved(kSubject) != nullptr);
   CHECK(keeper->unsaved(kSubject)->refresh_token->expose() == "rt-2");
+  CHECK(keeper->is_refreshing(kSubject));
   CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
   CHECK(outcome(world.store->lease(kSubject, {.deadline = world.clock->steady_now()})) ==
         "locked lease.timeout");

@@ -3,10 +3,12 @@
 #include <barrier>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -53,23 +55,21 @@ TEST_CASE("64 threads on one expired session: one refresh, and all get the new t
 }
 
 TEST_CASE("16 keepers over one store: one refresh, fifteen adoptions", "[keeper][concurrency]") {
-  World world;
-  world.log_in();
-  world.clock->advance(1h);
+  const auto world = running_world();
   std::atomic<int> good = 0;
   {
     std::barrier start(16);
     std::vector<std::jthread> threads;
     for (int i = 0; i < 16; ++i) {
       threads.emplace_back([&] {
-        const auto keeper = world.keeper();
+        const auto keeper = world->keeper();
         start.arrive_and_wait();
         if (token_of(keeper->fresh(kSubject)) == "at-2") ++good;
       });
     }
   }
   CHECK(good == 16);
-  CHECK(world.server.refreshes() == 1);
+  CHECK(world->server.refreshes() == 1);
 }
 
 TEST_CASE("between soft and hard one caller refreshes and the others keep the token",
@@ -148,11 +148,33 @@ TEST_CASE("a waiter outlives the shorter deadline of who waits for the lease fir
   world.log_in();
   world.clock->advance(1h);
   const auto keeper = world.keeper();
-  std::atomic<int> refused = 0;
+  std::promise<void> asked, go;
+  std::atomic<int> leases = 0;
   world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
-    if (call != "lease" || refused++ != 0) return std::nullopt;
+    if (call != "lease" || leases++ != 0) return std::nullopt;
+    asked.set_value();
+    go.get_future().wait();
     return make_error(ErrorCode::locked, "lease.timeout", "another process holds the lease");
   });
-  CHECK(token_of(keeper->fresh(kSubject)) == "at-2");
-  CHECK(refused == 2);
+  auto starter = std::async(std::launch::async, [&] { return token_of(keeper->fresh(kSubject)); });
+  asked.get_future().wait();
+  auto waiter = std::async(std::launch::async, [&] { return token_of(keeper->fresh(kSubject)); });
+  // The waiter may come before or after the first flight has ended, and its own flight may end
+  // before the starter wakes up.
+  go.set_value();
+  const std::string started = starter.get();
+  if (started != "at-2") CHECK(started == "locked lease.timeout");
+  CHECK(waiter.get() == "at-2");
+  CHECK(leases == 2);
+}
+
+TEST_CASE("a lease that another process holds is an error before the caller's time is over",
+          "[keeper]") {
+  World world;
+  world.log_in();
+  world.clock->advance(1h);
+  const auto held = world.store->lease(kSubject, {}).value();
+  CHECK(outcome(world.keeper()->fresh(kSubject)) == "locked lease.timeout");
+  CHECK(world.clock->slept() == 44s);
+  CHECK(world.transport->count() == 0);
 }

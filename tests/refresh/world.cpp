@@ -325,4 +325,18 @@ std::unique_ptr<SessionKeeper> World::keeper() const {
   return std::make_unique<SessionKeeper>(context);
 }
 
+std::unique_ptr<World> running_world() {
+  const auto clock = std::make_shared<SystemClock>();
+  const auto vault = memory_vault();
+  auto world =
+      std::make_unique<World>(MemoryOAuthTokenStore::create(vault->sealer(), clock), vault);
+  world->context.clock = clock;
+  OAuthSession session = sample_session(world->jkt);
+  session.issued_at = session.session_started_at = clock->now() - std::chrono::hours{2};
+  session.expires_at = clock->now() - std::chrono::hours{1};
+  session.revision = Revision{1};
+  world->store->save(session, Revision{}).value();
+  return world;
+}
+
 }  // namespace latchkey::test

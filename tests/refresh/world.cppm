@@ -138,4 +138,8 @@ struct World {
   [[nodiscard]] std::unique_ptr<SessionKeeper> keeper() const;
 };
 
+/// One whose store and keepers have the machine's clock, for tests in which somebody waits for a
+/// lease. Its session, under Revision{1}, ran out an hour ago.
+[[nodiscard]] std::unique_ptr<World> running_world();
+
 }  // namespace latchkey::test

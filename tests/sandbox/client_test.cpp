@@ -13,6 +13,8 @@
 import latchkey.atproto.client;
 import latchkey.atproto.pds;
 import latchkey.core;
+import latchkey.http.policy;
+import latchkey.refresh.events;
 import latchkey.refresh.keeper;
 import latchkey.sandbox;
 import latchkey.session;
@@ -130,6 +132,36 @@ TEST_CASE("logout ends the session at the server and here", "[sandbox]") {
   CHECK(world.client.logout(world.alice.did).value() == LogoutOutcome::not_logged_in);
 }
 
+TEST_CASE("a program is told what becomes of its sessions", "[sandbox]") {
+  SandboxWorld world;
+  std::vector<std::string> told;  // by one thread, and read when it has ended
+  {
+    auto client =
+        AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+                               .store = world.store,
+                               .vault = world.vault,
+                               .on_event =
+                                   [&](const SessionEvent& event) {
+                                     told.push_back(std::string(to_string(event.kind())) + " " +
+                                                    std::string(to_string(event.cause)) + " " +
+                                                    event.session.value().handle);
+                                   },
+                               .plc_url = world.servers->plc(),
+                               .resolve_handles_at = world.servers->pds(),
+                               .http_rule = HttpRule::allow_http_for_loopback,
+                               .browser = world.browser,
+                               .clock = world.clock})
+            .value();
+    REQUIRE(client.login("alice.test"));
+    world.expire();
+    REQUIRE(client.fresh(world.alice.did));
+    REQUIRE(client.logout(world.alice.did));
+  }
+  CHECK(told == std::vector<std::string>{"updated logged_in alice.test",
+                                         "updated refreshed alice.test",
+                                         "deleted logged_out alice.test"});
+}
+
 TEST_CASE("a lost answer to a refresh is found out by the next one", "[sandbox]") {
   for (const auto kind : {FaultKind::drop_after, FaultKind::truncate, FaultKind::garbage,
                           FaultKind::huge_body, FaultKind::content_type, FaultKind::status_after}) {
@@ -237,6 +269,27 @@ TEST_CASE("servers whose clock is wrong are used all the same", "[sandbox]") {
     world.servers->set_clock_skew(skew);
     REQUIRE(outcome(world.log_in()) == "ok");
     CHECK(outcome(world.client.pds(world.alice.did).create_record(kPosts, kPost)) == "ok");
+  }
+}
+
+TEST_CASE("servers whose clock goes wrong later cost one request each", "[sandbox]") {
+  for (const auto skew : {10min, -10min}) {
+    SandboxWorld world;
+    REQUIRE(outcome(world.log_in()) == "ok");
+    auto pds = world.client.pds(world.alice.did);
+    REQUIRE(outcome(pds.create_record(kPosts, kPost)) == "ok");
+    world.servers->set_clock_skew(skew);
+    world.servers->forget_requests();
+    CHECK(outcome(pds.create_record(kPosts, kPost)) == "ok");
+    CHECK(outcome(pds.create_record(kPosts, kPost)) == "ok");
+    world.expire();
+    CHECK(fresh(world) == "ok");
+    std::vector<int> statuses;
+    for (const auto& one : world.servers->requests())
+      if (one.method == "POST") statuses.push_back(one.status);
+    CHECK(statuses == std::vector<int>{401, 200, 200, 400, 200});
+    CHECK(pds.list_records(kPosts).value().records.size() == 3);
+    CHECK(world.servers->counts().replays == 0);
   }
 }
 

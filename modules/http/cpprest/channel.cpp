@@ -135,17 +135,19 @@ Error tls_failure(const Wire& wire, const Url& url, std::string_view cause) {
               "check the address, or trust the server's certificate authority");
 }
 
-// cpprestsdk names these failures in its text only. They come before the connection stands.
+// cpprestsdk names these failures in its text only. They come before the connection stands. That
+// nobody listens is "Failed to connect to any resolved endpoint".
+bool is_name_failure(std::string_view text) {
+  return text.starts_with("Error resolving") || text.starts_with("Failed to resolve");
+}
 bool is_connect_failure(std::string_view text) {
-  return text.starts_with("Failed to connect") || text.starts_with("Error resolving") ||
-         text.starts_with("Failed to resolve");
+  return text.starts_with("Failed to connect") || is_name_failure(text);
 }
 
 Error http_failure(const web::http::http_exception& thrown, const Wire& wire, const Url& url) {
   const std::string_view text = thrown.what();
   if (wire.tls() ? !wire.connected() && !wire.handshake_begun() : is_connect_failure(text)) {
-    return fail(ErrorCode::unreachable,
-                text.find("resolv") != std::string_view::npos ? "http.name" : "http.connect", url,
+    return fail(ErrorCode::unreachable, is_name_failure(text) ? "http.name" : "http.connect", url,
                 text, "check the address and the network");
   }
   if (wire.tls() && !wire.connected()) return tls_failure(wire, url, text);

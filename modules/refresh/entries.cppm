@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+export module latchkey.refresh.entries;
+import latchkey.core.error;
+import latchkey.refresh.classify;
+import latchkey.refresh.run;
+import latchkey.session;
+import latchkey.store;
+
+// What a keeper knows of each subject. Internal to refresh; the hub does not export it.
+
+export namespace latchkey {
+
+/// All members are guarded by `mutex`.
+struct Entry {
+  std::mutex mutex;
+  std::condition_variable_any changed;  ///< a flight has landed, or `unsaved` went
+
+  std::shared_ptr<const OAuthSession> cached;
+  std::uint64_t cached_count = 0;  ///< the store's change count when it was loaded
+  RefreshWindow window;
+
+  bool in_flight = false;
+  std::uint64_t flights_done = 0;
+  std::shared_ptr<const OAuthSession> last_session;  ///< what the last flight brought,
+  std::optional<Error> last_error;                   ///< or why it brought nothing
+
+  unsigned failures = 0;  ///< in a row
+  std::chrono::steady_clock::time_point next_attempt{};
+
+  std::unique_ptr<UnsavedSession> unsaved;
+
+  /// What is stored now, null if there is no record: from the cache while its change count stands,
+  /// and with `anew` from the store in any case. Call with `mutex` held.
+  enum class Look { cached, anew };
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> look(OAuthTokenStore& store,
+                                                                 std::string_view subject, Look how,
+                                                                 std::uint64_t jitter_seed);
+};
+
+/// Thread-safe. Subjects are spread over shards, so that callers for different subjects seldom
+/// meet.
+class Entries {
+ public:
+  /// The entry of a subject, made if there is none.
+  [[nodiscard]] std::shared_ptr<Entry> get(std::string_view subject);
+  /// Null if there is none.
+  [[nodiscard]] std::shared_ptr<Entry> find(std::string_view subject) const;
+
+ private:
+  static constexpr std::size_t kShards = 64;
+  static constexpr std::size_t kShardCapacity = 4096;
+
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  struct alignas(64) Shard {
+    mutable std::mutex mutex;
+    std::unordered_map<std::string, std::shared_ptr<Entry>, Hash, std::equal_to<>> entries;
+  };
+  static void drop_idle(Shard& shard);
+
+  std::array<Shard, kShards> shards_;
+};
+
+}  // namespace latchkey
