@@ -61,7 +61,11 @@ struct DpopCommand {
 };
 [[nodiscard]] Exit run_dpop(const Options& options, const DpopCommand& command);
 
-[[nodiscard]] Exit run_doctor(const Options& options);
+struct DoctorCommand {
+  bool fix = false;
+};
+/// Creates nothing. Exit::failed if there is a problem (left).
+[[nodiscard]] Exit run_doctor(const Options& options, const DoctorCommand& command);
 
 struct SandboxCommand {
   int port = 0;  ///< of the PDS; the other two follow it. 0: any free ones

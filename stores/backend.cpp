@@ -122,6 +122,23 @@ Error pending_exists() {
                     "cannot keep a pending login: its state is in use; begin the login again");
 }
 
+bool is_unreadable(const Error& error) noexcept {
+  return error.code == ErrorCode::corrupt || error.code == ErrorCode::wrong_key ||
+         error.code == ErrorCode::schema_too_new;
+}
+
+Error record_is_readable(std::string_view name) {
+  return make_error(ErrorCode::conflict, "store.readable",
+                    "cannot move the record " + printable(name, 200) +
+                        " aside: it can be read; log out instead to end its session");
+}
+
+Error no_such_record(std::string_view name) {
+  return invalid("store.no_such_record", "cannot move the record " + printable(name, 200) +
+                                             " aside: there is none; list the sessions to see "
+                                             "which there are");
+}
+
 Error lease_timeout(std::string_view subject) {
   return make_error(ErrorCode::locked, "lease.timeout",
                     "cannot lease the session of " + shown(subject) +

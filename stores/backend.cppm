@@ -48,6 +48,14 @@ enum class SaveVerdict { write, already_saved, conflict };
 [[nodiscard]] Error save_conflict(std::string_view subject);
 [[nodiscard]] Error remove_conflict(std::string_view subject);
 [[nodiscard]] Error pending_exists();
+
+/// Whether a record with this error may be quarantined: corrupt, wrong_key, schema_too_new.
+[[nodiscard]] bool is_unreadable(const Error& error) noexcept;
+/// conflict, "store.readable".
+[[nodiscard]] Error record_is_readable(std::string_view name);
+/// invalid_argument, "store.no_such_record".
+[[nodiscard]] Error no_such_record(std::string_view name);
+
 [[nodiscard]] Error lease_timeout(std::string_view subject);
 [[nodiscard]] Error lease_cancelled(std::string_view subject);
 

@@ -14,6 +14,7 @@ module;
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 module latchkey.store.sqlite;
 import latchkey.core.encoding;
 import latchkey.core.error;
@@ -24,7 +25,9 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.backend;
 import latchkey.store.nonce_files;
+import latchkey.store.quarantine;
 import latchkey.store.record;
+import latchkey.store.sqlite_aside;
 import latchkey.store.sqlite_connection;
 import latchkey.store.sqlite_schema;
 import latchkey.store.vault;
@@ -50,6 +53,7 @@ struct Parts {
   std::shared_ptr<Clock> clock;
   std::shared_ptr<LockFile> locks;
   NonceFiles nonces;
+  Path database;
   std::unique_ptr<SqliteConnection> writer;
   std::unique_ptr<SqliteConnection> reader;
 };
@@ -61,6 +65,7 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
         clock_(std::move(parts.clock)),
         locks_(std::move(parts.locks)),
         nonces_(std::move(parts.nonces)),
+        database_(std::move(parts.database)),
         writer_(std::move(parts.writer)),
         reader_(std::move(parts.reader)) {}
 
@@ -76,6 +81,10 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   Result<void> clear_claim(std::string_view subject, std::uint64_t id) override;
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+
+  Result<SideRecords> side_records() override;
+  Result<Quarantined> quarantine(std::string_view name) override;
+  Result<std::vector<Quarantined>> quarantined() override;
 
   std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) override {
     return nonces_.load(origin, jkt);
@@ -97,6 +106,7 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   std::shared_ptr<Clock> clock_;
   std::shared_ptr<LockFile> locks_;
   NonceFiles nonces_;
+  Path database_;
   GuardedConnection writer_;
   GuardedConnection reader_;
   std::set<std::string, std::less<>> rooms_;  // guarded by the writer's mutex
@@ -219,9 +229,7 @@ ListedSession listed(const SqliteQuery& row, std::int64_t id) {
     auto name = record->summary.subject;
     return {.name = std::move(name), .summary = std::move(record->summary), .error = {}};
   }
-  const auto subject = row.text_at(1);
-  auto name = subject ? printable(*subject, 2048) : "row " + std::to_string(id);
-  return {.name = std::move(name), .summary = {}, .error = std::move(record).error()};
+  return {.name = sqlite_row_name(row, 1, id), .summary = {}, .error = std::move(record).error()};
 }
 
 Result<SessionPage> SqliteStore::list(std::string_view cursor, std::size_t limit) {
@@ -309,21 +317,9 @@ Result<std::optional<RefreshClaim>> SqliteStore::load_claim(std::string_view sub
   const auto row = query->text(1, subject).step();
   if (!row) return row.error();
   if (!*row) return std::optional<RefreshClaim>();
-  const auto revision = query->integer_at(0), id = query->integer_at(1), at = query->integer_at(2),
-             pid = query->integer_at(3);
-  const auto host = query->text_at(4);
-  if (!revision || !id || !at || !pid || !host) {
-    return make_error(
-        ErrorCode::corrupt, "claim.malformed",
-        "cannot read the refresh claim of " + printable(subject, 100) +
-            ": a column does not hold what it should; restore the database from a backup");
-  }
-  return std::optional(RefreshClaim{.subject = std::string(subject),
-                                    .revision = {static_cast<std::uint64_t>(*revision)},
-                                    .id = static_cast<std::uint64_t>(*id),
-                                    .at = TimePoint(Duration(*at)),
-                                    .pid = static_cast<int>(*pid),
-                                    .host = std::string(*host)});
+  auto claim = read_sqlite_claim(*query, 0, subject);
+  if (!claim) return std::move(claim).error();
+  return std::optional(std::move(*claim));
 }
 
 Result<void> SqliteStore::clear_claim(std::string_view subject, std::uint64_t id) {
@@ -383,6 +379,41 @@ Result<std::optional<PendingRecord>> SqliteStore::take_pending(std::string_view 
   if (auto done = transaction->commit(); !done) return std::move(done).error();
   if (now >= taken->expires_at) taken.reset();
   return taken;
+}
+
+// What lies beside, and aside
+// ------------------------------------------------------------------------------------------
+
+Result<SideRecords> SqliteStore::side_records() {
+  const std::lock_guard guard(reader_.mutex);
+  return sqlite_side_records(*reader_.connection);
+}
+
+Result<Quarantined> SqliteStore::quarantine(std::string_view name) {
+  const std::lock_guard guard(writer_.mutex);
+  auto transaction = SqliteTransaction::begin(*writer_.connection);
+  if (!transaction) return std::move(transaction).error();
+  const auto row = find_sqlite_row(*writer_.connection, name);
+  if (!row) return row.error();
+  if (!*row) return no_such_record(name);
+  const auto& record = (*row)->record;
+  const auto readable = record ? check_readable(*record) : Result<void>(record.error());
+  if (readable) return record_is_readable(name);
+  if (!is_unreadable(readable.error())) return readable.error();
+  auto entry = quarantine_sqlite_row(*writer_.connection, database_, (*row)->id,
+                                     {.name = std::string(name),
+                                      .at = clock_->now(),
+                                      .why = readable.error().detail,
+                                      .where = {}});
+  if (!entry) return entry;
+  if (auto done = transaction->commit(); !done) return std::move(done).error();
+  locks_->announce_change(name);
+  return entry;
+}
+
+Result<std::vector<Quarantined>> SqliteStore::quarantined() {
+  const std::lock_guard guard(reader_.mutex);
+  return quarantined_sqlite_rows(*reader_.connection, database_);
 }
 
 // Opening
@@ -459,7 +490,7 @@ Result<std::shared_ptr<OAuthTokenStore>> SqliteOAuthTokenStore::open(
   if (!reader) return std::move(reader).error();
   if (auto checked = check_files(*files, *path); !checked) return std::move(checked).error();
   return std::shared_ptr<OAuthTokenStore>(std::make_shared<SqliteStore>(
-      std::move(sealer), Parts{clock, *locks, NonceFiles(files, clock, *locks, nonces),
+      std::move(sealer), Parts{clock, *locks, NonceFiles(files, clock, *locks, nonces), *path,
                                std::move(*writer), std::move(*reader)}));
 }
 
