@@ -408,6 +408,7 @@ Result<Quarantined> FileStore::quarantine(std::string_view name) {
 // ---------------------------------------------------------------------------------------------------------
 
 Result<bool> has_marker(FileSystem& files, const Path& marker) {
+  if (auto checked = files.check_private(marker); !checked) return std::move(checked).error();
   const auto bytes = files.read(marker, kMaxRecordFile);
   if (!bytes) return bytes.error();
   if (!*bytes) return false;

@@ -52,7 +52,7 @@ Result<void> PendingFiles::save(const PendingRecord& pending, TimePoint now) con
     }
   }
   return replace_owned(files_, folder_ / pending_file_name({digest, pending.expires_at}),
-                          staging_name(kLock, StagingPlace::write), encode_pending_file(pending));
+                       staging_name(kLock, StagingPlace::write), encode_pending_file(pending));
 }
 
 Result<std::optional<PendingRecord>> PendingFiles::read(const std::filesystem::path& path) const {

@@ -428,16 +428,19 @@ Path beside(const Path& database, std::string_view suffix) {
 // The database and what SQLite keeps beside it, by lstat alone: a descriptor of ours on one of
 // these files would, when it is closed, drop all locks that SQLite holds on it in this process.
 Result<void> check_files(FileSystem& files, const Path& database) {
+  using std::filesystem::file_type;
   for (const auto* suffix : {"", "-wal", "-shm"}) {
-    if (auto checked = files.check_private(beside(database, suffix)); !checked) return checked;
+    const auto file = beside(database, suffix);
+    if (auto checked = files.check_private(file); !checked) return checked;
+    std::error_code fault;
+    const auto type = std::filesystem::symlink_status(file, fault).type();
+    // SQLite would go on without its shared index, and no other process would see its locks.
+    if (type == file_type::not_found || type == file_type::regular) continue;
+    return make_error(ErrorCode::insecure_location, "location.not_a_file",
+                      "cannot use the database file " + printable(file.native(), 300) +
+                          ": it is not a regular file; remove it or choose another name");
   }
-  std::error_code fault;
-  const auto type = std::filesystem::symlink_status(database, fault).type();
-  if (type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular)
-    return {};
-  return make_error(ErrorCode::insecure_location, "location.not_a_file",
-                    "cannot use the database " + printable(database.native(), 300) +
-                        ": it is not a regular file; choose another name");
+  return {};
 }
 
 Result<Path> resolve(FileSystem& files, const Path& database) {

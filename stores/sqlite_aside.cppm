@@ -14,8 +14,8 @@ import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.sqlite_connection;
 
-// What an SQLite store keeps beside its sessions, for diagnosis: unreadable rows moved aside, claims
-// and pending logins.
+// What an SQLite store keeps beside its sessions, for diagnosis: unreadable rows moved aside,
+// claims and pending logins.
 
 export namespace latchkey {
 
@@ -37,8 +37,8 @@ struct SqliteRow {
 [[nodiscard]] Result<std::vector<Quarantined>> quarantined_sqlite_rows(
     SqliteConnection& connection, const std::filesystem::path& database);
 
-/// The claim in the columns `first` and following: revision, claim_id, claimed_at, pid, host. Error:
-/// corrupt, "claim.malformed".
+/// The claim in the columns `first` and following: revision, claim_id, claimed_at, pid, host.
+/// Error: corrupt, "claim.malformed".
 [[nodiscard]] Result<RefreshClaim> read_sqlite_claim(const SqliteQuery& row, int first,
                                                      std::string_view subject);
 /// OAuthTokenStore::side_records.

@@ -34,8 +34,7 @@ Result<std::optional<OAuthSession>> OAuthTokenStore::load(std::string_view subje
 }
 
 Result<void> OAuthTokenStore::check_readable(const SealedRecord& record) const {
-  if (auto session = unseal_session(record, *sealer_); !session)
-    return std::move(session).error();
+  if (auto session = unseal_session(record, *sealer_); !session) return std::move(session).error();
   return {};
 }
 

@@ -72,8 +72,8 @@ struct PendingRecord {
   Bytes box;
 };
 
-/// What a store keeps beside its records, each readable or with what is wrong with it; `name` is the
-/// subject or the digest of the state, or else whatever identifies it.
+/// What a store keeps beside its records, each readable or with what is wrong with it; `name` is
+/// the subject or the digest of the state, or else whatever identifies it.
 struct ListedClaim {
   std::string name;
   std::optional<RefreshClaim> claim;

@@ -54,6 +54,20 @@ TEST_CASE("doctor: on an empty machine there is nothing yet, and it leaves nothi
   }
 }
 
+TEST_CASE("doctor: a vault whose creation was cut off is none, and is not finished by it",
+          "[cli]") {
+  const Home home;
+  const fs::path vault = home.data_dir() / "data" / "vault";
+  fs::create_directories(vault);
+  write_text(vault / "vault.lock", "");
+  const auto before = all_paths(home.path());
+  CHECK(examine(home, {"--fix"})["doctor.nothing_here"] == "note");
+  CHECK(all_paths(home.path()) == before);
+  write_text(vault / key_file_name("key"), "sealed");
+  CHECK(examine(home, {"--fix"})["vault.header_missing"] == "problem");
+  CHECK(!fs::exists(vault / "vault.header"));
+}
+
 TEST_CASE("doctor: a healthy home is healthy, in both forms, and stays as it is", "[cli]") {
   const Home home;
   home.plant(kAlice, kNobody);
@@ -71,8 +85,9 @@ TEST_CASE("doctor: a healthy home is healthy, in both forms, and stays as it is"
   const ToolRun text = run(doctor(home));
   CHECK(text.status == 0);
   CHECK(has(text.out, "ok\tsession.active\tsession did:plc:ewvi7nxzyoun6zhxrhs64oiz: active\n"));
-  CHECK(has(text.out, "note\tsession.dead\tsession did:plc:z72i7hdynmk6r22z27h6tvur: ended "
-                      "(refresh.invalid_grant)"));
+  CHECK(has(text.out,
+            "note\tsession.dead\tsession did:plc:z72i7hdynmk6r22z27h6tvur: ended "
+            "(refresh.invalid_grant)"));
   CHECK(has(text.out, "note\tsession.revoking\tsession did:web:carol.test: logged out here"));
   CHECK(has(text.out, "note\tbrowser.none\tbrowser: "));
   CHECK(has(text.out, "--paste"));

@@ -43,9 +43,7 @@ struct Setting {
   std::shared_ptr<KeyVault> vault = memory_vault(clock);
   std::shared_ptr<OAuthTokenStore> store = MemoryOAuthTokenStore::create(vault->sealer(), clock);
 
-  void put(std::string_view id) const {
-    REQUIRE(vault->put(id, SecretBytes(as_bytes("key"))));
-  }
+  void put(std::string_view id) const { REQUIRE(vault->put(id, SecretBytes(as_bytes("key")))); }
   [[nodiscard]] OAuthSession session(std::string subject, std::string key) const {
     OAuthSession out;
     out.subject = std::move(subject);
@@ -59,7 +57,8 @@ struct Setting {
   void save(const OAuthSession& session) const { REQUIRE(store->save(session, Revision{})); }
   // A login with this key that waits for its browser.
   void begin_login(std::string_view key) const {
-    PendingLogin login{.state = "state of " + std::string(key), .code_verifier = {}};
+    PendingLogin login;
+    login.state = "state of " + std::string(key);
     login.dpop_jkt = key;
     login.created_at = clock->now();
     const auto record = seal_pending(login, login.created_at + 10min, store->sealer()).value();
@@ -119,8 +118,7 @@ TEST_CASE("collect_abandoned_keys: sessions in every state keep their keys", "[k
   for (const auto& [subject, key, state] :
        {std::tuple{"did:plc:b", "dead", SessionState::dead},
         std::tuple{"did:plc:c", "revoking", SessionState::revoking},
-        std::tuple{"revoking|0000000000000001|did:plc:a", "kept-beside",
-                   SessionState::revoking}}) {
+        std::tuple{"revoking|0000000000000001|did:plc:a", "kept-beside", SessionState::revoking}}) {
     auto session = s.session(subject, key);
     session.state = state;
     session.state_cause = "cause";
@@ -186,7 +184,8 @@ TEST_CASE("collect_abandoned_keys: a vault of more keys than allowed is left alo
 TEST_CASE("pending login: opens under its own key only, and with the sealer that sealed it",
           "[keys]") {
   const Setting s;
-  PendingLogin login{.state = "state", .code_verifier = SecretString("verifier")};
+  PendingLogin login;
+  login.state = "state";
   login.dpop_jkt = "key";
   auto record = seal_pending(login, kNow, s.store->sealer()).value();
   CHECK(record.key == pending_key("state"));

@@ -358,9 +358,9 @@ Result<std::optional<TimePoint>> PosixFileSystem::modified_at(const Path& path) 
     if (errno == ENOENT) return std::optional<TimePoint>();
     return system_error("look at", path, errno);
   }
-  return std::optional(TimePoint(std::chrono::duration_cast<Duration>(
-      std::chrono::seconds(status.st_mtim.tv_sec) +
-      std::chrono::nanoseconds(status.st_mtim.tv_nsec))));
+  return std::optional(TimePoint(
+      std::chrono::duration_cast<Duration>(std::chrono::seconds(status.st_mtim.tv_sec) +
+                                           std::chrono::nanoseconds(status.st_mtim.tv_nsec))));
 }
 
 Result<void> PosixFileSystem::check_private(const Path& path) {
