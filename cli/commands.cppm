@@ -63,6 +63,7 @@ struct DpopCommand {
 
 struct DoctorCommand {
   bool fix = false;
+  std::vector<std::string> quarantine;  ///< unreadable records to move aside, as they are listed
 };
 /// Creates nothing. Exit::failed if there is a problem (left).
 [[nodiscard]] Exit run_doctor(const Options& options, const DoctorCommand& command);

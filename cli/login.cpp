@@ -91,6 +91,8 @@ Error with_remedy(Error error) {
     error.message +=
         " (latchkey doctor says more; latchkey doctor --fix moves an unreadable session aside, "
         "and then you can log in again)";
+  } else if (error.code == ErrorCode::wrong_key || error.code == ErrorCode::schema_too_new) {
+    error.message += " (latchkey doctor says more)";
   }
   return error;
 }

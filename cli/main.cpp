@@ -104,7 +104,9 @@ void add_session_commands(CLI::App& app, Parsed& p) {
   auto* doctor = add(app, "doctor", "check this machine's set-up, and say what to do", p,
                      [&p](const Options& o) { return run_doctor(o, p.doctor); });
   doctor->add_flag("--fix", p.doctor.fix,
-                   "correct permissions, remove leftovers, move unreadable records aside");
+                   "correct permissions, remove leftovers, move corrupt records aside");
+  doctor->add_option("--quarantine", p.doctor.quarantine,
+                     "move this unreadable record aside too, of another vault or a newer program");
 }
 
 void add_record_commands(CLI::App& app, Parsed& p) {

@@ -43,8 +43,7 @@ void check_locks(LockFile& one, LockFile& other, const Clock& clock, const std::
                  Findings& findings);
 
 /// Opens the vault, if there is one; null if it can't be opened.
-[[nodiscard]] std::shared_ptr<FileKeyVault> check_vault(const Patient& patient,
-                                                        Findings& findings);
+[[nodiscard]] std::shared_ptr<FileKeyVault> check_vault(const Patient& patient, Findings& findings);
 /// Where the master key is, and what that does not protect against.
 [[nodiscard]] std::string protection_of(MasterKey::Kind kind, const Places& where);
 /// Unreadable and abandoned keys. `store` may be null; what needs it is left out then.
@@ -54,6 +53,9 @@ void check_keys(const Patient& patient, FileKeyVault& vault, OAuthTokenStore* st
 /// Opens the store, if there is one, also while the vault is closed (null).
 [[nodiscard]] std::shared_ptr<OAuthTokenStore> check_store(const Patient& patient, KeyVault* vault,
                                                            Findings& findings);
+/// Moves these aside, as their owner has said.
+void quarantine_named(OAuthTokenStore& store, const std::vector<std::string>& names,
+                      Findings& findings);
 /// Every record, claim and pending login; gives the summaries that can be read.
 [[nodiscard]] std::vector<SessionSummary> check_records(const Patient& patient,
                                                         OAuthTokenStore& store, KeyVault* vault,

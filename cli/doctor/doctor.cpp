@@ -71,7 +71,8 @@ void show(const std::vector<Finding>& findings, Format format) {
 }
 
 // The sessions that can be read.
-std::vector<SessionSummary> look_at_data(const Patient& patient, Findings& findings) {
+std::vector<SessionSummary> look_at_data(const Patient& patient, const DoctorCommand& command,
+                                         Findings& findings) {
   if (!has_vault(patient) && !has_store(patient)) {
     findings.add(Severity::note, "doctor.nothing_here", "data",
                  "nothing here yet: run latchkey login HANDLE");
@@ -81,7 +82,10 @@ std::vector<SessionSummary> look_at_data(const Patient& patient, Findings& findi
   const auto vault = check_vault(patient, findings);
   const auto store = check_store(patient, vault.get(), findings);
   std::vector<SessionSummary> sessions;
-  if (store) sessions = check_records(patient, *store, vault.get(), findings);
+  if (store) {
+    quarantine_named(*store, command.quarantine, findings);
+    sessions = check_records(patient, *store, vault.get(), findings);
+  }
   if (vault) check_keys(patient, *vault, store.get(), findings);
   return sessions;
 }
@@ -94,7 +98,7 @@ Exit run_doctor(const Options& options, const DoctorCommand& command) {
   const auto store = store_name(options, *where);
   if (!store) return report(store.error(), options.format);
   Findings findings(command.fix);
-  const auto sessions = look_at_data(Patient{.where = *where, .store = *store}, findings);
+  const auto sessions = look_at_data(Patient{.where = *where, .store = *store}, command, findings);
   check_surroundings(findings);
   ask_for_the_time(sessions, options, findings);
   show(findings.all(), options.format);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +20,7 @@ import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
+import latchkey.store.vault.opening;
 
 // Files and folders: who may read them, what they lie on, what was left there.
 
@@ -114,18 +117,22 @@ bool check_folder(const Patient& patient, const Path& folder, Findings& findings
   return fine;
 }
 
-// In folders that may not be ours alone only the names that we give are looked at.
-void check_own_leftovers(const Patient& patient, Findings& findings) {
-  const Path& store = patient.store.path;
-  std::vector<Path> paths;
-  if (patient.store.kind == StoreName::Kind::sqlite) {
-    const auto name = std::string(kTemporaryPrefix) + store.filename().native();
-    for (const char* suffix : {"", "-wal", "-shm", "-journal"})
-      paths.push_back(beside(store.parent_path() / name, suffix));
+// In folders in which other things may lie too, our temporary files are known by their names.
+void check_shared_folder(const Patient& patient, const Path& folder, Findings& findings) {
+  const auto entries = patient.files->list(folder);
+  if (!entries) return;  // its own check says why
+  for (const auto& entry : *entries) {
+    if (entry.name.starts_with(kTemporaryPrefix))
+      check_leftover(patient, folder / entry.name, findings);
   }
-  for (const auto& path : paths) {
-    if (is_there(patient, path)) check_leftover(patient, path, findings);
-  }
+}
+
+std::set<Path> shared_folders(const Patient& patient) {
+  std::set<Path> folders{patient.where.data, patient.where.key.parent_path()};
+  if (patient.store.kind == StoreName::Kind::sqlite)
+    folders.insert(patient.store.path.parent_path());
+  if (patient.store.kind == StoreName::Kind::file) folders.insert(patient.store.path);
+  return folders;
 }
 
 Path lock_file_of(const Patient& patient) {
@@ -147,9 +154,13 @@ void check_store_locks(const Patient& patient, Findings& findings) {
 
 }  // namespace
 
+// Keys without a header are a vault too, a broken one.
 bool has_vault(const Patient& patient) {
   const auto entries = patient.files->list(patient.where.vault);
-  return !entries || !entries->empty();
+  if (!entries) return true;  // opening says what is wrong
+  return std::any_of(entries->begin(), entries->end(), [](const FolderEntry& entry) {
+    return entry.name == kVaultHeaderName || id_of_key_file(entry.name).has_value();
+  });
 }
 
 bool has_store(const Patient& patient) {
@@ -194,13 +205,12 @@ void check_locks(LockFile& one, LockFile& other, const Clock& clock, const std::
 
 void check_files(const Patient& patient, Findings& findings) {
   bool fine = true;
-  for (const auto& path : own_paths(patient))
-    fine = check_private(patient, path, findings) && fine;
+  for (const auto& path : own_paths(patient)) fine = check_private(patient, path, findings) && fine;
   for (const auto& folder : own_folders(patient)) {
     fine = check_private(patient, folder, findings) && fine;
     fine = check_folder(patient, folder, findings) && fine;
   }
-  check_own_leftovers(patient, findings);
+  for (const auto& folder : shared_folders(patient)) check_shared_folder(patient, folder, findings);
   if (fine) findings.add(Severity::ok, "files.private", "permissions", "all files are yours alone");
   std::vector<Path> places{patient.where.data};
   if (patient.store.kind != StoreName::Kind::memory) places.push_back(patient.store.path);

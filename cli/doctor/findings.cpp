@@ -44,9 +44,8 @@ void Findings::add(Finding finding, const Repair& repair) {
 }
 
 bool Findings::healthy() const noexcept {
-  return std::none_of(findings_.begin(), findings_.end(), [](const Finding& finding) {
-    return finding.severity == Severity::problem;
-  });
+  return std::none_of(findings_.begin(), findings_.end(),
+                      [](const Finding& finding) { return finding.severity == Severity::problem; });
 }
 
 }  // namespace latchkey::cli

@@ -33,9 +33,7 @@ constexpr std::string_view kStore = "store";
 // Stands in for a vault that can't be opened: what needs no key is looked at all the same.
 class ClosedSealer final : public Sealer {
  public:
-  Result<Bytes> seal(std::span<const unsigned char>, std::string_view) override {
-    return closed();
-  }
+  Result<Bytes> seal(std::span<const unsigned char>, std::string_view) override { return closed(); }
   Result<SecretBytes> open(std::span<const unsigned char>, std::string_view) override {
     return closed();
   }
@@ -54,6 +52,12 @@ std::string name_of(std::string_view session) {
 // Only what is corrupt: what another vault or a newer program can read is not ours to move.
 void add_unreadable(const Error& error, const std::string& name, OAuthTokenStore& store,
                     Findings& findings) {
+  if (error.code == ErrorCode::wrong_key || error.code == ErrorCode::schema_too_new) {
+    findings.add(Severity::problem, error.detail, name_of(name),
+                 error.message + "; if that is lost, latchkey doctor --quarantine '" +
+                     printable(name, 200) + "' moves the record aside, and you can log in again");
+    return;
+  }
   if (error.code != ErrorCode::corrupt) {
     findings.add(error, name_of(name));
     return;
@@ -62,8 +66,7 @@ void add_unreadable(const Error& error, const std::string& name, OAuthTokenStore
                {"move it aside, so that you can log in again",
                 "moved aside, nothing was deleted (see the quarantine below): log in again",
                 [&]() -> Result<void> {
-                  if (auto moved = store.quarantine(name); !moved)
-                    return std::move(moved).error();
+                  if (auto moved = store.quarantine(name); !moved) return std::move(moved).error();
                   return {};
                 }});
 }
@@ -181,14 +184,27 @@ void check_aside(OAuthTokenStore& store, Findings& findings) {
 std::shared_ptr<OAuthTokenStore> check_store(const Patient& patient, KeyVault* vault,
                                              Findings& findings) {
   if (!has_store(patient)) return nullptr;
-  auto store = open_store(patient.store, vault != nullptr ? vault->sealer()
-                                                          : std::make_shared<ClosedSealer>());
+  auto store = open_store(patient.store,
+                          vault != nullptr ? vault->sealer() : std::make_shared<ClosedSealer>());
   if (!store) {
     findings.add(store.error(), std::string(kStore));
     return nullptr;
   }
   findings.add(Severity::ok, "store.open", std::string(kStore), "can be opened");
   return *std::move(store);
+}
+
+void quarantine_named(OAuthTokenStore& store, const std::vector<std::string>& names,
+                      Findings& findings) {
+  for (const auto& name : names) {
+    const auto moved = store.quarantine(name);
+    if (moved) {
+      findings.add(Severity::note, "quarantine.moved", name_of(name),
+                   "moved aside (" + moved->why + "), nothing was deleted: log in again");
+    } else {
+      findings.add(moved.error(), name_of(name));
+    }
+  }
 }
 
 std::vector<SessionSummary> check_records(const Patient& patient, OAuthTokenStore& store,

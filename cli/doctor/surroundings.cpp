@@ -52,8 +52,9 @@ void add_skew(const std::string& origin, Duration skew, Findings& findings) {
                  text + "; latchkey corrects that in what it sends; set the clock when you can");
   } else {
     findings.add(Severity::problem, "clock.skew", "clock",
-                 text + ": tokens look expired or good when they are not; set the clock "
-                        "(timedatectl set-ntp true)");
+                 text +
+                     ": tokens look expired or good when they are not; set the clock "
+                     "(timedatectl set-ntp true)");
   }
 }
 

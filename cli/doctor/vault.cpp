@@ -40,15 +40,14 @@ void check_master_key(const Patient& patient, Findings& findings) {
                protection_of(header->kind, patient.where));
 }
 
-// True if the key can be read.
-bool check_key(FileKeyVault& vault, const std::string& id, Findings& findings) {
+void check_key(FileKeyVault& vault, const std::string& id, Findings& findings) {
   const auto key = vault.get(id);
-  if (key) return true;
+  if (key) return;
   const Error& error = key.error();
   const std::string about = "key " + printable(id, 128);
   if (error.code != ErrorCode::corrupt) {
     findings.add(error, about);
-    return false;
+    return;
   }
   findings.add({Severity::problem, error.detail, about, error.message},
                {"move it aside", "moved aside, into the folder quarantine of the vault",
@@ -56,7 +55,6 @@ bool check_key(FileKeyVault& vault, const std::string& id, Findings& findings) {
                   if (auto moved = vault.quarantine(id); !moved) return std::move(moved).error();
                   return {};
                 }});
-  return false;
 }
 
 void check_abandoned(const Patient& patient, FileKeyVault& vault, OAuthTokenStore& store,
@@ -105,11 +103,10 @@ void check_keys(const Patient& patient, FileKeyVault& vault, OAuthTokenStore* st
     findings.add(keys.error(), std::string(kVault));
     return;
   }
-  for (const auto& key : *keys) static_cast<void>(check_key(vault, key.id, findings));
+  for (const auto& key : *keys) check_key(vault, key.id, findings);
   if (const auto aside = vault.quarantined(); aside && !aside->empty()) {
     findings.add(Severity::note, "quarantine.keys", std::string(kVault),
-                 std::to_string(aside->size()) +
-                     " unreadable keys lie aside, the latest in " +
+                 std::to_string(aside->size()) + " unreadable keys lie aside, the latest in " +
                      printable(aside->back().where, 300) + "; remove what you do not need");
   }
   if (store == nullptr || has_other_stores(patient.where)) return;

@@ -43,9 +43,8 @@ TEST_CASE("doctor: an unreadable record stops a login, is moved aside when asked
   const FilesHome home;
   const Services services;
   write_text(home.alice, "half a rec");
-  const ToolRun login = run(home.start({"login", std::string(kAlice), "--no-browser", "--store",
-                                        home.store_name()},
-                                       services));
+  const ToolRun login = run(home.start(
+      {"login", std::string(kAlice), "--no-browser", "--store", home.store_name()}, services));
   CHECK(login.status == 1);
   CHECK(has(login.err, "latchkey doctor --fix"));
   CHECK(services.requests_to("/par").empty());
@@ -96,11 +95,33 @@ TEST_CASE("doctor: a record of a newer program is a problem that names it, and s
   CHECK(read_text(home.alice) == text);
 }
 
+TEST_CASE("doctor: a session of a lost vault is moved aside when it is named, a good one is not",
+          "[cli]") {
+  const Home home;
+  home.plant(kAlice, kNobody);
+  fs::remove_all(home.data_dir() / "data" / "vault");
+  home.plant(kBob, kNobody);
+  const Examined found = examine(home);
+  CHECK(found["box.unknown_key"] == "problem");
+  CHECK(has(found.text_of("box.unknown_key"), "--quarantine '" + std::string(kAlice) + "'"));
+  const Examined mended = examine(home, {"--quarantine", std::string(kAlice)});
+  CHECK(mended.status == 0);
+  CHECK(mended["quarantine.moved"] == "note");
+  const Examined refused =
+      examine(home, {"--quarantine", std::string(kBob), "--quarantine", "did:web:nobody"});
+  CHECK(refused.status == 1);
+  CHECK(refused["store.readable"] == "problem");
+  CHECK(refused["store.no_such_record"] == "problem");
+  CHECK(refused["session.active"] == "ok");
+  CHECK(home.store()->save(home.session(kAlice, kNobody), Revision{}));
+}
+
 TEST_CASE("doctor: what dead writers left goes after an hour, and only then", "[cli]") {
   const FilesHome home;
-  const std::vector<fs::path> left{home.folder / "sessions" / ".latchkey-tmp-a",
-                                   home.folder / "claims" / ".latchkey-tmp-b",
-                                   home.folder / "nonces" / ".latchkey-tmp-c"};
+  const std::vector<fs::path> left{
+      home.folder / "sessions" / ".latchkey-tmp-a", home.folder / "claims" / ".latchkey-tmp-b",
+      home.folder / "nonces" / ".latchkey-tmp-c", home.folder / ".latchkey-tmp-d",
+      home.data_dir() / "config" / ".latchkey-tmp-e"};
   for (const auto& path : left) write_text(path, "half");
   CHECK(home.examined({"--fix"})["files.being_written"] == "note");
   for (const auto& path : left) REQUIRE(fs::exists(path));
@@ -117,8 +138,9 @@ TEST_CASE("doctor: expired pending logins go, open ones stay", "[cli]") {
   home.plant(kAlice, kNobody);
   const auto now = SystemClock().now();
   const auto store = home.store();
-  REQUIRE(store->save_pending({.key = sha256_base64url("old"), .expires_at = now - Duration(1000), .box = {1}},
-                              now - Duration(2000)));
+  REQUIRE(store->save_pending(
+      {.key = sha256_base64url("old"), .expires_at = now - Duration(1000), .box = {1}},
+      now - Duration(2000)));
   REQUIRE(store->save_pending(
       {.key = sha256_base64url("new"), .expires_at = now + std::chrono::minutes(9), .box = {1}},
       now - Duration(2000)));
@@ -210,4 +232,3 @@ TEST_CASE("doctor: a corrupt key is moved aside when asked to", "[cli]") {
   CHECK(mended["quarantine.keys"] == "note");
   CHECK(examine(home)["session.key_missing"] == "problem");
 }
-
