@@ -61,7 +61,12 @@ struct DpopCommand {
 };
 [[nodiscard]] Exit run_dpop(const Options& options, const DpopCommand& command);
 
-[[nodiscard]] Exit run_doctor(const Options& options);
+struct DoctorCommand {
+  bool fix = false;
+  std::vector<std::string> quarantine;  ///< unreadable records to move aside, as they are listed
+};
+/// Creates nothing. Exit::failed if there is a problem (left).
+[[nodiscard]] Exit run_doctor(const Options& options, const DoctorCommand& command);
 
 struct SandboxCommand {
   int port = 0;  ///< of the PDS; the other two follow it. 0: any free ones

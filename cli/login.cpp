@@ -83,13 +83,29 @@ void print_session(const SessionSummary& session, Format format, const std::stri
 
 }  // namespace
 
+namespace {
+
+// A record that can't be read stands in the way of a new one; the doctor can move it aside.
+Error with_remedy(Error error) {
+  if (error.code == ErrorCode::corrupt) {
+    error.message +=
+        " (latchkey doctor says more; latchkey doctor --fix moves an unreadable session aside, "
+        "and then you can log in again)";
+  } else if (error.code == ErrorCode::wrong_key || error.code == ErrorCode::schema_too_new) {
+    error.message += " (latchkey doctor says more)";
+  }
+  return error;
+}
+
+}  // namespace
+
 Exit run_login(const Options& options, const LoginCommand& command) {
   auto workspace = open_workspace(options);
   if (!workspace) return report(workspace.error(), options.format);
   auto client = make_client(*workspace, options, loopback_client(command.scope));
   if (!client) return report(client.error(), options.format);
   const auto session = client->login(command.who, interaction_for(options, command));
-  if (!session) return report(session.error(), options.format);
+  if (!session) return report(with_remedy(session.error()), options.format);
   print_session(*session, options.format, "logged in as " + name_of(*session));
   return Exit::ok;
 }

@@ -52,6 +52,7 @@ struct Parsed {
   bool json = false;
   LoginCommand login;
   LogoutCommand logout;
+  DoctorCommand doctor;
   RecordCommand record;
   RequestCommand request;
   DpopCommand dpop;
@@ -100,7 +101,12 @@ void add_session_commands(CLI::App& app, Parsed& p) {
                      [&p](const Options& o) { return run_logout(o, p.logout); });
   logout->add_flag("--all", p.logout.all, "all sessions");
   logout->add_flag("--forget", p.logout.forget, "erase it here even if the server can't be told");
-  add(app, "doctor", "check this machine's set-up", p, run_doctor);
+  auto* doctor = add(app, "doctor", "check this machine's set-up, and say what to do", p,
+                     [&p](const Options& o) { return run_doctor(o, p.doctor); });
+  doctor->add_flag("--fix", p.doctor.fix,
+                   "correct permissions, remove leftovers, move corrupt records aside");
+  doctor->add_option("--quarantine", p.doctor.quarantine,
+                     "move this unreadable record aside too, of another vault or a newer program");
 }
 
 void add_record_commands(CLI::App& app, Parsed& p) {

@@ -16,8 +16,11 @@ import latchkey.cli.options;
 import latchkey.cli.report;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.os.files;
 import latchkey.core.os.process;
 import latchkey.core.url;
+import latchkey.http;
+import latchkey.http.curl;
 import latchkey.http.policy;
 import latchkey.refresh.keeper;
 import latchkey.session;
@@ -32,14 +35,46 @@ import latchkey.store.vault.master_key;
 namespace latchkey::cli {
 namespace {
 
-struct StoreName {
-  enum class Kind { sqlite, file, memory } kind = Kind::sqlite;
-  std::filesystem::path path;
-};
+// A file that says that the vault's keys are not those of one store alone.
+constexpr std::string_view kOtherStores = "other-stores";
 
-Result<StoreName> parse_store(const std::string& name, const Places& where) {
-  if (name.empty())
-    return StoreName{.kind = StoreName::Kind::sqlite, .path = where.data / "sessions.db"};
+StoreName own_store(const Places& where) {
+  return {.kind = StoreName::Kind::sqlite, .path = where.data / "sessions.db"};
+}
+
+// What a store in memory needs ends with the program.
+bool is_another(const StoreName& name, const Places& where) {
+  return name.kind != StoreName::Kind::memory &&
+         (name.kind != StoreName::Kind::sqlite || name.path != own_store(where).path);
+}
+
+// Before the first key for that store can be made.
+Result<void> remember_other_store(const Places& where) {
+  const auto files = posix_file_system();
+  const auto created = files->create(where.vault / kOtherStores);
+  if (created) return files->sync_folder(where.vault);
+  if (created.error().detail == "file.exists") return {};
+  return created.error();
+}
+
+Result<Proxy> proxy_of_environment() {
+  return Proxy::parse(
+      environment_variable("HTTPS_PROXY")
+          .value_or(environment_variable("https_proxy").value_or("")),
+      environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
+}
+
+bool names(const SessionSummary& session, std::string_view account) {
+  if (session.subject == account) return true;
+  const auto handle = parse_handle(account);
+  return handle && !session.handle.empty() && session.handle == *handle;
+}
+
+}  // namespace
+
+Result<StoreName> store_name(const Options& options, const Places& where) {
+  const std::string& name = options.store;
+  if (name.empty()) return own_store(where);
   const auto colon = name.find(':');
   const std::string kind = name.substr(0, colon),
                     text = colon == std::string::npos ? "" : name.substr(colon + 1);
@@ -68,24 +103,33 @@ Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
   return SqliteOAuthTokenStore::open(name.path, std::move(sealer));
 }
 
-bool names(const SessionSummary& session, std::string_view account) {
-  if (session.subject == account) return true;
-  const auto handle = parse_handle(account);
-  return handle && !session.handle.empty() && session.handle == *handle;
+Result<std::shared_ptr<FileKeyVault>> open_vault(const Places& where) {
+  return FileKeyVault::open(where.vault, MasterKey::key_file(where.key));
 }
 
-}  // namespace
+bool has_other_stores(const Places& where) {
+  // What can't be told counts as yes: keys are kept then.
+  const auto there = posix_file_system()->modified_at(where.vault / kOtherStores);
+  return !there || there->has_value();
+}
 
 Result<Workspace> open_workspace(const Options& options) {
   const auto where = places(options);
   if (!where) return where.error();
-  const auto name = parse_store(options.store, *where);  // before anything is made
+  const auto name = store_name(options, *where);  // before anything is made
   if (!name) return name.error();
-  auto vault = FileKeyVault::open(where->vault, MasterKey::key_file(where->key));
+  auto vault = open_vault(*where);
   if (!vault) return std::move(vault).error();
+  if (is_another(*name, *where)) {
+    if (auto remembered = remember_other_store(*where); !remembered)
+      return std::move(remembered).error();
+  }
   auto store = open_store(*name, (*vault)->sealer());
   if (!store) return std::move(store).error();
-  return Workspace{.vault = *std::move(vault), .store = *std::move(store)};
+  return Workspace{.vault = *std::move(vault),
+                   .store = *std::move(store),
+                   .vault_serves_this_store_alone =
+                       name->kind != StoreName::Kind::memory && !has_other_stores(*where)};
 }
 
 Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store) {
@@ -132,17 +176,28 @@ Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& opt
   return make_error(ErrorCode::invalid_argument, "cli.which_account", std::move(text));
 }
 
+Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options) {
+  auto proxy = proxy_of_environment();
+  if (!proxy) return std::move(proxy).error();
+  const bool development = options.allow_http_for_loopback;
+  auto transport = CurlTransport::open(
+      {.address_rule = development ? AddressRule::any : AddressRule::public_only,
+       .http_rule = development ? HttpRule::allow_http_for_loopback : HttpRule::https_only,
+       .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
+       .proxy = *std::move(proxy)});
+  if (!transport) return std::move(transport).error();
+  return std::shared_ptr<HttpTransport>(*std::move(transport));
+}
+
 Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
                                   LoopbackClient client) {
-  auto proxy = Proxy::parse(
-      environment_variable("HTTPS_PROXY")
-          .value_or(environment_variable("https_proxy").value_or("")),
-      environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
+  auto proxy = proxy_of_environment();
   if (!proxy) return std::move(proxy).error();
   return AtprotoClient::create(
       {.client = std::move(client),
        .store = workspace.store,
        .vault = workspace.vault,
+       .vault_serves_this_store_alone = workspace.vault_serves_this_store_alone,
        .plc_url = options.plc_url,
        .resolve_handles_at = options.resolve_handles_at,
        .http_rule = options.allow_http_for_loopback ? HttpRule::allow_http_for_loopback

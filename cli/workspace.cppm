@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,18 +10,38 @@ import latchkey.atproto.client;
 import latchkey.cli.options;
 import latchkey.cli.report;
 import latchkey.core.error;
+import latchkey.http;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.vault;
+import latchkey.store.vault.file_vault;
 
 // The store and vault that the options name, the account that a command is about, and a client for
 // it.
 
 export namespace latchkey::cli {
 
+/// What --store says.
+struct StoreName {
+  enum class Kind { sqlite, file, memory } kind = Kind::sqlite;
+  std::filesystem::path path{};  ///< absolute; empty for memory
+};
+/// Error: invalid_argument, "cli.store".
+[[nodiscard]] Result<StoreName> store_name(const Options& options, const Places& where);
+
+/// Creates what is not there yet.
+[[nodiscard]] Result<std::shared_ptr<FileKeyVault>> open_vault(const Places& where);
+[[nodiscard]] Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
+                                                                  std::shared_ptr<Sealer> sealer);
+
+/// Whether the vault has keys for stores other than the one in the data folder: --store was used
+/// with it. Remembered by a file in the vault's folder.
+[[nodiscard]] bool has_other_stores(const Places& where);
+
 struct Workspace {
   std::shared_ptr<KeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
+  bool vault_serves_this_store_alone = false;
 };
 
 /// Opens both, creating what is not there yet.
@@ -36,6 +57,9 @@ struct Workspace {
 enum class Choose { usable, also_revoking };
 [[nodiscard]] Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
                                                     Choose among = Choose::usable);
+
+/// To addresses that others name, by the options' rules and the environment's proxy.
+[[nodiscard]] Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options);
 
 /// `client`: the stored session's own, or a new one for a login.
 [[nodiscard]] Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,

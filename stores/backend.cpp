@@ -2,7 +2,6 @@
 module;
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,7 +11,6 @@ module;
 module latchkey.store.backend;
 import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.session;
@@ -124,6 +122,23 @@ Error pending_exists() {
                     "cannot keep a pending login: its state is in use; begin the login again");
 }
 
+bool is_unreadable(const Error& error) noexcept {
+  return error.code == ErrorCode::corrupt || error.code == ErrorCode::wrong_key ||
+         error.code == ErrorCode::schema_too_new;
+}
+
+Error record_is_readable(std::string_view name) {
+  return make_error(ErrorCode::conflict, "store.readable",
+                    "cannot move the record " + printable(name, 200) +
+                        " aside: it can be read; log out instead to end its session");
+}
+
+Error no_such_record(std::string_view name) {
+  return invalid("store.no_such_record", "cannot move the record " + printable(name, 200) +
+                                             " aside: there is none; list the sessions to see "
+                                             "which there are");
+}
+
 Error lease_timeout(std::string_view subject) {
   return make_error(ErrorCode::locked, "lease.timeout",
                     "cannot lease the session of " + shown(subject) +
@@ -159,21 +174,6 @@ Result<std::unique_ptr<HeldLock>> take_write_lock(LockFile& locks, const Clock& 
                     "cannot change the store: another process has held its write lock for " +
                         std::to_string(kWriteLockPatience.count()) +
                         " seconds; see what hangs, and try again");
-}
-
-Result<std::unique_ptr<StagedFile>> stage_as(const std::shared_ptr<FileSystem>& files,
-                                             const std::filesystem::path& path, std::size_t size) {
-  auto created = files->create(path);
-  if (!created && created.error().detail == "file.exists") {
-    if (auto removed = files->remove(path); !removed) return std::move(removed).error();
-    created = files->create(path);
-  }
-  if (!created) return std::move(created).error();
-  auto& file = **created;
-  auto staged = std::make_unique<StagedFile>(files, path, std::move(*created));
-  if (size == 0) return staged;
-  if (auto allocated = file.allocate(size); !allocated) return std::move(allocated).error();
-  return staged;
 }
 
 }  // namespace latchkey

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cstddef>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,7 +8,6 @@ module;
 #include <string_view>
 export module latchkey.store.backend;
 import latchkey.core.error;
-import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.session;
@@ -50,6 +48,14 @@ enum class SaveVerdict { write, already_saved, conflict };
 [[nodiscard]] Error save_conflict(std::string_view subject);
 [[nodiscard]] Error remove_conflict(std::string_view subject);
 [[nodiscard]] Error pending_exists();
+
+/// Whether a record with this error may be quarantined: corrupt, wrong_key, schema_too_new.
+[[nodiscard]] bool is_unreadable(const Error& error) noexcept;
+/// conflict, "store.readable".
+[[nodiscard]] Error record_is_readable(std::string_view name);
+/// invalid_argument, "store.no_such_record".
+[[nodiscard]] Error no_such_record(std::string_view name);
+
 [[nodiscard]] Error lease_timeout(std::string_view subject);
 [[nodiscard]] Error lease_cancelled(std::string_view subject);
 
@@ -63,11 +69,5 @@ enum class SaveVerdict { write, already_saved, conflict };
 /// begins with a line break (which no subject may contain). Error: locked, "store.busy".
 [[nodiscard]] Result<std::unique_ptr<HeldLock>> take_write_lock(LockFile& locks, const Clock& clock,
                                                                 std::string_view name);
-
-/// A file to be put in place later, with room for `size` bytes (0: none), under a name that belongs
-/// to the holder of a lock. What lies there was left by an earlier holder that died.
-[[nodiscard]] Result<std::unique_ptr<StagedFile>> stage_as(const std::shared_ptr<FileSystem>& files,
-                                                           const std::filesystem::path& path,
-                                                           std::size_t size);
 
 }  // namespace latchkey

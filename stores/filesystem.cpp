@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,9 +22,13 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.backend;
 import latchkey.store.file_names;
+import latchkey.store.file_rooms;
 import latchkey.store.nonce_files;
+import latchkey.store.pending_files;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.record_file;
+import latchkey.store.staging;
 import latchkey.store.vault;
 
 namespace latchkey {
@@ -35,54 +37,7 @@ namespace {
 using Path = std::filesystem::path;
 
 constexpr std::string_view kFolderNotSynced = "io.folder_not_synced";
-constexpr std::string_view kPendingLock = "\npending";  // a name that no subject can have
-
-// Room that is held for coming saves. It lives no longer than its lease: its file's name belongs to
-// whoever holds that.
-class Rooms {
- public:
-  void begin_lease(std::string_view subject) {
-    const std::lock_guard guard(mutex_);
-    rooms_.insert_or_assign(std::string(subject), Room{});
-  }
-  void end_lease(std::string_view subject) noexcept { auto room = extract(subject); }
-  // False if this subject is not leased through this store.
-  bool put(std::string_view subject, std::unique_ptr<StagedFile> file, std::size_t size) {
-    const std::lock_guard guard(mutex_);
-    const auto found = rooms_.find(subject);
-    if (found == rooms_.end()) return false;
-    found->second = Room{std::move(file), size};
-    return true;
-  }
-  [[nodiscard]] bool is_leased(std::string_view subject) {
-    const std::lock_guard guard(mutex_);
-    return rooms_.contains(subject);
-  }
-  // The room, if it is there; one that is too small is given up.
-  std::unique_ptr<StagedFile> take(std::string_view subject, std::size_t size) {
-    const std::lock_guard guard(mutex_);
-    const auto found = rooms_.find(subject);
-    if (found == rooms_.end()) return nullptr;
-    auto room = std::exchange(found->second, Room{});
-    return room.size >= size ? std::move(room.file) : nullptr;
-  }
-
- private:
-  struct Room {
-    std::unique_ptr<StagedFile> file;
-    std::size_t size = 0;
-  };
-  Room extract(std::string_view subject) noexcept {
-    const std::lock_guard guard(mutex_);
-    const auto found = rooms_.find(subject);
-    if (found == rooms_.end()) return {};
-    auto room = std::move(found->second);
-    rooms_.erase(found);
-    return room;
-  }
-  std::mutex mutex_;
-  std::map<std::string, Room, std::less<>> rooms_;
-};
+constexpr std::chrono::seconds kQuarantinePatience{10};
 
 struct Folders {
   explicit Folders(const Path& folder)
@@ -91,9 +46,10 @@ struct Folders {
         claims(folder / "claims"),
         pending(folder / "pending"),
         nonces(folder / "nonces"),
+        quarantine(folder / "quarantine"),
         marker(folder / "format.json"),
         locks(folder / "store.lock") {}
-  Path root, sessions, claims, pending, nonces, marker, locks;
+  Path root, sessions, claims, pending, nonces, quarantine, marker, locks;
 };
 
 class FileStore final : public OAuthTokenStore {
@@ -105,7 +61,9 @@ class FileStore final : public OAuthTokenStore {
         clock_(std::move(clock)),
         locks_(std::move(locks)),
         at_(std::move(at)),
-        nonces_(files_, clock_, locks_, at_.nonces) {}
+        nonces_(files_, clock_, locks_, at_.nonces),
+        pending_(files_, clock_, locks_, at_.pending),
+        quarantine_(files_, clock_, at_.quarantine) {}
 
   Result<std::optional<SealedRecord>> load_record(std::string_view subject) override;
   Result<void> save_record(const SealedRecord& record, Revision expected) override;
@@ -117,9 +75,16 @@ class FileStore final : public OAuthTokenStore {
   Result<void> save_claim(const RefreshClaim& claim) override;
   Result<std::optional<RefreshClaim>> load_claim(std::string_view subject) override;
   Result<void> clear_claim(std::string_view subject, std::uint64_t id) override;
-  Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
-  Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+  Result<SideRecords> side_records() override;
+  Result<Quarantined> quarantine(std::string_view name) override;
+  Result<std::vector<Quarantined>> quarantined() override { return quarantine_.list(); }
 
+  Result<void> save_pending(const PendingRecord& pending, TimePoint now) override {
+    return pending_.save(pending, now);
+  }
+  Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override {
+    return pending_.take(key, now);
+  }
   std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) override {
     return nonces_.load(origin, jkt);
   }
@@ -143,6 +108,8 @@ class FileStore final : public OAuthTokenStore {
     return files_->read(path, kMaxRecordFile);
   }
   Result<std::optional<SealedRecord>> read_record(const Path& path);
+  Result<std::optional<RefreshClaim>> read_claim(const Path& path);
+  Result<std::optional<Path>> listed_file(std::string_view name);
   Result<std::optional<Revision>> stored_revision(std::string_view subject);
   Result<void> write_record(std::string_view subject, std::string_view text);
   Result<void> write_under_lock(const Path& target, std::string_view subject,
@@ -154,8 +121,10 @@ class FileStore final : public OAuthTokenStore {
   std::shared_ptr<Clock> clock_;
   std::shared_ptr<LockFile> locks_;
   Folders at_;
-  std::shared_ptr<Rooms> rooms_ = std::make_shared<Rooms>();
+  std::shared_ptr<HeldRooms> rooms_ = std::make_shared<HeldRooms>();
   NonceFiles nonces_;
+  PendingFiles pending_;
+  QuarantineFolder quarantine_;
 };
 
 // Records
@@ -235,10 +204,7 @@ Result<void> FileStore::write_record(std::string_view subject, std::string_view 
 // With the write lock held.
 Result<void> FileStore::write_under_lock(const Path& target, std::string_view subject,
                                          std::string_view text) {
-  const auto staged =
-      stage_as(files_, target.parent_path() / staging_name(subject, StagingPlace::write), 0);
-  if (!staged) return staged.error();
-  return (*staged)->commit(as_bytes(text), target);
+  return replace_owned(files_, target, staging_name(subject, StagingPlace::write), text);
 }
 
 Result<void> FileStore::remove(std::string_view subject, Revision expected) {
@@ -329,7 +295,7 @@ Result<void> FileStore::reserve_room(std::string_view subject, std::size_t size)
                           ": its lease is not held through this store; take the lease first");
   }
   release_room(subject);
-  auto staged = stage_as(files_, at_.sessions / staging_name(subject, StagingPlace::room), size);
+  auto staged = stage_owned(files_, at_.sessions / staging_name(subject, StagingPlace::room), size);
   if (!staged) return std::move(staged).error();
   rooms_->put(subject, std::move(*staged), size);
   return {};
@@ -344,14 +310,19 @@ Result<void> FileStore::save_claim(const RefreshClaim& claim) {
 
 Result<std::optional<RefreshClaim>> FileStore::load_claim(std::string_view subject) {
   if (auto fine = check_subject(subject); !fine) return std::move(fine).error();
-  const auto bytes = read_private(claim_path(subject));
+  return read_claim(claim_path(subject));
+}
+
+Result<std::optional<RefreshClaim>> FileStore::read_claim(const Path& path) {
+  const auto bytes = read_private(path);
   if (!bytes) return bytes.error();
   if (!*bytes) return std::optional<RefreshClaim>();
   auto claim = decode_claim_file(as_text((*bytes)->expose()));
   if (!claim) return std::move(claim).error();
-  if (claim->subject == subject) return std::optional<RefreshClaim>(std::move(*claim));
+  if (session_file_name(claim->subject) == path.filename().native())
+    return std::optional<RefreshClaim>(std::move(*claim));
   return make_error(ErrorCode::corrupt, "claim.subject_mismatch",
-                    "cannot read the refresh claim of " + printable(subject, 100) +
+                    "cannot read the refresh claim " + printable(path.native(), 300) +
                         ": it belongs to another subject; remove the file");
 }
 
@@ -367,60 +338,77 @@ Result<void> FileStore::clear_claim(std::string_view subject, std::uint64_t id) 
   return files_->remove(claim_path(subject));
 }
 
-// Pending logins
-// --------------------------------------------------------------------------------------------------
+// What lies beside, and aside
+// ------------------------------------------------------------------------------------------
 
-Result<void> FileStore::save_pending(const PendingRecord& pending, TimePoint now) {
-  if (auto fine = check_pending(pending); !fine) return fine;
-  const auto lock = take_write_lock(*locks_, *clock_, kPendingLock);
-  if (!lock) return lock.error();
-  const auto entries = files_->list(at_.pending);
+Result<SideRecords> FileStore::side_records() {
+  SideRecords side;
+  auto pending = pending_.list();
+  if (!pending) return std::move(pending).error();
+  side.pending = std::move(*pending);
+  const auto entries = files_->list(at_.claims);
   if (!entries) return entries.error();
-  const auto digest = hex_encode(*base64url_decode(pending.key));
   for (const auto& entry : *entries) {
-    const auto name = parse_pending_file_name(entry.name);
-    if (!name) continue;
-    if (now >= name->expires_at) {
-      static_cast<void>(files_->remove(at_.pending / entry.name));  // the next login tries again
-    } else if (name->digest == digest) {
-      return pending_exists();
+    if (entry.name.starts_with(kTemporaryPrefix)) continue;
+    ListedClaim row{.name = entry.name, .claim = {}, .error = {}};
+    auto claim = read_claim(at_.claims / entry.name);
+    if (claim && !*claim) continue;  // cleared since the folder was read
+    if (claim) {
+      row.name = (*claim)->subject;
+      row.claim = std::move(*claim);
+    } else {
+      row.error = std::move(claim).error();
     }
+    side.claims.push_back(std::move(row));
   }
-  return write_under_lock(at_.pending / pending_file_name({digest, pending.expires_at}),
-                          kPendingLock, encode_pending_file(pending));
+  return side;
 }
 
-Result<std::optional<PendingRecord>> FileStore::take_pending(std::string_view key, TimePoint now) {
-  const auto decoded = base64url_decode(key);
-  if (!decoded) return std::optional<PendingRecord>();
-  const auto digest = hex_encode(*decoded);
-  const auto lock = take_write_lock(*locks_, *clock_, kPendingLock);
-  if (!lock) return lock.error();
-  const auto entries = files_->list(at_.pending);
-  if (!entries) return entries.error();
-  const auto found = std::find_if(entries->begin(), entries->end(), [&](const FolderEntry& entry) {
-    const auto name = parse_pending_file_name(entry.name);
-    return name && name->digest == digest;
-  });
-  if (found == entries->end()) return std::optional<PendingRecord>();
-  const auto path = at_.pending / found->name;
-  const auto bytes = read_private(path);
-  if (!bytes) return bytes.error();
-  if (!*bytes) return std::optional<PendingRecord>();
-  auto pending = decode_pending_file(as_text((*bytes)->expose()));
-  if (!pending) return std::move(pending).error();
-  // Gone for good before anybody uses it, also across a power cut.
-  if (auto removed = files_->remove(path); !removed) return std::move(removed).error();
-  if (auto durable = files_->sync_folder(at_.pending); !durable) return std::move(durable).error();
-  if (pending->key == key && now < pending->expires_at)
-    return std::optional<PendingRecord>(std::move(*pending));
-  return std::optional<PendingRecord>();
+// A row is named by its subject or by its file.
+Result<std::optional<Path>> FileStore::listed_file(std::string_view name) {
+  const bool plain = name.find('/') == std::string_view::npos && !name.starts_with('.');
+  std::vector<Path> candidates;
+  if (plain && !name.empty()) candidates.push_back(at_.sessions / name);
+  if (check_subject(name)) candidates.push_back(session_path(name));
+  for (auto& path : candidates) {
+    const auto there = files_->modified_at(path);
+    if (!there) return there.error();
+    if (*there) return std::optional(std::move(path));
+  }
+  return std::optional<Path>();
+}
+
+// Writers leave alone what they cannot read. So only two may change an unreadable record: another
+// quarantine, which the first lock keeps out, and, if its clear part can be read, a writer that can
+// open its box, which the second lock keeps out.
+Result<Quarantined> FileStore::quarantine(std::string_view name) {
+  const auto alone = locks_->acquire(LockKind::whole, "",
+                                     {.deadline = clock_->steady_now() + kQuarantinePatience});
+  if (!alone) return alone.error();
+  const auto path = listed_file(name);
+  if (!path) return path.error();
+  if (!*path) return no_such_record(name);
+  std::unique_ptr<HeldLock> writing;
+  if (const auto record = read_record(**path); record && *record) {
+    auto lock = take_write_lock(*locks_, *clock_, (*record)->summary.subject);
+    if (!lock) return std::move(lock).error();
+    writing = std::move(*lock);
+  }
+  const auto record = read_record(**path);
+  if (record && !*record) return no_such_record(name);
+  const auto readable = record ? check_readable(**record) : Result<void>(record.error());
+  if (readable) return record_is_readable(name);
+  if (!is_unreadable(readable.error())) return readable.error();
+  auto entry = quarantine_.take(**path, readable.error().detail);
+  if (record) locks_->announce_change((*record)->summary.subject);
+  return entry;
 }
 
 // Opening
 // ---------------------------------------------------------------------------------------------------------
 
 Result<bool> has_marker(FileSystem& files, const Path& marker) {
+  if (auto checked = files.check_private(marker); !checked) return std::move(checked).error();
   const auto bytes = files.read(marker, kMaxRecordFile);
   if (!bytes) return bytes.error();
   if (!*bytes) return false;

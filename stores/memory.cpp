@@ -15,6 +15,7 @@ module;
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 module latchkey.store.memory;
 import latchkey.core.error;
 import latchkey.core.os.locks;
@@ -22,6 +23,7 @@ import latchkey.core.time;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.backend;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.vault;
 
@@ -81,6 +83,9 @@ class MemoryStore final : public OAuthTokenStore {
   void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) override;
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+  Result<SideRecords> side_records() override;
+  Result<Quarantined> quarantine(std::string_view name) override;
+  Result<std::vector<Quarantined>> quarantined() override;
 
   std::uint64_t change_count(std::string_view subject) const noexcept override {
     return counters_[slot(subject)].load(std::memory_order_acquire);
@@ -102,6 +107,11 @@ class MemoryStore final : public OAuthTokenStore {
   std::map<std::string, RefreshClaim, std::less<>> claims_;
   std::map<std::pair<std::string, std::string>, std::string> nonces_;
   std::map<std::string, PendingRecord, std::less<>> pending_;
+  struct Aside {
+    Quarantined entry;
+    SealedRecord record;
+  };
+  std::vector<Aside> aside_;
 };
 
 Result<std::optional<SealedRecord>> MemoryStore::load_record(std::string_view subject) {
@@ -234,6 +244,40 @@ Result<std::optional<PendingRecord>> MemoryStore::take_pending(std::string_view 
   auto taken = std::move(pending_.extract(found).mapped());
   if (now >= taken.expires_at) return std::optional<PendingRecord>();
   return std::optional<PendingRecord>(std::move(taken));
+}
+
+Result<SideRecords> MemoryStore::side_records() {
+  const std::lock_guard guard(mutex_);
+  SideRecords side;
+  for (const auto& [subject, claim] : claims_)
+    side.claims.push_back({.name = subject, .claim = claim, .error = {}});
+  for (const auto& [key, pending] : pending_)
+    side.pending.push_back({.name = key, .pending = pending, .error = {}});
+  return side;
+}
+
+Result<Quarantined> MemoryStore::quarantine(std::string_view name) {
+  const std::lock_guard guard(mutex_);
+  const auto found = records_.find(name);
+  if (found == records_.end()) return no_such_record(name);
+  const auto readable = check_readable(found->second);
+  if (readable) return record_is_readable(name);
+  if (!is_unreadable(readable.error())) return readable.error();
+  Quarantined entry{.name = std::string(name),
+                    .at = clock_->now(),
+                    .why = readable.error().detail,
+                    .where = "memory, number " + std::to_string(aside_.size() + 1)};
+  aside_.push_back({entry, std::move(found->second)});
+  records_.erase(found);
+  announce_change(name);
+  return entry;
+}
+
+Result<std::vector<Quarantined>> MemoryStore::quarantined() {
+  const std::lock_guard guard(mutex_);
+  std::vector<Quarantined> entries;
+  for (const auto& aside : aside_) entries.push_back(aside.entry);
+  return entries;
 }
 
 }  // namespace

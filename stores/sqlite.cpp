@@ -14,6 +14,7 @@ module;
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 module latchkey.store.sqlite;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
@@ -25,9 +26,12 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.backend;
 import latchkey.store.nonce_files;
+import latchkey.store.quarantine;
 import latchkey.store.record;
+import latchkey.store.sqlite_aside;
 import latchkey.store.sqlite_connection;
 import latchkey.store.sqlite_schema;
+import latchkey.store.staging;
 import latchkey.store.vault;
 
 namespace latchkey {
@@ -81,6 +85,10 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   Result<void> clear_claim(std::string_view subject, std::uint64_t id) override;
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+
+  Result<SideRecords> side_records() override;
+  Result<Quarantined> quarantine(std::string_view name) override;
+  Result<std::vector<Quarantined>> quarantined() override;
 
   std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) override {
     return nonces_.load(origin, jkt);
@@ -247,9 +255,7 @@ ListedSession listed(const SqliteQuery& row, std::int64_t id) {
     auto name = record->summary.subject;
     return {.name = std::move(name), .summary = std::move(record->summary), .error = {}};
   }
-  const auto subject = row.text_at(1);
-  auto name = subject ? printable(*subject, 2048) : "row " + std::to_string(id);
-  return {.name = std::move(name), .summary = {}, .error = std::move(record).error()};
+  return {.name = sqlite_row_name(row, 1, id), .summary = {}, .error = std::move(record).error()};
 }
 
 Result<SessionPage> SqliteStore::list(std::string_view cursor, std::size_t limit) {
@@ -301,7 +307,7 @@ Result<void> SqliteStore::reserve_room(std::string_view subject, std::size_t siz
     rooms_.insert_or_assign(std::string(subject), nullptr);
   }
   if (auto done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)"); !done) return done;
-  auto staged = stage_as(files_, room_path(subject), static_cast<std::size_t>(bytes));
+  auto staged = stage_owned(files_, room_path(subject), static_cast<std::size_t>(bytes));
   if (!staged) return std::move(staged).error();
   rooms_.insert_or_assign(std::string(subject), *std::move(staged));
   return {};
@@ -341,21 +347,9 @@ Result<std::optional<RefreshClaim>> SqliteStore::load_claim(std::string_view sub
   const auto row = query->text(1, subject).step();
   if (!row) return row.error();
   if (!*row) return std::optional<RefreshClaim>();
-  const auto revision = query->integer_at(0), id = query->integer_at(1), at = query->integer_at(2),
-             pid = query->integer_at(3);
-  const auto host = query->text_at(4);
-  if (!revision || !id || !at || !pid || !host) {
-    return make_error(
-        ErrorCode::corrupt, "claim.malformed",
-        "cannot read the refresh claim of " + printable(subject, 100) +
-            ": a column does not hold what it should; restore the database from a backup");
-  }
-  return std::optional(RefreshClaim{.subject = std::string(subject),
-                                    .revision = {static_cast<std::uint64_t>(*revision)},
-                                    .id = static_cast<std::uint64_t>(*id),
-                                    .at = TimePoint(Duration(*at)),
-                                    .pid = static_cast<int>(*pid),
-                                    .host = std::string(*host)});
+  auto claim = read_sqlite_claim(*query, 0, subject);
+  if (!claim) return std::move(claim).error();
+  return std::optional(std::move(*claim));
 }
 
 Result<void> SqliteStore::clear_claim(std::string_view subject, std::uint64_t id) {
@@ -417,6 +411,41 @@ Result<std::optional<PendingRecord>> SqliteStore::take_pending(std::string_view 
   return taken;
 }
 
+// What lies beside, and aside
+// ------------------------------------------------------------------------------------------
+
+Result<SideRecords> SqliteStore::side_records() {
+  const std::lock_guard guard(reader_.mutex);
+  return sqlite_side_records(*reader_.connection);
+}
+
+Result<Quarantined> SqliteStore::quarantine(std::string_view name) {
+  const std::lock_guard guard(writer_.mutex);
+  auto transaction = SqliteTransaction::begin(*writer_.connection);
+  if (!transaction) return std::move(transaction).error();
+  const auto row = find_sqlite_row(*writer_.connection, name);
+  if (!row) return row.error();
+  if (!*row) return no_such_record(name);
+  const auto& record = (*row)->record;
+  const auto readable = record ? check_readable(*record) : Result<void>(record.error());
+  if (readable) return record_is_readable(name);
+  if (!is_unreadable(readable.error())) return readable.error();
+  auto entry = quarantine_sqlite_row(*writer_.connection, database_, (*row)->id,
+                                     {.name = std::string(name),
+                                      .at = clock_->now(),
+                                      .why = readable.error().detail,
+                                      .where = {}});
+  if (!entry) return entry;
+  if (auto done = transaction->commit(); !done) return std::move(done).error();
+  locks_->announce_change(name);
+  return entry;
+}
+
+Result<std::vector<Quarantined>> SqliteStore::quarantined() {
+  const std::lock_guard guard(reader_.mutex);
+  return quarantined_sqlite_rows(*reader_.connection, database_);
+}
+
 // Opening
 // ---------------------------------------------------------------------------------------------------------
 
@@ -429,16 +458,19 @@ Path beside(const Path& database, std::string_view suffix) {
 // The database and what SQLite keeps beside it, by lstat alone: a descriptor of ours on one of
 // these files would, when it is closed, drop all locks that SQLite holds on it in this process.
 Result<void> check_files(FileSystem& files, const Path& database) {
+  using std::filesystem::file_type;
   for (const auto* suffix : {"", "-wal", "-shm"}) {
-    if (auto checked = files.check_private(beside(database, suffix)); !checked) return checked;
+    const auto file = beside(database, suffix);
+    if (auto checked = files.check_private(file); !checked) return checked;
+    std::error_code fault;
+    const auto type = std::filesystem::symlink_status(file, fault).type();
+    // SQLite would go on without its shared index, and no other process would see its locks.
+    if (type == file_type::not_found || type == file_type::regular) continue;
+    return make_error(ErrorCode::insecure_location, "location.not_a_file",
+                      "cannot use the database file " + printable(file.native(), 300) +
+                          ": it is not a regular file; remove it or choose another name");
   }
-  std::error_code fault;
-  const auto type = std::filesystem::symlink_status(database, fault).type();
-  if (type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular)
-    return {};
-  return make_error(ErrorCode::insecure_location, "location.not_a_file",
-                    "cannot use the database " + printable(database.native(), 300) +
-                        ": it is not a regular file; choose another name");
+  return {};
 }
 
 Result<Path> resolve(FileSystem& files, const Path& database) {

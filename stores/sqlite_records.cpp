@@ -29,6 +29,13 @@ namespace latchkey {
 
 const char* const kSelectRecord = "SELECT " LATCHKEY_COLUMNS " FROM sessions WHERE subject = ?1";
 
+const char* const kFindRecord =
+    "SELECT id, " LATCHKEY_COLUMNS " FROM sessions WHERE subject = ?1 OR id = ?2";
+
+const char* const kCopyAside =
+    "INSERT INTO quarantined (name, quarantined_at, why, " LATCHKEY_COLUMNS
+    ") SELECT ?2, ?3, ?4, " LATCHKEY_COLUMNS " FROM sessions WHERE id = ?1";
+
 const char* const kListRecords =
     "SELECT id, " LATCHKEY_COLUMNS " FROM sessions WHERE id > ?1 ORDER BY id LIMIT ?2";
 

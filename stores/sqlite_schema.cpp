@@ -74,8 +74,42 @@ CREATE TABLE pending_logins (
 CREATE INDEX pending_logins_by_expiry ON pending_logins (expires_at);
 )";
 
+// What could not be read, as it was: columns of any type, and nothing unique.
+constexpr const char* kVersion2 = R"(
+CREATE TABLE quarantined (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  quarantined_at INTEGER NOT NULL,
+  why TEXT NOT NULL,
+  subject ANY,
+  revision ANY,
+  issuer ANY,
+  resource_server ANY,
+  token_endpoint ANY,
+  revocation_endpoint ANY,
+  par_endpoint ANY,
+  client_id ANY,
+  client_auth_method ANY,
+  client_auth_kid ANY,
+  redirect_uri ANY,
+  scope ANY,
+  token_type ANY,
+  dpop_jkt ANY,
+  handle ANY,
+  issued_at ANY,
+  expires_at ANY,
+  refresh_expires_at ANY,
+  session_started_at ANY,
+  login_id ANY,
+  state ANY,
+  state_cause ANY,
+  state_changed_at ANY,
+  box ANY
+) STRICT;
+)";
+
 // kMigrations[n] brings version n to n + 1.
-constexpr std::array kMigrations{kVersion1};
+constexpr std::array kMigrations{kVersion1, kVersion2};
 static_assert(kMigrations.size() == kSqliteSchemaVersion);
 
 struct Identity {

@@ -14,7 +14,7 @@ import latchkey.store.sqlite_connection;
 
 export namespace latchkey {
 
-inline constexpr int kSqliteSchemaVersion = 1;
+inline constexpr int kSqliteSchemaVersion = 2;
 /// PRAGMA application_id of our databases: "Ltky".
 inline constexpr int kSqliteApplicationId = 0x4c746b79;
 
@@ -41,8 +41,11 @@ void bind_record(SqliteQuery& query, const SealedRecord& record);
 [[nodiscard]] Result<SealedRecord> read_record(const SqliteQuery& row, int first);
 
 extern const char* const kSelectRecord;  ///< ?1: subject
+extern const char* const kFindRecord;    ///< id, record; ?1: subject, ?2: or this id
 extern const char* const kListRecords;   ///< id, record; ?1: after this id, ?2: how many
 extern const char* const kInsertRecord;  ///< does nothing if the subject has a record
 extern const char* const kUpdateRecord;  ///< ?25: the expected revision
+/// Copies a row as it is; ?1: its id, ?2: its name, ?3: now, ?4: why.
+extern const char* const kCopyAside;
 
 }  // namespace latchkey

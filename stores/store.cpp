@@ -33,6 +33,11 @@ Result<std::optional<OAuthSession>> OAuthTokenStore::load(std::string_view subje
   return std::optional<OAuthSession>(std::move(*session));
 }
 
+Result<void> OAuthTokenStore::check_readable(const SealedRecord& record) const {
+  if (auto session = unseal_session(record, *sealer_); !session) return std::move(session).error();
+  return {};
+}
+
 Result<void> OAuthTokenStore::save(const OAuthSession& session, Revision expected) {
   auto record = seal_session(session, *sealer_);
   if (!record) return std::move(record).error();

@@ -17,6 +17,7 @@ import latchkey.core.os.locks;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.session;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.vault;
 
@@ -69,6 +70,23 @@ struct PendingRecord {
   std::string key;  ///< base64url(SHA-256(state))
   TimePoint expires_at{};
   Bytes box;
+};
+
+/// What a store keeps beside its records, each readable or with what is wrong with it; `name` is
+/// the subject or the digest of the state, or else whatever identifies it.
+struct ListedClaim {
+  std::string name;
+  std::optional<RefreshClaim> claim;
+  std::optional<Error> error;
+};
+struct ListedPending {
+  std::string name;
+  std::optional<PendingRecord> pending;
+  std::optional<Error> error;
+};
+struct SideRecords {
+  std::vector<ListedClaim> claims;
+  std::vector<ListedPending> pending;
 };
 
 /// Thread-safe, and safe between processes where the backend is kept outside the process. All
@@ -131,11 +149,28 @@ class OAuthTokenStore {
   [[nodiscard]] virtual Result<std::optional<PendingRecord>> take_pending(std::string_view key,
                                                                           TimePoint now) = 0;
 
+  /// All claims and pending logins, expired ones too: for diagnosis, and to know which keys are in
+  /// use.
+  [[nodiscard]] virtual Result<SideRecords> side_records() = 0;
+
+  /// Moves a record that cannot be read (corrupt, wrong_key or schema_too_new, when listed or
+  /// loaded) aside as it is, so that its subject can log in again; nothing is deleted. `name` is
+  /// that of its row in a list. Durable when it returns. Errors: conflict, "store.readable";
+  /// invalid_argument, "store.no_such_record"; whatever else keeps it from being read (locked, io,
+  /// insecure_location): that is to be mended, and the record may be good.
+  [[nodiscard]] virtual Result<Quarantined> quarantine(std::string_view name) = 0;
+  /// What was moved aside and still lies there, oldest first.
+  [[nodiscard]] virtual Result<std::vector<Quarantined>> quarantined() = 0;
+
   /// Changes whenever this subject's record is saved or removed, by any thread or process.
   /// Nanoseconds where the store is on this machine.
   [[nodiscard]] virtual std::uint64_t change_count(std::string_view subject) const noexcept = 0;
 
   [[nodiscard]] Sealer& sealer() const noexcept { return *sealer_; }
+
+ protected:
+  /// For quarantine(): the error that load() would give for this record, if any.
+  [[nodiscard]] Result<void> check_readable(const SealedRecord& record) const;
 
  private:
   std::shared_ptr<Sealer> sealer_;

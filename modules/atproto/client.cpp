@@ -37,6 +37,7 @@ import latchkey.oauth.token;
 import latchkey.refresh.authorized;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
+import latchkey.refresh.key_collection;
 import latchkey.refresh.provers;
 import latchkey.session;
 import latchkey.store;
@@ -63,6 +64,7 @@ struct AtprotoClient::Impl {
   Result<std::shared_ptr<const OAuthSession>> by_paste(const LoginTarget& target,
                                                        const LoginInteraction& interaction);
   void show(const Url& url, const LoginInteraction& interaction);
+  void collect_keys() const;
 };
 
 namespace {
@@ -246,7 +248,16 @@ Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
   auto session = interaction.paste ? impl_->by_paste(*target, interaction)
                                    : impl_->by_receiver(*target, interaction);
   if (!session) return std::move(session).error();
+  impl_->collect_keys();
   return static_cast<const SessionSummary&>(**session);
+}
+
+// Best effort: the next login or the doctor comes again.
+void AtprotoClient::Impl::collect_keys() const {
+  if (!options.vault_serves_this_store_alone) return;
+  static_cast<void>(collect_abandoned_keys(*options.vault, *options.store, options.clock->now(),
+                                           {.at_most = kMaxKeysAtLogin})
+                        .has_value());
 }
 
 PdsClient AtprotoClient::pds(std::string did) const {

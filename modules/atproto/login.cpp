@@ -29,6 +29,7 @@ import latchkey.oauth.scope;
 import latchkey.oauth.token;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
+import latchkey.refresh.pending;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.vault;
@@ -40,13 +41,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kStateBytes = 32;
 constexpr Duration kPendingLifetime = 10min;
-
-std::string pending_key(std::string_view state) {
-  return sha256_base64url(state);
-}
-std::string pending_context(std::string_view key) {
-  return "latchkey.pending.v1|" + std::string(key);
-}
 
 Result<std::string> requested_scope(const ClientIdentity& client, std::string_view wanted) {
   if (wanted.empty()) return client.scope;
@@ -62,13 +56,10 @@ Result<std::string> requested_scope(const ClientIdentity& client, std::string_vi
 }
 
 Result<void> keep(const SessionContext& context, const PendingLogin& pending) {
-  const std::string key = pending_key(pending.state);
-  auto box =
-      context.store->sealer().seal(serialize_pending(pending).expose(), pending_context(key));
-  if (!box) return std::move(box).error();
-  return context.store->save_pending(
-      {.key = key, .expires_at = pending.created_at + kPendingLifetime, .box = *std::move(box)},
-      pending.created_at);
+  const auto record =
+      seal_pending(pending, pending.created_at + kPendingLifetime, context.store->sealer());
+  if (!record) return record.error();
+  return context.store->save_pending(*record, pending.created_at);
 }
 
 PendingLogin describe(const LoginTarget& target, const LoginBeginning& beginning,
@@ -150,13 +141,10 @@ Result<PendingLogin> AtprotoLogin::take(std::string_view state) {
       "cannot finish this login: it was not begun here, is finished already, or is older "
       "than ten minutes; log in again");
   if (state.empty()) return unknown;
-  const std::string key = pending_key(state);
-  auto taken = context.store->take_pending(key, context.clock->now());
+  auto taken = context.store->take_pending(pending_key(state), context.clock->now());
   if (!taken) return std::move(taken).error();
   if (!taken->has_value()) return unknown;
-  auto bytes = context.store->sealer().open((*taken)->box, pending_context(key));
-  if (!bytes) return std::move(bytes).error();
-  return parse_pending(*bytes);
+  return open_pending(**taken, context.store->sealer());
 }
 
 void AtprotoLogin::abandon(std::string_view state) {

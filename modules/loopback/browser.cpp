@@ -2,6 +2,7 @@
 module;
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -87,6 +88,13 @@ class SystemBrowser final : public BrowserOpener {
 }  // namespace
 
 BrowserOpener::~BrowserOpener() {}
+
+std::optional<std::string> system_browser_program() {
+  for (const auto& command : candidates("")) {
+    if (auto program = find_program(command.front())) return program;
+  }
+  return std::nullopt;
+}
 
 std::shared_ptr<BrowserOpener> system_browser() {
   return std::make_shared<SystemBrowser>();

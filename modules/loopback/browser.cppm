@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <memory>
+#include <optional>
 #include <string>
 export module latchkey.loopback.browser;
 import latchkey.core.error;
@@ -24,5 +25,7 @@ class BrowserOpener {
 /// $BROWSER, xdg-open, and what else opens URLs here; never through a shell, only http and https
 /// URLs.
 [[nodiscard]] std::shared_ptr<BrowserOpener> system_browser();
+/// The program that system_browser() would start first, for diagnosis; empty if there is none.
+[[nodiscard]] std::optional<std::string> system_browser_program();
 
 }  // namespace latchkey

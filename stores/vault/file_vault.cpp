@@ -19,6 +19,7 @@ import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.secret;
 import latchkey.core.time;
+import latchkey.store.quarantine;
 import latchkey.store.vault;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.opening;
@@ -77,6 +78,9 @@ struct FileKeyVault::Impl {
 
   [[nodiscard]] std::filesystem::path path_of(std::string_view id) const {
     return place.folder / key_file_name(id);
+  }
+  [[nodiscard]] QuarantineFolder aside() const {
+    return {place.files, place.clock, place.folder / "quarantine"};
   }
   [[nodiscard]] Result<std::optional<SecretBytes>> read(std::string_view id) const;
   [[nodiscard]] Result<void> write(std::string_view id, const SecretBytes& key) const;
@@ -174,16 +178,42 @@ Result<void> FileKeyVault::remove(std::string_view id) {
   return impl_->place.files->sync_folder(impl_->place.folder);
 }
 
-Result<std::vector<std::string>> FileKeyVault::list() {
+Result<std::vector<VaultKeyInfo>> FileKeyVault::list() {
   auto entries = impl_->place.files->list(impl_->place.folder);
   if (!entries) return std::move(entries).error();
   impl_->remove_leftovers(*entries);
-  std::vector<std::string> ids;
+  std::vector<VaultKeyInfo> keys;
   for (const auto& entry : *entries) {
-    if (auto id = id_of_key_file(entry.name)) ids.push_back(*std::move(id));
+    auto id = id_of_key_file(entry.name);
+    if (!id) continue;
+    const auto stored_at = impl_->place.files->modified_at(impl_->place.folder / entry.name);
+    if (!stored_at) return stored_at.error();
+    if (*stored_at) keys.push_back({.id = *std::move(id), .stored_at = **stored_at});
   }
-  std::sort(ids.begin(), ids.end());
-  return ids;
+  std::sort(keys.begin(), keys.end(),
+            [](const VaultKeyInfo& a, const VaultKeyInfo& b) { return a.id < b.id; });
+  return keys;
+}
+
+Result<Quarantined> FileKeyVault::quarantine(std::string_view id) {
+  if (auto good = check_key_id(id); !good) return std::move(good).error();
+  auto held = lock_vault(impl_->place);
+  if (!held) return std::move(held).error();
+  const auto key = impl_->read(id);
+  if (key) {
+    return *key ? make_error(ErrorCode::conflict, "vault.readable",
+                             "cannot move the key " + std::string(id) +
+                                 " aside: it can be read; log out instead to end its session")
+                : make_error(ErrorCode::invalid_argument, "vault.no_such_key",
+                             "cannot move the key " + std::string(id) +
+                                 " aside: there is none; list the keys to see which there are");
+  }
+  if (key.error().code != ErrorCode::corrupt) return key.error();
+  return impl_->aside().take(impl_->path_of(id), key.error().detail);
+}
+
+Result<std::vector<Quarantined>> FileKeyVault::quarantined() {
+  return impl_->aside().list();
 }
 
 std::shared_ptr<Sealer> FileKeyVault::sealer() {

@@ -12,6 +12,7 @@ import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.secret;
 import latchkey.core.time;
+import latchkey.store.quarantine;
 import latchkey.store.vault;
 import latchkey.store.vault.master_key;
 
@@ -49,8 +50,17 @@ class FileKeyVault final : public KeyVault {
   /// "vault.key_swapped": the file is another key's), schema_too_new ("vault.key_version").
   [[nodiscard]] Result<std::optional<SecretBytes>> get(std::string_view id) override;
   [[nodiscard]] Result<void> remove(std::string_view id) override;
-  [[nodiscard]] Result<std::vector<std::string>> list() override;
+  /// stored_at is the time of the key's file.
+  [[nodiscard]] Result<std::vector<VaultKeyInfo>> list() override;
   [[nodiscard]] std::shared_ptr<Sealer> sealer() override;
+
+  /// Moves the file of a key that is corrupt (by get) aside as it is, into "quarantine" in the
+  /// vault's folder; nothing is deleted. Durable when it returns. Errors: conflict,
+  /// "vault.readable"; invalid_argument, "vault.id", "vault.no_such_key"; whatever else keeps the
+  /// key from being read: that is to be mended, and the key may be good.
+  [[nodiscard]] Result<Quarantined> quarantine(std::string_view id);
+  /// What was moved aside and still lies there, oldest first.
+  [[nodiscard]] Result<std::vector<Quarantined>> quarantined();
 
   struct Impl;
   /// Use open().

@@ -2,6 +2,7 @@
 module;
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -19,6 +20,7 @@ import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.store.vault.aead;
 
 namespace latchkey {
@@ -130,7 +132,8 @@ class BoxSealer final : public Sealer {
 // thread-safe.
 class MemoryVault final : public KeyVault {
  public:
-  explicit MemoryVault(std::shared_ptr<Random> random) {
+  MemoryVault(std::shared_ptr<Random> random, std::shared_ptr<Clock> clock)
+      : clock_(std::move(clock)) {
     const std::array keys{random_key(*random)};
     keys_ = make_sealer(keys, kVaultKeysPurpose, random);
     sessions_ = make_sealer(keys, kSessionsPurpose, random);
@@ -143,10 +146,10 @@ class MemoryVault final : public KeyVault {
     if (found == boxes_.end()) {
       auto box = keys_->seal(key.expose(), id);
       if (!box) return std::move(box).error();
-      boxes_.emplace(id, *std::move(box));
+      boxes_.emplace(id, Kept{*std::move(box), clock_->now()});
       return {};
     }
-    auto kept = keys_->open(found->second, id);
+    auto kept = keys_->open(found->second.box, id);
     if (!kept) return std::move(kept).error();
     if (*kept == key) return {};
     return key_exists(id);
@@ -157,7 +160,7 @@ class MemoryVault final : public KeyVault {
     const std::scoped_lock lock(mutex_);
     const auto found = boxes_.find(id);
     if (found == boxes_.end()) return std::optional<SecretBytes>{};
-    auto key = keys_->open(found->second, id);
+    auto key = keys_->open(found->second.box, id);
     if (!key) return std::move(key).error();
     return std::optional(*std::move(key));
   }
@@ -169,19 +172,24 @@ class MemoryVault final : public KeyVault {
     return {};
   }
 
-  Result<std::vector<std::string>> list() override {
+  Result<std::vector<VaultKeyInfo>> list() override {
     const std::scoped_lock lock(mutex_);
-    std::vector<std::string> ids;
-    for (const auto& [id, box] : boxes_) ids.push_back(id);
-    return ids;
+    std::vector<VaultKeyInfo> keys;
+    for (const auto& [id, kept] : boxes_) keys.push_back({.id = id, .stored_at = kept.stored_at});
+    return keys;
   }
 
   std::shared_ptr<Sealer> sealer() override { return sessions_; }
 
  private:
+  struct Kept {
+    Bytes box;
+    TimePoint stored_at;
+  };
+  std::shared_ptr<Clock> clock_;
   std::shared_ptr<Sealer> keys_, sessions_;
   std::mutex mutex_;
-  std::map<std::string, Bytes, std::less<>> boxes_;
+  std::map<std::string, Kept, std::less<>> boxes_;
 };
 
 }  // namespace
@@ -203,8 +211,9 @@ std::shared_ptr<Sealer> make_sealer(std::span<const SecretBytes> data_keys,
   return std::make_shared<BoxSealer>(std::move(keys), std::move(random));
 }
 
-std::shared_ptr<KeyVault> memory_vault() {
-  return std::make_shared<MemoryVault>(std::make_shared<SystemRandom>());
+std::shared_ptr<KeyVault> memory_vault(std::shared_ptr<Clock> clock) {
+  if (!clock) clock = std::make_shared<SystemClock>();
+  return std::make_shared<MemoryVault>(std::make_shared<SystemRandom>(), std::move(clock));
 }
 
 Error key_exists(std::string_view id) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@ import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.core.time;
 
 // Contracts of sealing. A KeyVault keeps opaque key bytes under an id (for DPoP keys: the RFC 7638
 // thumbprint); a Sealer seals what other rooms keep (sessions, pending logins).
@@ -45,6 +47,15 @@ class Sealer {
 /// The largest key that a vault keeps.
 inline constexpr std::size_t kMaxVaultKeySize = 16 * 1024;
 
+/// A key in a list.
+struct VaultKeyInfo {
+  std::string id;
+  /// When it was written last, by the wall clock of then (re-sealing counts): what is to be removed
+  /// for its age must be old by a wide margin.
+  TimePoint stored_at{};
+  [[nodiscard]] bool operator==(const VaultKeyInfo&) const = default;
+};
+
 /// Keeps private keys. Thread-safe, and safe between processes.
 class KeyVault {
  public:
@@ -62,15 +73,15 @@ class KeyVault {
   [[nodiscard]] virtual Result<std::optional<SecretBytes>> get(std::string_view id) = 0;
   /// Idempotent; durable when it returns.
   [[nodiscard]] virtual Result<void> remove(std::string_view id) = 0;
-  /// Ids in ascending order.
-  [[nodiscard]] virtual Result<std::vector<std::string>> list() = 0;
+  /// Every key, readable or not, by ascending id.
+  [[nodiscard]] virtual Result<std::vector<VaultKeyInfo>> list() = 0;
   /// Seals sessions with a subkey of this vault's data key. Valid as long as it is held, also after
   /// the vault is gone.
   [[nodiscard]] virtual std::shared_ptr<Sealer> sealer() = 0;
 };
 
 /// Keys in memory only, sealed with a random key of its own; for tests and for the memory store.
-[[nodiscard]] std::shared_ptr<KeyVault> memory_vault();
+[[nodiscard]] std::shared_ptr<KeyVault> memory_vault(std::shared_ptr<Clock> clock = nullptr);
 
 // For those who write a vault
 // --------------------------------------------------------------------------------------

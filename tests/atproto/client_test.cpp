@@ -20,6 +20,7 @@ import latchkey.loopback.browser;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.vault;
 import latchkey.test.login_world;
 import latchkey.test.oauth;
 import latchkey.test.outcome;
@@ -49,7 +50,8 @@ class FakeBrowser final : public BrowserOpener {
 struct ClientWorld : LoginWorld {
   std::shared_ptr<FakeBrowser> browser = std::make_shared<FakeBrowser>();
 
-  ClientWorld() {
+  explicit ClientWorld(std::shared_ptr<KeyVault> vault = nullptr)
+      : LoginWorld(nullptr, std::move(vault)) {
     documents["https://as.test/.well-known/oauth-authorization-server"] =
         R"({"issuer":"https://as.test","authorization_endpoint":"https://as.test/authorize",)"
         R"("token_endpoint":"https://as.test/token","revocation_endpoint":"https://as.test/revoke",)"
@@ -200,6 +202,32 @@ TEST_CASE("login: the browser comes back to a port of its own, and is shown how 
   CHECK(page.find("alice.test") != std::string::npos);
   CHECK(page.find("Marked") == std::string::npos);
   CHECK(w.pushed("redirect_uri").starts_with("http://127.0.0.1:"));
+}
+
+TEST_CASE("login: collects keys of logins that were cut off, if the vault is this store's alone",
+          "[client]") {
+  for (const bool alone : {false, true}) {
+    const auto long_ago = std::make_shared<ManualClock>(TimePoint(1h));
+    const ClientWorld w(memory_vault(long_ago));
+    REQUIRE(w.world.vault->put("cut-off", SecretBytes(as_bytes("key"))));
+    AtprotoClientOptions options = w.options();
+    options.vault_serves_this_store_alone = alone;
+    AtprotoClient client = AtprotoClient::create(std::move(options)).value();
+    const auto session = log_in(client, "alice.test", [&] { return w.landing(); });
+    REQUIRE(session);
+    CHECK(w.world.vault->get("cut-off").value().has_value() == !alone);
+    CHECK(w.world.vault->get(session->dpop_jkt).value());
+  }
+}
+
+TEST_CASE("login: collects nothing when it fails", "[client]") {
+  const ClientWorld w(memory_vault(std::make_shared<ManualClock>(TimePoint(1h))));
+  REQUIRE(w.world.vault->put("cut-off", SecretBytes(as_bytes("key"))));
+  AtprotoClientOptions options = w.options();
+  options.vault_serves_this_store_alone = true;
+  AtprotoClient client = AtprotoClient::create(std::move(options)).value();
+  CHECK_FALSE(log_in(client, "alice.test", [] { return std::string("nonsense"); }));
+  CHECK(w.world.vault->get("cut-off").value());
 }
 
 TEST_CASE("login: a refused login is refused in the browser too, without a secret on the page",

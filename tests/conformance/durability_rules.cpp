@@ -84,13 +84,25 @@ void pending_survives(StorePlace& place) {
   });
 }
 
+void quarantine_survives(StorePlace& place) {
+  const auto store = open(place);
+  need(put(*store, kAlice, 1), "saving");
+  need(store->quarantine(kAlice), "moving it aside");
+  survives(place, [](auto& after) {
+    expect(need(after.quarantined(), "listing").size() == 1,
+           "what was moved aside lies there after a power cut");
+    expect(stored(after, kAlice) == 0, "and not where it was");
+  });
+}
+
 }  // namespace
 
 std::vector<Rule> durability_rules() {
   return {{"durable.save", save_survives},
           {"durable.remove", remove_survives},
           {"durable.claim", claim_survives},
-          {"durable.pending", pending_survives}};
+          {"durable.pending", pending_survives},
+          {"durable.quarantine", quarantine_survives}};
 }
 
 }  // namespace latchkey::test

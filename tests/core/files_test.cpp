@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -293,6 +294,51 @@ TEST_CASE("check_private: refuses links, pipes and what belongs to others", "[fi
     REQUIRE(chown(foreign.c_str(), 12345, 12345) == 0);
   }
   CHECK(outcome(f.files->check_private(foreign)) == "insecure_location location.owner");
+}
+
+TEST_CASE("modified_at: the time of a file, a folder and a link, and none of nothing", "[files]") {
+  const Files f;
+  const auto before = SystemClock().now() - std::chrono::seconds(1);
+  write_text(f.at("file"), "");
+  std::filesystem::create_symlink("nowhere", f.at("link"));
+  for (const auto& path : {f.at("file"), f.at("link"), f.folder.path()}) {
+    const auto time = f.files->modified_at(path).value();
+    REQUIRE(time);
+    CHECK(*time >= before);
+    CHECK(*time <= SystemClock().now());
+  }
+  CHECK(!f.files->modified_at(f.at("nothing")).value());
+  CHECK(outcome(f.files->modified_at(f.at("file") / "x")) ==
+        "insecure_location location.not_a_folder");
+}
+
+TEST_CASE("make_private: takes a file and a folder from others", "[files]") {
+  const Files f;
+  write_text(f.at("file"), "text");
+  std::filesystem::create_directory(f.at("folder"));
+  for (const auto& path : {f.at("file"), f.at("folder")}) {
+    std::filesystem::permissions(path, std::filesystem::perms(0777));
+    REQUIRE(make_private(path));
+    CHECK(f.files->check_private(path));
+  }
+  CHECK(mode_of(f.at("file")) == 0600);
+  CHECK(mode_of(f.at("folder")) == 0700);
+}
+
+TEST_CASE("make_private: touches no link, no pipe, and nothing of others", "[files]") {
+  const Files f;
+  write_text(f.at("file"), "");
+  std::filesystem::permissions(f.at("file"), std::filesystem::perms(0644));
+  std::filesystem::create_symlink(f.at("file"), f.at("link"));
+  REQUIRE(mkfifo(f.at("fifo").c_str(), 0644) == 0);
+  CHECK(outcome(make_private(f.at("link"))) == "insecure_location location.symlink");
+  CHECK(outcome(make_private(f.at("fifo"))) == "insecure_location location.not_a_file");
+  CHECK(outcome(make_private(f.at("nothing"))) == "io io.failed");
+  CHECK(mode_of(f.at("file")) == 0644);
+  if (geteuid() != 0) return;
+  REQUIRE(chown(f.at("file").c_str(), 12345, 12345) == 0);
+  CHECK(outcome(make_private(f.at("file"))) == "insecure_location location.owner");
+  CHECK(mode_of(f.at("file")) == 0644);
 }
 
 TEST_CASE("check_local: a local disk is fine, also for paths that are not there yet", "[files]") {

@@ -133,6 +133,20 @@ TEST_CASE("start_program: leaves the caller's signal mask as it was", "[process]
   CHECK(sigismember(&now, SIGTERM) == 0);
 }
 
+TEST_CASE("find_program: looks in PATH, or at the path itself; only what may be run", "[process]") {
+  const TemporaryFolder folder;
+  const auto program = folder.path() / "latchkey-program";
+  write_text(program, "#!/bin/sh\n");
+  CHECK(!find_program(program.native()));
+  REQUIRE(chmod(program.c_str(), 0700) == 0);
+  CHECK(find_program(program.native()) == program.native());
+  CHECK(find_program("sh"));
+  for (const auto& name : {std::string(), std::string("latchkey-program"), folder.path().native(),
+                           std::string("/nowhere/sh")}) {
+    CHECK(!find_program(name));
+  }
+}
+
 TEST_CASE("environment_variable: unset and empty are the same", "[process]") {
   setenv("LATCHKEY_TEST_VARIABLE", "value", 1);
   CHECK(environment_variable("LATCHKEY_TEST_VARIABLE") == "value");

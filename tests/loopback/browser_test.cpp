@@ -147,6 +147,21 @@ TEST_CASE("browser: C11.5: without display and BROWSER nothing is started", "[br
   CHECK(desktop.programs.calls().empty());
 }
 
+TEST_CASE("system_browser_program: the first that is there, and none without display and BROWSER",
+          "[browser]") {
+  {
+    const Desktop desktop("absent:working %s");
+    desktop.programs.add("working", 0);
+    const auto program = system_browser_program();
+    REQUIRE(program);
+    CHECK(program->ends_with("/working"));
+    CHECK(desktop.programs.calls().empty());
+  }
+  const Desktop headless("");
+  headless.programs.add("xdg-open", 0);
+  CHECK_FALSE(system_browser_program());
+}
+
 TEST_CASE("browser: when every program fails, the error says so", "[browser]") {
   const auto browser = GENERATE("absent", "failing", "failing:absent", ":", "  ");
   const Desktop desktop(browser);

@@ -20,6 +20,7 @@ import latchkey.refresh.keeper;
 import latchkey.refresh.provers;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.vault;
 import latchkey.test.scripted_transport;
@@ -60,6 +61,11 @@ class WatchedStore final : public OAuthTokenStore {
   void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) override;
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+  Result<SideRecords> side_records() override { return inner_->side_records(); }
+  Result<Quarantined> quarantine(std::string_view name) override {
+    return inner_->quarantine(name);
+  }
+  Result<std::vector<Quarantined>> quarantined() override { return inner_->quarantined(); }
   std::uint64_t change_count(std::string_view subject) const noexcept override;
 
  private:

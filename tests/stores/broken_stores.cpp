@@ -18,6 +18,7 @@ import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.vault;
 
@@ -57,6 +58,9 @@ class UnsyncedFileSystem final : public FileSystem {
   Result<void> make_folder(const Path& folder) override { return inner_->make_folder(folder); }
   Result<std::vector<FolderEntry>> list(const Path& folder) override {
     return inner_->list(folder);
+  }
+  Result<std::optional<TimePoint>> modified_at(const Path& path) override {
+    return inner_->modified_at(path);
   }
   Result<void> check_private(const Path& path) override { return inner_->check_private(path); }
   Result<void> check_local(const Path& path) override { return inner_->check_local(path); }
@@ -115,6 +119,15 @@ void ForwardingStore::save_nonce(std::string_view origin, std::string_view jkt,
 }
 Result<void> ForwardingStore::save_pending(const PendingRecord& pending, TimePoint now) {
   return inner().save_pending(pending, now);
+}
+Result<SideRecords> ForwardingStore::side_records() {
+  return inner().side_records();
+}
+Result<Quarantined> ForwardingStore::quarantine(std::string_view name) {
+  return inner().quarantine(name);
+}
+Result<std::vector<Quarantined>> ForwardingStore::quarantined() {
+  return inner().quarantined();
 }
 Result<std::optional<PendingRecord>> ForwardingStore::take_pending(std::string_view key,
                                                                    TimePoint now) {

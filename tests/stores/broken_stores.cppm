@@ -7,6 +7,7 @@ module;
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 export module latchkey.test.broken_stores;
 import latchkey.core.error;
 import latchkey.core.os.files;
@@ -14,6 +15,7 @@ import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.test.conformance;
 
@@ -39,6 +41,9 @@ class ForwardingStore : public OAuthTokenStore {
   void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) override;
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
+  Result<SideRecords> side_records() override;
+  Result<Quarantined> quarantine(std::string_view name) override;
+  Result<std::vector<Quarantined>> quarantined() override;
   std::uint64_t change_count(std::string_view subject) const noexcept override;
 
  protected:

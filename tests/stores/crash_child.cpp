@@ -21,6 +21,7 @@ import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.filesystem;
@@ -85,6 +86,9 @@ class DyingFileSystem final : public FileSystem {
   }
   Result<std::vector<FolderEntry>> list(const fs::path& folder) override {
     return inner_->list(folder);
+  }
+  Result<std::optional<TimePoint>> modified_at(const fs::path& path) override {
+    return inner_->modified_at(path);
   }
   Result<void> check_private(const fs::path& path) override { return inner_->check_private(path); }
   Result<void> check_local(const fs::path& path) override { return inner_->check_local(path); }

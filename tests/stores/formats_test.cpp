@@ -53,11 +53,12 @@ TemporaryFolder golden_folder() {
   return folder;
 }
 
-TemporaryFolder golden_database() {
+TemporaryFolder golden_database(std::string_view version) {
   TemporaryFolder folder;
+  const auto name = "sqlite_store_" + std::string(version) + ".sql";
   write_text(folder.path() / "sessions.db", "");
   const auto connection = SqliteConnection::open(folder.path() / "sessions.db");
-  connection.value()->execute(read_text(kFormats / "sqlite_store_v1.sql").value()).value();
+  connection.value()->execute(read_text(kFormats / name).value()).value();
   return folder;
 }
 
@@ -97,6 +98,11 @@ TEST_CASE("formats: a file store of format 1 is read in every part", "[store]") 
   check_golden(*store);
   CHECK(store->load_nonce("https://pds.example", "key") == "golden nonce");
   CHECK(store->list("", 10).value().sessions.size() == 1);
+  const auto aside = store->quarantined().value();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0].name == "didwebbob.example.json");
+  CHECK(aside[0].why == "record.truncated");
+  CHECK(aside[0].at == parse_rfc3339("2026-11-20T10:31:40Z").value());
 }
 
 TEST_CASE("formats: a record of format 1 is written byte for byte as it was read", "[store]") {
@@ -113,16 +119,35 @@ TEST_CASE("formats: a record of format 1 is written byte for byte as it was read
   CHECK(names_in(sessions).size() == 1);
 }
 
-TEST_CASE("formats: an SQLite store of schema version 1 is read in every part", "[store]") {
-  const auto folder = golden_database();
+TEST_CASE("formats: an SQLite store of schema version 1 is read in every part, and migrated",
+          "[store]") {
+  const auto folder = golden_database("v1");
+  const auto database = folder.path() / "sessions.db";
+  {
+    const auto store = SqliteOAuthTokenStore::open(database, store_sessions_unsealed()).value();
+    check_golden(*store);
+    CHECK(store->list("", 10).value().sessions.size() == 1);
+    CHECK(store->quarantined().value().empty());
+  }
+  CHECK(SqliteConnection::open(database).value()->integer("PRAGMA user_version").value() == 2);
+  CHECK(SqliteOAuthTokenStore::open(database, store_sessions_unsealed()));
+}
+
+TEST_CASE("formats: an SQLite store of schema version 2 is read in every part", "[store]") {
+  const auto folder = golden_database("v2");
   const auto store =
       SqliteOAuthTokenStore::open(folder.path() / "sessions.db", store_sessions_unsealed()).value();
   check_golden(*store);
   CHECK(store->list("", 10).value().sessions.size() == 1);
+  const auto aside = store->quarantined().value();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0].name == "did:web:bob.example");
+  CHECK(aside[0].why == "sqlite.column");
+  CHECK(aside[0].at == parse_rfc3339("2026-11-20T10:31:40Z").value());
 }
 
 TEST_CASE("formats: a new SQLite store has the tables of the golden file", "[store]") {
-  const auto golden = golden_database();
+  const auto golden = golden_database("v2");
   const TemporaryFolder folder;
   const auto fresh = folder.path() / "sessions.db";
   REQUIRE(SqliteOAuthTokenStore::open(fresh, store_sessions_unsealed()));

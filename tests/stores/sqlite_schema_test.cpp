@@ -68,9 +68,9 @@ TEST_CASE("sqlite schema: an empty file is not an empty store", "[store]") {
 TEST_CASE("sqlite schema: a newer version is refused", "[store]") {
   const Setting setting;
   REQUIRE(setting.opened() == "ok");
-  setting.sql("PRAGMA user_version = 2");
+  setting.sql("PRAGMA user_version = 3");
   CHECK(setting.opened() == "schema_too_new sqlite.schema_version");
-  setting.sql("PRAGMA user_version = 1");
+  setting.sql("PRAGMA user_version = 2");
   CHECK(setting.opened() == "ok");
 }
 

@@ -15,6 +15,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.test.folder;
 
 namespace latchkey::test {
@@ -194,6 +195,9 @@ Result<std::optional<SecretBytes>> RecordingFileSystem::read(const Path& path,
 }
 Result<std::vector<FolderEntry>> RecordingFileSystem::list(const Path& folder) {
   return inner_->list(folder);
+}
+Result<std::optional<TimePoint>> RecordingFileSystem::modified_at(const Path& path) {
+  return inner_->modified_at(path);
 }
 Result<void> RecordingFileSystem::check_private(const Path& path) {
   return inner_->check_private(path);

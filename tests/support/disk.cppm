@@ -11,6 +11,7 @@ export module latchkey.test.disk;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.test.folder;
 
 // A simulated disk that loses its power. RecordingFileSystem notes every change below a folder;
@@ -59,6 +60,7 @@ class RecordingFileSystem final : public FileSystem {
   Result<void> sync_folder(const std::filesystem::path& folder) override;
   Result<void> make_folder(const std::filesystem::path& folder) override;
   Result<std::vector<FolderEntry>> list(const std::filesystem::path& folder) override;
+  Result<std::optional<TimePoint>> modified_at(const std::filesystem::path& path) override;
   Result<void> check_private(const std::filesystem::path& path) override;
   Result<void> check_local(const std::filesystem::path& path) override;
 

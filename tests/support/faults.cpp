@@ -13,6 +13,7 @@ module latchkey.test.faults;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.secret;
+import latchkey.core.time;
 
 namespace latchkey::test {
 
@@ -150,6 +151,11 @@ Result<void> FaultyFileSystem::make_folder(const std::filesystem::path& folder) 
 Result<std::vector<FolderEntry>> FaultyFileSystem::list(const std::filesystem::path& folder) {
   if (auto fault = plan_->fault(FileOperation::list)) return *fault;
   return inner_->list(folder);
+}
+
+Result<std::optional<TimePoint>> FaultyFileSystem::modified_at(const std::filesystem::path& path) {
+  if (auto fault = plan_->fault(FileOperation::modified_at)) return *fault;
+  return inner_->modified_at(path);
 }
 
 Result<void> FaultyFileSystem::check_private(const std::filesystem::path& path) {

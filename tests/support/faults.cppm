@@ -9,6 +9,7 @@ export module latchkey.test.faults;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.secret;
+import latchkey.core.time;
 
 // A file system that fails when it is told to.
 
@@ -26,6 +27,7 @@ enum class FileOperation {
   // the following change nothing
   read,
   list,
+  modified_at,
   check_private,
   check_local,
 };
@@ -60,6 +62,7 @@ class FaultyFileSystem final : public FileSystem {
   Result<void> sync_folder(const std::filesystem::path& folder) override;
   Result<void> make_folder(const std::filesystem::path& folder) override;
   Result<std::vector<FolderEntry>> list(const std::filesystem::path& folder) override;
+  Result<std::optional<TimePoint>> modified_at(const std::filesystem::path& path) override;
   Result<void> check_private(const std::filesystem::path& path) override;
   Result<void> check_local(const std::filesystem::path& path) override;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@ import latchkey.core;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
+import latchkey.test.key_ids;
 import latchkey.test.support;
 
 // What every KeyVault promises, over both of ours.
@@ -100,7 +102,7 @@ TEST_CASE("key vault: lists ids in ascending order", "[vault]") {
   CHECK(vault.list().value().empty());
   for (const std::string_view id : {"b", "a", "_", "B", "-0", "ab"})
     REQUIRE(vault.put(id, key(id)));
-  CHECK(vault.list().value() == std::vector<std::string>{"-0", "B", "_", "a", "ab", "b"});
+  CHECK(test::key_ids(vault) == std::vector<std::string>{"-0", "B", "_", "a", "ab", "b"});
 }
 
 TEST_CASE("key vault: takes ids of 1 to 128 characters of base64url only", "[vault]") {
@@ -159,4 +161,26 @@ TEST_CASE("key vault: of threads that put different keys under one id exactly on
     }
   }
   CHECK(winners == 1);
+}
+
+TEST_CASE("key vault: tells when each key was stored", "[vault]") {
+  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto before = SystemClock().now();
+  REQUIRE(subject.vault->put("one", key("first")));
+  const auto stored = subject.vault->list().value().at(0).stored_at;
+  // A file system's clock may lag behind by a tick.
+  CHECK(stored >= before - std::chrono::seconds(1));
+  CHECK(stored <= SystemClock().now());
+}
+
+TEST_CASE("memory vault: goes by the clock that it is given", "[vault]") {
+  const auto clock = std::make_shared<ManualClock>(TimePoint(std::chrono::hours(1000)));
+  const auto vault = memory_vault(clock);
+  REQUIRE(vault->put("a", key("first")));
+  clock->advance(std::chrono::hours(1));
+  REQUIRE(vault->put("b", key("second")));
+  REQUIRE(vault->put("a", key("first")));  // there already
+  CHECK(vault->list().value() ==
+        std::vector<VaultKeyInfo>{{"a", TimePoint(std::chrono::hours(1000))},
+                                  {"b", TimePoint(std::chrono::hours(1001))}});
 }

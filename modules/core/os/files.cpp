@@ -8,6 +8,7 @@ module;
 #include <unistd.h>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -24,6 +25,7 @@ module latchkey.core.os.files;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.core.time;
 
 namespace latchkey {
 namespace {
@@ -209,6 +211,19 @@ FolderEntry::Kind kind_of_entry(int folder, const dirent& entry) {
   return kind_of_mode(status.st_mode);
 }
 
+// A file or folder, no link, that belongs to us.
+Result<void> check_ours(const Path& path, const struct stat& status) {
+  if (S_ISLNK(status.st_mode)) return system_error("use", path, ELOOP);
+  if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) {
+    return refused("use", path, "location.not_a_file",
+                   "it is neither a file nor a folder; choose another name");
+  }
+  if (status.st_uid == geteuid()) return {};
+  return refused("use", path, "location.owner",
+                 "it belongs to user " + std::to_string(status.st_uid) + " and not to user " +
+                     std::to_string(geteuid()) + "; run as its owner, or choose another place");
+}
+
 class PosixFileSystem final : public FileSystem {
  public:
   Result<std::optional<SecretBytes>> read(const Path& path, std::size_t max_size) override;
@@ -218,6 +233,7 @@ class PosixFileSystem final : public FileSystem {
   Result<void> sync_folder(const Path& folder) override;
   Result<void> make_folder(const Path& folder) override;
   Result<std::vector<FolderEntry>> list(const Path& folder) override;
+  Result<std::optional<TimePoint>> modified_at(const Path& path) override;
   Result<void> check_private(const Path& path) override;
   Result<void> check_local(const Path& path) override;
 
@@ -336,23 +352,25 @@ Result<std::vector<FolderEntry>> PosixFileSystem::list(const Path& folder) {
   }
 }
 
+Result<std::optional<TimePoint>> PosixFileSystem::modified_at(const Path& path) {
+  struct stat status{};
+  if (lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return std::optional<TimePoint>();
+    return system_error("look at", path, errno);
+  }
+  return std::optional(TimePoint(
+      std::chrono::duration_cast<Duration>(std::chrono::seconds(status.st_mtim.tv_sec) +
+                                           std::chrono::nanoseconds(status.st_mtim.tv_nsec))));
+}
+
 Result<void> PosixFileSystem::check_private(const Path& path) {
   struct stat status{};
   if (lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return {};
     return system_error("check", path, errno);
   }
-  if (S_ISLNK(status.st_mode)) return system_error("use", path, ELOOP);
+  if (auto ours = check_ours(path, status); !ours) return ours;
   const bool folder = S_ISDIR(status.st_mode);
-  if (!folder && !S_ISREG(status.st_mode)) {
-    return refused("use", path, "location.not_a_file",
-                   "it is neither a file nor a folder; choose another name");
-  }
-  if (status.st_uid != geteuid()) {
-    return refused("use", path, "location.owner",
-                   "it belongs to user " + std::to_string(status.st_uid) + " and not to user " +
-                       std::to_string(geteuid()) + "; run as its owner, or choose another place");
-  }
   if ((status.st_mode & kOthersBits) == 0) return {};
   std::array<char, 8> mode{};
   std::snprintf(mode.data(), mode.size(), "%03o", static_cast<unsigned>(status.st_mode & 0777));
@@ -385,6 +403,16 @@ std::string_view network_file_system(std::uint32_t magic) noexcept {
   for (const auto& remote : kRemoteFileSystems) {
     if (remote.magic == magic) return remote.name;
   }
+  return {};
+}
+
+Result<void> make_private(const Path& path) {
+  struct stat status{};
+  if (lstat(path.c_str(), &status) != 0) return system_error("change", path, errno);
+  if (auto ours = check_ours(path, status); !ours) return ours;
+  const mode_t mode = S_ISDIR(status.st_mode) ? kPrivateFolder : kPrivateFile;
+  if (fchmodat(AT_FDCWD, path.c_str(), mode, AT_SYMLINK_NOFOLLOW) != 0)
+    return system_error("change", path, errno);
   return {};
 }
 

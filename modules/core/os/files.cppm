@@ -12,6 +12,7 @@ module;
 export module latchkey.core.os.files;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.core.time;
 
 // Durable files. The FileSystem contract lists the primitive operations of which every durable
 // change consists, so that tests can record them, replay any prefix of them, and inject faults, by
@@ -73,6 +74,10 @@ class FileSystem {
   /// Names in no order. An absent folder has none.
   [[nodiscard]] virtual Result<std::vector<FolderEntry>> list(
       const std::filesystem::path& folder) = 0;
+  /// When the contents of a file or folder last changed, by the wall clock of then; empty if there
+  /// is none. Does not follow a link.
+  [[nodiscard]] virtual Result<std::optional<TimePoint>> modified_at(
+      const std::filesystem::path& path) = 0;
   /// Refuses a file or folder that others may read or write, that another user owns, or that is a
   /// symbolic link. An absent path is fine.
   [[nodiscard]] virtual Result<void> check_private(const std::filesystem::path& path) = 0;
@@ -84,6 +89,11 @@ class FileSystem {
 /// The name of the network or user-space file system with this number (f_type of statfs), as
 /// check_local refuses it; empty for all others.
 [[nodiscard]] std::string_view network_file_system(std::uint32_t magic) noexcept;
+
+/// Takes a file (0600) or folder (0700) from others, who may have access to it now. Follows no
+/// link. Errors: io; insecure_location ("location.symlink", "location.not_a_file",
+/// "location.owner": only its owner can).
+[[nodiscard]] Result<void> make_private(const std::filesystem::path& path);
 
 /// The real thing. One instance serves the whole process.
 [[nodiscard]] std::shared_ptr<FileSystem> posix_file_system();

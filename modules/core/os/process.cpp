@@ -11,8 +11,10 @@ module;
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <future>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -119,6 +121,23 @@ std::optional<std::string> environment_variable(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
   if (value == nullptr || *value == '\0') return std::nullopt;
   return value;
+}
+
+std::optional<std::string> find_program(const std::string& name) {
+  const auto runs = [](const std::filesystem::path& path) {
+    std::error_code fault;
+    return std::filesystem::is_regular_file(path, fault) && access(path.c_str(), X_OK) == 0;
+  };
+  if (name.empty()) return std::nullopt;
+  if (name.find('/') != std::string::npos) {
+    return runs(name) ? std::optional(name) : std::nullopt;
+  }
+  std::istringstream folders(environment_variable("PATH").value_or(""));
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const auto path = std::filesystem::path(folder.empty() ? "." : folder) / name;
+    if (runs(path)) return path.native();
+  }
+  return std::nullopt;
 }
 
 Result<std::optional<int>> start_program(const std::vector<std::string>& words,

@@ -17,6 +17,10 @@ export namespace latchkey {
 /// Empty if the variable is not set or is empty. Not safe beside setenv, like getenv.
 [[nodiscard]] std::optional<std::string> environment_variable(const std::string& name);
 
+/// Where a program is: `name` itself if it has a slash, else looked up in PATH; empty if there is
+/// no such program that we may run.
+[[nodiscard]] std::optional<std::string> find_program(const std::string& name);
+
 /// Starts `words[0]` (looked up in PATH) with posix_spawn, standard input, output and error on
 /// /dev/null, and does not wait for it to end beyond `grace`. Returns the exit status (128 + n when
 /// signal n ended it) if it ended within the grace time. It gets a session of its own, no other
