@@ -111,14 +111,17 @@ struct Sandbox::Impl {
     return server == Server::authorization ? issuer.ask_for_bad_nonce() : pds.ask_for_bad_nonce();
   }
 
+  [[nodiscard]] const std::string& origin(Server server) const {
+    return server == Server::pds             ? pds_origin
+           : server == Server::authorization ? issuer_origin
+                                             : plc_origin;
+  }
+
   // Pages elsewhere must not reach a server by a name of their own (DNS rebinding).
   [[nodiscard]] bool is_our_name(Server server, const Request& request) {
     const auto hosts = request.headers.all("Host");
     if (hosts.size() != 1) return false;
-    const std::string& origin = server == Server::pds             ? pds_origin
-                                : server == Server::authorization ? issuer_origin
-                                                                  : plc_origin;
-    const auto port = origin.substr(origin.rfind(':'));
+    const auto port = origin(server).substr(origin(server).rfind(':'));
     if (hosts[0] == "localhost" + port || hosts[0] == "127.0.0.1" + port) return true;
     return server == Server::pds && request.path == "/.well-known/atproto-did" &&
            accounts.find(hosts[0].substr(0, hosts[0].find(':'))) != nullptr;
@@ -150,7 +153,8 @@ struct Sandbox::Impl {
     const auto fault = faults.take(server, request);
     if (!fault) return {.response = answer()};
     record.fault = to_string(fault->kind);
-    Delivery delivery = deliver_with(*fault, answer, [&] { return ask_for_bad_nonce(server); });
+    Delivery delivery = deliver_with(*fault, origin(server), answer,
+                                     [&] { return ask_for_bad_nonce(server); });
     if (delivery.way != Delivery::Way::dropped) record.status = delivery.response.status;
     return delivery;
   }
