@@ -213,8 +213,10 @@ Response Issuer::open_page(const Request& request) {
   if (pushed == nullptr) {
     return error_page(400, "There is no such request, or it is over.", "authorize.unknown");
   }
-  const Account* hinted = accounts_.find(pushed->login_hint);
-  if (pushed->login_hint.empty() && accounts_.all().size() == 1) hinted = &accounts_.all().front();
+  const Account* hinted = accounts_.find_here(pushed->login_hint);
+  if (pushed->login_hint.empty() && accounts_.all().size() == 1) {
+    hinted = accounts_.find_here(accounts_.all().front().did);
+  }
   if (hinted != nullptr && hinted->auto_approve) {
     return redirect_to(desk_.approve(*pushed, hinted->did));
   }
@@ -251,7 +253,7 @@ Response Issuer::decide(const Request& request) {
   const auto decision = field(*form, "decision");
   if (decision == "deny") return redirect_to(desk_.deny(*pushed, "the user said no"));
   const std::string identifier = field(*form, "identifier").value_or("");
-  const Account* account = accounts_.find(identifier);
+  const Account* account = accounts_.find_here(identifier);
   const bool right = account != nullptr && decision == "allow" &&
                      constant_time_equal(field(*form, "password").value_or(""), account->password);
   if (right) return redirect_to(desk_.approve(*pushed, account->did));

@@ -28,7 +28,7 @@ auto find(Table& table, std::string_view token) {
 
 }  // namespace
 
-IssuedTokens TokenLedger::issue(SessionId id, Session& session) {
+IssuedTokens TokenLedger::issue(Session& session) {
   IssuedTokens tokens{.access_token = "sat-" + random_token(random_, 32),
                       .refresh_token = "srt-" + random_token(random_, 32),
                       .did = session.grant.did,
@@ -38,23 +38,31 @@ IssuedTokens TokenLedger::issue(SessionId id, Session& session) {
   session.refresh_hash = sha256_base64url(tokens.refresh_token);
   session.refreshed = clock_.now();
   session.access_expires = session.refreshed + lifetimes_.access;
-  access_tokens_.emplace(session.access_hash, id);
-  refresh_tokens_.emplace(session.refresh_hash, id);
+  access_tokens_.emplace(session.access_hash, session.id);
+  refresh_tokens_.emplace(session.refresh_hash, session.id);
+  keep(session);
+  keep_tokens(session);
   return tokens;
+}
+
+void TokenLedger::close(Session& session) {
+  session.alive = false;
+  keep(session);
 }
 
 void TokenLedger::kill(Session& session) {
   if (session.alive) ++counts_.ended;
-  session.alive = false;
+  close(session);
 }
 
 TokenLedger::Login TokenLedger::begin(Grant grant) {
   const SessionId id = next_++;
   Session& session = sessions_[id];
+  session.id = id;
   session.grant = std::move(grant);
   session.started = clock_.now();
   ++counts_.logins;
-  return {.session = id, .tokens = issue(id, session)};
+  return {.session = id, .tokens = issue(session)};
 }
 
 Result<IssuedTokens> TokenLedger::refresh(std::string_view token, std::string_view client_id,
@@ -81,11 +89,11 @@ Result<IssuedTokens> TokenLedger::refresh(std::string_view token, std::string_vi
   const TimePoint now = clock_.now();
   if (now >= session.refreshed + lifetimes_.refresh ||
       now >= session.started + lifetimes_.session) {
-    session.alive = false;
+    close(session);
     return invalid_grant("refresh.expired", "session expired");
   }
   ++counts_.refreshes;
-  return issue(found->second, session);
+  return issue(session);
 }
 
 Result<void> TokenLedger::revoke(std::string_view token, std::string_view client_id,
@@ -103,7 +111,7 @@ Result<void> TokenLedger::revoke(std::string_view token, std::string_view client
     return invalid_grant("revoke.wrong_key", "DPoP key is not the session's");
   }
   if (session.alive) ++counts_.revoked;
-  session.alive = false;
+  close(session);
   return {};
 }
 
@@ -139,6 +147,7 @@ unsigned TokenLedger::end_all(std::string_view did) {
 void TokenLedger::expire_access() {
   for (auto& [id, session] : sessions_) {
     session.access_expires = std::min(session.access_expires, clock_.now());
+    keep(session);
   }
 }
 

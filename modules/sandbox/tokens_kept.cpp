@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+module latchkey.sandbox.tokens;
+import latchkey.core.error;
+import latchkey.core.json;
+import latchkey.core.time;
+import latchkey.sandbox.message;
+import latchkey.sandbox.storage;
+
+// The ledger in a file: a row a session, and one for each token that it ever had.
+
+namespace latchkey::sandbox {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view kSession = "session", kAccess = "access_token",
+                           kRefresh = "refresh_token";
+
+Error corrupt() {
+  return make_error(ErrorCode::corrupt, "session.number",
+                    "cannot read the sandbox's sessions: a number is malformed; use another file");
+}
+
+std::string written(TimePoint time) {
+  return std::to_string(
+      std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count());
+}
+
+Result<TimePoint> read_time(const JsonObject& json, std::string_view name) {
+  const auto number = json.integer(name);
+  if (!number) return number.error();
+  if (!*number) return json.missing(name);
+  return TimePoint(milliseconds(**number));
+}
+
+Result<SessionId> read_id(std::string_view text) {
+  SessionId id = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (fault != std::errc{} || end != text.data() + text.size()) return corrupt();
+  return id;
+}
+
+}  // namespace
+
+std::string TokenLedger::session_json(const Session& session) {
+  return json_object({{"did", json_quote(session.grant.did)},
+                      {"client_id", json_quote(session.grant.client_id)},
+                      {"scope", json_quote(session.grant.scope)},
+                      {"jkt", json_quote(session.grant.jkt)},
+                      {"refresh_hash", json_quote(session.refresh_hash)},
+                      {"access_hash", json_quote(session.access_hash)},
+                      {"started", written(session.started)},
+                      {"refreshed", written(session.refreshed)},
+                      {"access_expires", written(session.access_expires)},
+                      {"alive", session.alive ? "true" : "false"}});
+}
+
+Result<TokenLedger::Session> TokenLedger::read_session(const KeptRow& row) {
+  const auto json = JsonObject::parse(row.value, ErrorCode::corrupt, "session");
+  if (!json) return json.error();
+  Session session;
+  const auto id = read_id(row.key);
+  if (!id) return id.error();
+  session.id = *id;
+  for (const auto& [name, into] : {std::pair{"did", &session.grant.did},
+                                   std::pair{"client_id", &session.grant.client_id},
+                                   std::pair{"scope", &session.grant.scope},
+                                   std::pair{"jkt", &session.grant.jkt},
+                                   std::pair{"refresh_hash", &session.refresh_hash},
+                                   std::pair{"access_hash", &session.access_hash}}) {
+    auto text = json->string(name);
+    if (!text) return std::move(text).error();
+    *into = std::move(*text).value_or("");
+  }
+  for (const auto& [name, into] : {std::pair{"started", &session.started},
+                                   std::pair{"refreshed", &session.refreshed},
+                                   std::pair{"access_expires", &session.access_expires}}) {
+    const auto time = read_time(*json, name);
+    if (!time) return time.error();
+    *into = *time;
+  }
+  const auto alive = json->boolean("alive");
+  if (!alive) return alive.error();
+  session.alive = alive->value_or(false);
+  return session;
+}
+
+void TokenLedger::keep(const Session& session) {
+  if (storage_ == nullptr) return;
+  storage_->put(kSession, std::to_string(session.id), session_json(session));
+}
+
+void TokenLedger::keep_tokens(const Session& session) {
+  if (storage_ == nullptr) return;
+  storage_->put(kAccess, session.access_hash, std::to_string(session.id));
+  storage_->put(kRefresh, session.refresh_hash, std::to_string(session.id));
+}
+
+Result<void> TokenLedger::restore(Storage& storage) {
+  const auto sessions = storage.all(kSession);
+  if (!sessions) return sessions.error();
+  for (const auto& row : *sessions) {
+    auto session = read_session(row);
+    if (!session) return std::move(session).error();
+    const SessionId id = session->id;
+    if (id >= next_) next_ = id + 1;
+    sessions_.insert_or_assign(id, *std::move(session));
+  }
+  for (const auto& [kind, table] :
+       {std::pair{kAccess, &access_tokens_}, std::pair{kRefresh, &refresh_tokens_}}) {
+    const auto rows = storage.all(kind);
+    if (!rows) return rows.error();
+    for (const auto& row : *rows) {
+      const auto id = read_id(row.value);
+      if (!id) return id.error();
+      if (!sessions_.contains(*id)) return corrupt();
+      table->emplace(row.key, *id);
+    }
+  }
+  storage_ = &storage;
+  return {};
+}
+
+}  // namespace latchkey::sandbox
