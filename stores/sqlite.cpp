@@ -30,6 +30,7 @@ import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.sqlite_aside;
 import latchkey.store.sqlite_connection;
+import latchkey.store.sqlite_place;
 import latchkey.store.sqlite_schema;
 import latchkey.store.staging;
 import latchkey.store.vault;
@@ -102,7 +103,7 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
 
  private:
   [[nodiscard]] Path room_path(std::string_view subject) const {
-    return Path(database_) += ".room-" + hex_encode(sha256(subject));
+    return beside_sqlite(database_, ".room-" + hex_encode(sha256(subject)));
   }
   // Each of these is called with the writer's mutex held.
   using Room = std::unique_ptr<StagedFile>;
@@ -446,72 +447,28 @@ Result<std::vector<Quarantined>> SqliteStore::quarantined() {
   return quarantined_sqlite_rows(*reader_.connection, database_);
 }
 
+}  // namespace
+
 // Opening
 // ---------------------------------------------------------------------------------------------------------
-
-Path beside(const Path& database, std::string_view suffix) {
-  auto path = database;
-  path += suffix;
-  return path;
-}
-
-// The database and what SQLite keeps beside it, by lstat alone: a descriptor of ours on one of
-// these files would, when it is closed, drop all locks that SQLite holds on it in this process.
-Result<void> check_files(FileSystem& files, const Path& database) {
-  using std::filesystem::file_type;
-  for (const auto* suffix : {"", "-wal", "-shm"}) {
-    const auto file = beside(database, suffix);
-    if (auto checked = files.check_private(file); !checked) return checked;
-    std::error_code fault;
-    const auto type = std::filesystem::symlink_status(file, fault).type();
-    // SQLite would go on without its shared index, and no other process would see its locks.
-    if (type == file_type::not_found || type == file_type::regular) continue;
-    return make_error(ErrorCode::insecure_location, "location.not_a_file",
-                      "cannot use the database file " + printable(file.native(), 300) +
-                          ": it is not a regular file; remove it or choose another name");
-  }
-  return {};
-}
-
-Result<Path> resolve(FileSystem& files, const Path& database) {
-  if (!database.has_filename()) {
-    return make_error(ErrorCode::insecure_location, "location.not_a_file",
-                      "cannot use the database " + printable(database.native(), 300) +
-                          ": it names a folder; add a file name");
-  }
-  const auto folder = database.has_parent_path() ? database.parent_path() : Path(".");
-  if (auto made = files.make_folder(folder); !made) return std::move(made).error();
-  if (auto checked = files.check_private(folder); !checked) return std::move(checked).error();
-  if (auto checked = files.check_local(folder); !checked) return std::move(checked).error();
-  // SQLite follows no link at all; those that lead to the folder are the system's or the user's
-  // own.
-  std::error_code fault;
-  auto resolved = std::filesystem::canonical(folder, fault);
-  if (!fault) return resolved / database.filename();
-  return make_error(ErrorCode::io, "io.failed",
-                    "cannot find the folder of the database " + printable(database.native(), 300) +
-                        ": " + fault.message());
-}
-
-}  // namespace
 
 Result<std::shared_ptr<OAuthTokenStore>> SqliteOAuthTokenStore::open(
     const std::filesystem::path& database, std::shared_ptr<Sealer> sealer,
     SqliteStoreOptions options) {
   const auto files = options.files ? options.files : posix_file_system();
   const auto clock = options.clock ? options.clock : std::make_shared<SystemClock>();
-  const auto path = resolve(*files, database);
+  const auto path = place_sqlite_database(*files, database);
   if (!path) return path.error();
-  auto locks = LockFile::open(beside(*path, ".lock"), clock);
+  auto locks = LockFile::open(beside_sqlite(*path, ".lock"), clock);
   if (!locks) return std::move(locks).error();
-  const auto nonces = beside(*path, ".nonces");
+  const auto nonces = beside_sqlite(*path, ".nonces");
   if (auto made = files->make_folder(nonces); !made) return std::move(made).error();
-  // One at a time, in all processes and threads: see check_files for why nobody may make the file
+  // One at a time, in all processes and threads: see check_sqlite_files for why nobody may make the file
   // while another has it open.
   const auto whole =
       (*locks)->acquire(LockKind::whole, "", {.deadline = clock->steady_now() + kOpenPatience});
   if (!whole) return whole.error();
-  if (auto checked = check_files(*files, *path); !checked) return std::move(checked).error();
+  if (auto checked = check_sqlite_files(*files, *path); !checked) return std::move(checked).error();
   std::error_code fault;
   if (!std::filesystem::exists(std::filesystem::symlink_status(*path, fault))) {
     if (auto created = create_sqlite_database(files, *path); !created)
@@ -521,7 +478,7 @@ Result<std::shared_ptr<OAuthTokenStore>> SqliteOAuthTokenStore::open(
   if (!writer) return std::move(writer).error();
   auto reader = open_sqlite_database(*path);
   if (!reader) return std::move(reader).error();
-  if (auto checked = check_files(*files, *path); !checked) return std::move(checked).error();
+  if (auto checked = check_sqlite_files(*files, *path); !checked) return std::move(checked).error();
   return std::shared_ptr<OAuthTokenStore>(std::make_shared<SqliteStore>(
       std::move(sealer),
       Parts{*path, files, clock, *locks, NonceFiles(files, clock, *locks, nonces),
