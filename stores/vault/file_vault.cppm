@@ -34,7 +34,7 @@ struct FileVaultOptions {
 };
 
 /// A data key, and how many keys of the vault are sealed with it. Sessions are counted by
-/// latchkey.store.rotation.
+/// latchkey.refresh.rotation.
 struct DataKeyUse {
   std::string id;  ///< as sealed_with() gives it
   std::size_t keys = 0;
@@ -93,7 +93,7 @@ class FileKeyVault final : public KeyVault {
   /// "vault.rewrapped".
   [[nodiscard]] Result<void> rewrap(const MasterKey& master);
 
-  // Rotation; latchkey.store.rotation does all of it, for a vault and a store.
+  // Rotation; latchkey.refresh.rotation does all of it, for a vault and a store.
 
   /// Adds a data key, which seals from now on, here and in all processes that have the vault open.
   /// What older ones sealed stays readable. Errors: conflict, "vault.too_many_data_keys" (there are
