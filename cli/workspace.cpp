@@ -14,6 +14,7 @@ import latchkey.atproto.client;
 import latchkey.atproto.identifier;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.cli.vault_key;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.process;
@@ -27,7 +28,6 @@ import latchkey.store.memory;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
-import latchkey.store.vault.master_key;
 
 namespace latchkey::cli {
 namespace {
@@ -81,7 +81,7 @@ Result<Workspace> open_workspace(const Options& options) {
   if (!where) return where.error();
   const auto name = parse_store(options.store, *where);  // before anything is made
   if (!name) return name.error();
-  auto vault = FileKeyVault::open(where->vault, MasterKey::key_file(where->key));
+  auto vault = open_vault(options, *where);
   if (!vault) return std::move(vault).error();
   auto store = open_store(*name, (*vault)->sealer());
   if (!store) return std::move(store).error();

@@ -10,7 +10,7 @@ import latchkey.cli.report;
 import latchkey.core.error;
 import latchkey.session;
 import latchkey.store;
-import latchkey.store.vault;
+import latchkey.store.vault.file_vault;
 
 // The store and vault that the options name, the account that a command is about, and a client for
 // it.
@@ -18,7 +18,7 @@ import latchkey.store.vault;
 export namespace latchkey::cli {
 
 struct Workspace {
-  std::shared_ptr<KeyVault> vault;
+  std::shared_ptr<FileKeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
 };
 
