@@ -164,8 +164,7 @@ void add_vault_commands(CLI::App& app, Parsed& p) {
       run_vault_status);
   auto* rewrap = add(*vault, "rewrap", "put it under another master key", p,
                      [&p](const Options& o) { return run_vault_rewrap(o, p.vault); });
-  rewrap
-      ->add_option("--to", p.vault.to, "key-file, keychain, passphrase or command:PROGRAM ARG...")
+  rewrap->add_option("--to", p.vault.to, "key-file, keychain, passphrase or command:PROGRAM ARG...")
       ->required();
   auto* rotate = add(*vault, "rotate", "make a new data key, and seal everything anew with it", p,
                      [&p](const Options& o) { return run_vault_rotate(o, p.vault); });

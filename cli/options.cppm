@@ -27,7 +27,8 @@ struct Options {
 };
 
 /// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_MASTER_KEY,
-/// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true, yes) as defaults.
+/// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true,
+/// yes) as defaults.
 [[nodiscard]] Options options_from_environment();
 
 /// Where things are kept.

@@ -34,8 +34,8 @@ class ProgressLine {
     const auto now = std::chrono::steady_clock::now();
     if (done < total && now - last_ < std::chrono::seconds{1}) return;
     last_ = now;
-    say(std::string(stage == RotationStage::keys ? "keys" : "sessions") + " sealed anew: " +
-        std::to_string(done) + " of " + std::to_string(total));
+    say(std::string(stage == RotationStage::keys ? "keys" : "sessions") +
+        " sealed anew: " + std::to_string(done) + " of " + std::to_string(total));
   }
 
  private:
@@ -153,11 +153,11 @@ Exit run_vault_rewrap(const Options& options, const VaultCommand& command) {
   const auto before = (*vault)->status();
   if (!before) return report(before.error(), options.format);
   if (before->kind == Kind::key_file && fresh->kind() == Kind::key_file) {
-    return report(make_error(ErrorCode::invalid_argument, "cli.same_key_file",
-                             "the vault is under the key file " +
-                                 printable(where->key.native(), 300) +
-                                 " already; choose another kind"),
-                  options.format);
+    return report(
+        make_error(ErrorCode::invalid_argument, "cli.same_key_file",
+                   "the vault is under the key file " + printable(where->key.native(), 300) +
+                       " already; choose another kind"),
+        options.format);
   }
   if (auto done = (*vault)->rewrap(*fresh); !done) return report(done.error(), options.format);
   if (before->kind == Kind::key_file) {

@@ -111,9 +111,8 @@ Result<std::shared_ptr<FileKeyVault>> open_vault(const Options& options, const P
                       "cannot open the vault: a command gives its key; name it with --master-key "
                       "command:PROGRAM or in LATCHKEY_MASTER_KEY");
   }
-  return FileKeyVault::open(where.vault,
-                            describe(wanted->kind.value_or(**kind), wanted->words, where,
-                                     Passphrase::known, options.stop));
+  return FileKeyVault::open(where.vault, describe(wanted->kind.value_or(**kind), wanted->words,
+                                                  where, Passphrase::known, options.stop));
 }
 
 Result<MasterKey> new_master_key(const std::string& text, const Places& where,

@@ -15,8 +15,8 @@ import latchkey.store.vault.master_key;
 export namespace latchkey::cli {
 
 /// Opens the vault, or makes it and says what was chosen. With --master-key auto a new vault's key
-/// goes into the keychain if there is one, else into a key file; a keychain that is there and cannot
-/// be used now is an error. Errors: those of FileKeyVault::open; invalid_argument,
+/// goes into the keychain if there is one, else into a key file; a keychain that is there and
+/// cannot be used now is an error. Errors: those of FileKeyVault::open; invalid_argument,
 /// "cli.master_key"; locked, "cli.master_key_command" (the vault's key comes from a command, and
 /// none was named), "cli.no_terminal".
 [[nodiscard]] Result<std::shared_ptr<FileKeyVault>> open_vault(const Options& options,

@@ -33,8 +33,8 @@ struct SealedSessions {
 /// Reads every record, opens none. Errors: those of OAuthTokenStore::list.
 [[nodiscard]] Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store);
 
-/// Seals one session with the newest data key: under its lease, with a new revision, its claim taken
-/// along. False if that was not needed, or there is no session any more. Errors: locked,
+/// Seals one session with the newest data key: under its lease, with a new revision, its claim
+/// taken along. False if that was not needed, or there is no session any more. Errors: locked,
 /// "lease.timeout" (somebody is changing it, which seals it anew as well); those of
 /// OAuthTokenStore::load and save.
 [[nodiscard]] Result<bool> reseal_session(OAuthTokenStore& store, std::string_view subject,
@@ -55,7 +55,7 @@ struct RotationReport {
   bool new_data_key = false;  ///< false: an unfinished rotation was resumed
   std::size_t keys = 0, keys_resealed = 0;
   std::size_t sessions = 0, sessions_resealed = 0;
-  std::vector<Error> keys_left;           ///< keys that are not under the new data key, and why
+  std::vector<Error> keys_left;              ///< keys that are not under the new data key, and why
   std::vector<ListedSession> sessions_left;  ///< the same of sessions
 };
 

@@ -21,7 +21,7 @@ namespace {
 
 class LiveSealer final : public Sealer {
  public:
-  LiveSealer(std::shared_ptr<DataKeys> keys, std::shared_ptr<Sealer> DataSealers::*which)
+  LiveSealer(std::shared_ptr<DataKeys> keys, std::shared_ptr<Sealer> DataSealers::* which)
       : keys_(std::move(keys)), which_(which) {}
 
   Result<Bytes> seal(std::span<const unsigned char> plaintext, std::string_view context) override {
@@ -41,7 +41,7 @@ class LiveSealer final : public Sealer {
  private:
   std::shared_ptr<Sealer> now() { return (*keys_->current()).*which_; }
   std::shared_ptr<DataKeys> keys_;
-  std::shared_ptr<Sealer> DataSealers::*which_;
+  std::shared_ptr<Sealer> DataSealers::* which_;
 };
 
 }  // namespace
@@ -75,9 +75,9 @@ Result<UnlockedVault> DataKeys::reload() {
   auto bytes = read_header(place_);
   if (!bytes) return std::move(bytes).error();
   if (!*bytes) {
-    return cannot_open(ErrorCode::corrupt, "vault.header_missing",
-                       "its vault.header is gone from " + shown(place_.folder) +
-                           "; restore it from a copy");
+    return cannot_open(
+        ErrorCode::corrupt, "vault.header_missing",
+        "its vault.header is gone from " + shown(place_.folder) + "; restore it from a copy");
   }
   const auto header_bytes = (*bytes)->expose();
   auto header = parse_header(header_bytes);

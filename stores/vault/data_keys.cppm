@@ -12,8 +12,8 @@ import latchkey.store.vault;
 import latchkey.store.vault.opening;
 import latchkey.store.vault.place;
 
-// The data keys of an open vault, kept up to date with the header while other processes rotate them.
-// For file_vault.
+// The data keys of an open vault, kept up to date with the header while other processes rotate
+// them. For file_vault.
 
 export namespace latchkey {
 
@@ -36,8 +36,8 @@ class DataKeys : public std::enable_shared_from_this<DataKeys> {
   DataKeys(VaultPlace place, UnlockedVault vault, std::uint64_t seen);
 
   [[nodiscard]] std::shared_ptr<const DataSealers> current();
-  /// Reads the header anew. Errors: locked, "vault.rewrapped" (another process has changed the master
-  /// key: open the vault again); those of read_header, parse_header and unlock_header.
+  /// Reads the header anew. Errors: locked, "vault.rewrapped" (another process has changed the
+  /// master key: open the vault again); those of read_header, parse_header and unlock_header.
   [[nodiscard]] Result<UnlockedVault> reload();
   /// Before a header under another master key is written.
   void expect_master_key(const SecretBytes& master_key);

@@ -14,8 +14,8 @@ export namespace latchkey {
 
 /// Keeps keys of 32 bytes by name. Thread-safe. Every call returns in bounded time. All calls fail
 /// with locked: "keychain.no_bus", "keychain.no_service", "keychain.no_collection" (there is none
-/// here), "keychain.locked" (it is there, and a person must unlock it), "keychain.timeout" (it does not answer), "keychain.refused"
-/// (it answered with an error).
+/// here), "keychain.locked" (it is there, and a person must unlock it), "keychain.timeout" (it does
+/// not answer), "keychain.refused" (it answered with an error).
 class KeyKeeper {
  public:
   KeyKeeper() = default;

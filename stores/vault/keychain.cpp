@@ -62,9 +62,10 @@ Error no_service() {
 }
 
 Error is_locked() {
-  return failed("keychain.locked",
-                "it is locked; unlock it, by logging in to the desktop or with its own program, and "
-                "try again");
+  return failed(
+      "keychain.locked",
+      "it is locked; unlock it, by logging in to the desktop or with its own program, and "
+      "try again");
 }
 
 Error timed_out() {
@@ -83,11 +84,10 @@ class Fault {
   GError** out() { return &error_; }
 
   [[nodiscard]] Error judge() const {
-    for (const int absent :
-         {G_DBUS_ERROR_SERVICE_UNKNOWN, G_DBUS_ERROR_NAME_HAS_NO_OWNER,
-          G_DBUS_ERROR_SPAWN_SERVICE_NOT_FOUND, G_DBUS_ERROR_SPAWN_CHILD_EXITED,
-          G_DBUS_ERROR_SPAWN_CHILD_SIGNALED, G_DBUS_ERROR_SPAWN_EXEC_FAILED,
-          G_DBUS_ERROR_SPAWN_FAILED}) {
+    for (const int absent : {G_DBUS_ERROR_SERVICE_UNKNOWN, G_DBUS_ERROR_NAME_HAS_NO_OWNER,
+                             G_DBUS_ERROR_SPAWN_SERVICE_NOT_FOUND, G_DBUS_ERROR_SPAWN_CHILD_EXITED,
+                             G_DBUS_ERROR_SPAWN_CHILD_SIGNALED, G_DBUS_ERROR_SPAWN_EXEC_FAILED,
+                             G_DBUS_ERROR_SPAWN_FAILED}) {
       if (g_error_matches(error_, G_DBUS_ERROR, absent)) return no_service();
     }
     if (g_error_matches(error_, SECRET_ERROR, SECRET_ERROR_IS_LOCKED)) return is_locked();
@@ -178,13 +178,12 @@ class Service {
   Result<void> create(SecretCollection& where, std::string_view name, const SecretBytes& key) {
     const auto attributes = attributes_of(name);
     const SecretString text = base64url_encode_secret(key.expose());
-    const Owned<SecretValue> value(secret_value_new(
-        text.expose().data(), static_cast<gssize>(text.size()), kContentType));
+    const Owned<SecretValue> value(
+        secret_value_new(text.expose().data(), static_cast<gssize>(text.size()), kContentType));
     Fault fault;
-    const Owned<SecretItem> item(secret_item_create_sync(&where, &schema(), attributes.get(),
-                                                         kLabel, value.get(),
-                                                         SECRET_ITEM_CREATE_REPLACE, cancel_,
-                                                         fault.out()));
+    const Owned<SecretItem> item(
+        secret_item_create_sync(&where, &schema(), attributes.get(), kLabel, value.get(),
+                                SECRET_ITEM_CREATE_REPLACE, cancel_, fault.out()));
     if (!item) return fault.judge();
     return {};
   }
@@ -202,8 +201,7 @@ class Service {
   }
   static Owned<GHashTable> attributes_of(std::string_view name) {
     const std::string text(name);
-    return Owned<GHashTable>(
-        secret_attributes_build(&schema(), kAttribute, text.c_str(), nullptr));
+    return Owned<GHashTable>(secret_attributes_build(&schema(), kAttribute, text.c_str(), nullptr));
   }
 
   GCancellable* cancel_;
@@ -270,8 +268,8 @@ class SecretServiceKeychain final : public KeyKeeper {
   }
 
  private:
-  // Cancelling reaches everything but a prompt, which a keychain that is locked between our look and
-  // our call would open; then the thread stays behind.
+  // Cancelling reaches everything but a prompt, which a keychain that is locked between our look
+  // and our call would open; then the thread stays behind.
   template <class T>
   Result<T> in_time(std::function<Result<T>(Service&)> work) {
     if (auto bus = check_bus(); !bus) return std::move(bus).error();
@@ -279,11 +277,9 @@ class SecretServiceKeychain final : public KeyKeeper {
     std::promise<Result<T>> promise;
     auto result = promise.get_future();
     try {
-      std::thread(
-          [cancel, work = std::move(work), answer = std::move(promise)]() mutable {
-            answer.set_value(converse<T>(cancel.get(), work));
-          })
-          .detach();
+      std::thread([cancel, work = std::move(work), answer = std::move(promise)]() mutable {
+        answer.set_value(converse<T>(cancel.get(), work));
+      }).detach();
     } catch (const std::system_error&) {
       return make_error(ErrorCode::io, "keychain.no_thread",
                         "cannot use the keychain: there are no threads left; close other programs");
@@ -296,8 +292,7 @@ class SecretServiceKeychain final : public KeyKeeper {
 
   // All of the conversation is over before the answer is given.
   template <class T>
-  static Result<T> converse(GCancellable* cancel,
-                            const std::function<Result<T>(Service&)>& work) {
+  static Result<T> converse(GCancellable* cancel, const std::function<Result<T>(Service&)>& work) {
     auto service = Service::connect(cancel);
     if (!service) return std::move(service).error();
     return work(**service);

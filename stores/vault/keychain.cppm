@@ -19,8 +19,8 @@ struct KeychainOptions {
 /// XDG_RUNTIME_DIR/bus) and never starts one. Never unlocks and never prompts: a prompt that nobody
 /// answers could not be ended by us, so a locked keychain is the error "keychain.locked". Keys go
 /// into the default collection. A key crosses the bus encrypted. Each call has a thread of its own;
-/// if the keychain hangs where it cannot be interrupted, that thread is left to itself, and the call
-/// returns. GIO's connection to the session bus, if the program shares it, no longer ends the
+/// if the keychain hangs where it cannot be interrupted, that thread is left to itself, and the
+/// call returns. GIO's connection to the session bus, if the program shares it, no longer ends the
 /// program when the bus goes away. See KeyKeeper for the errors, and docs/formats.md for what an
 /// item looks like.
 [[nodiscard]] std::shared_ptr<KeyKeeper> secret_service_keychain(KeychainOptions options = {});

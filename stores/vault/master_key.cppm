@@ -40,8 +40,8 @@ class MasterKey {
   /// 32 random bytes in a keychain, under a random name that the vault's header holds; made with
   /// the vault. Not nullptr.
   [[nodiscard]] static MasterKey keychain(std::shared_ptr<KeyKeeper> keeper);
-  /// A key that a program prints: 32 bytes as base64, base64url or 64 hexadecimal digits, with white
-  /// space around them allowed. The program is started without a shell, with /dev/null as its
+  /// A key that a program prints: 32 bytes as base64, base64url or 64 hexadecimal digits, with
+  /// white space around them allowed. The program is started without a shell, with /dev/null as its
   /// standard input, and is killed after `timeout`. The key must be there already: latchkey only
   /// reads it.
   [[nodiscard]] static MasterKey command(

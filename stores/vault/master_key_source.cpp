@@ -113,8 +113,7 @@ Result<void> MasterKeySource::run() {
   if (!run) {
     if (run.error().detail == "process.output_too_large") return not_a_key(program);
     const bool late = run.error().code == ErrorCode::timeout;
-    return cannot_open(ErrorCode::locked,
-                       late ? "vault.command_timeout" : "vault.command_failed",
+    return cannot_open(ErrorCode::locked, late ? "vault.command_timeout" : "vault.command_failed",
                        run.error().message);
   }
   if (run->status != 0) {
@@ -180,9 +179,9 @@ Result<std::optional<SecretBytes>> MasterKeySource::read_key_file() {
   const bool too_large = !bytes && bytes.error().detail == "file.too_large";
   if (!bytes && !too_large) return std::move(bytes).error();
   if (!too_large && (!*bytes || (*bytes)->size() == kMasterKeySize)) return bytes;
-  return cannot_open(ErrorCode::corrupt, "vault.key_file_size",
-                     "its key file " + shown(master_.path()) +
-                         " does not have 32 bytes; restore it from a copy");
+  return cannot_open(
+      ErrorCode::corrupt, "vault.key_file_size",
+      "its key file " + shown(master_.path()) + " does not have 32 bytes; restore it from a copy");
 }
 
 // Several vaults may share a key file: two that are created at once must not each make one.

@@ -25,10 +25,10 @@ class MasterKeySource {
   MasterKeySource(const VaultPlace& place, const MasterKey& master)
       : place_(place), master_(master) {}
 
-  /// Does all that waits for a person or a program, once: asks for the passphrase, runs the command.
-  /// Call it before the vault is locked. Errors: what the passphrase's `ask` gives; invalid_argument,
-  /// "vault.empty_passphrase"; locked, "vault.command_failed", "vault.command_timeout"; invalid_key,
-  /// "vault.command_output".
+  /// Does all that waits for a person or a program, once: asks for the passphrase, runs the
+  /// command. Call it before the vault is locked. Errors: what the passphrase's `ask` gives;
+  /// invalid_argument, "vault.empty_passphrase"; locked, "vault.command_failed",
+  /// "vault.command_timeout"; invalid_key, "vault.command_output".
   [[nodiscard]] Result<void> prepare();
   /// The key to a vault that exists. Errors besides those of prepare(): locked, "vault.kind",
   /// "vault.key_file_missing", "vault.keychain_item_missing", "keychain.…"; corrupt,

@@ -118,8 +118,7 @@ Result<std::optional<SecretBytes>> read_header(const VaultPlace& place) {
 
 // A write whose last step failed may be in place all the same.
 Result<void> write_header(const VaultPlace& place, const UnlockedVault& vault) {
-  const Bytes bytes =
-      build_header(vault.header, vault.master_key, vault.data_keys, *place.random);
+  const Bytes bytes = build_header(vault.header, vault.master_key, vault.data_keys, *place.random);
   auto written = replace_file(place.files, header_path(place), bytes);
   announce_header(place);
   return written;

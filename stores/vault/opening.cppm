@@ -26,8 +26,8 @@ struct UnlockedVault {
 };
 
 /// Opens the vault, or creates it if there is none: the master key is durable in its place before
-/// the header is written, so that whatever interrupts it leaves no vault or a whole one. Errors: see
-/// FileKeyVault::open.
+/// the header is written, so that whatever interrupts it leaves no vault or a whole one. Errors:
+/// see FileKeyVault::open.
 [[nodiscard]] Result<UnlockedVault> open_or_create(const VaultPlace& place,
                                                    const MasterKey& master);
 

@@ -69,7 +69,8 @@ Error too_early(std::chrono::milliseconds left) {
   Error error = make_error(
       ErrorCode::locked, "vault.rotated_recently",
       "cannot drop old data keys yet: programs that run may still be saving with one; try again "
-      "in " + std::to_string(std::chrono::ceil<std::chrono::minutes>(left).count()) + " min");
+      "in " +
+          std::to_string(std::chrono::ceil<std::chrono::minutes>(left).count()) + " min");
   error.retry_after = seconds;
   return error;
 }
@@ -141,8 +142,7 @@ Result<void> rewrap_vault(const OpenVault& vault, const MasterKey& old, const Ma
   const auto& keeper = fresh.keeper() ? fresh.keeper() : old.keeper();
   if (keeper) {
     const bool in_keychain = fresh.kind() == MasterKey::Kind::keychain;
-    remove_left_items(place, *keeper,
-                      in_keychain ? std::optional(now->header.item) : std::nullopt);
+    remove_left_items(place, *keeper, in_keychain ? std::optional(now->header.item) : std::nullopt);
   }
   return {};
 }
@@ -182,7 +182,8 @@ Result<ResealedKeys> reseal_key_files(const OpenVault& vault, const RotationProg
     const auto resealed = reseal_key_file(vault, (*ids)[i]);
     if (resealed) {
       result.resealed += *resealed ? 1 : 0;
-    } else if (resealed.error().code == ErrorCode::io || resealed.error().code == ErrorCode::locked) {
+    } else if (resealed.error().code == ErrorCode::io ||
+               resealed.error().code == ErrorCode::locked) {
       return resealed.error();
     } else {
       result.unreadable.push_back(resealed.error());

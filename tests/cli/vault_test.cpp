@@ -159,8 +159,7 @@ TEST_CASE("vault: rewrap to a command, which later runs must name", "[vault]") {
   CHECK(error_of(refused) == "1 vault.command_output");
   CHECK(refused.err.find("marked") == std::string::npos);
   command_file(home, std::string(43, 'A'));
-  CHECK(error_of(tool(home, {"whoami", "--master-key", command})) ==
-        "1 vault.wrong_master_key");
+  CHECK(error_of(tool(home, {"whoami", "--master-key", command})) == "1 vault.wrong_master_key");
 }
 
 TEST_CASE("vault: rewrap to the key file it has already is refused", "[vault]") {
@@ -171,12 +170,12 @@ TEST_CASE("vault: rewrap to the key file it has already is refused", "[vault]") 
 TEST_CASE("vault: a passphrase is asked for at the terminal, twice when it is new", "[vault]") {
   const Home home;
   home.plant();
-  const auto differing = at_terminal(home, {"vault", "rewrap", "--to", "passphrase"},
-                                     "marked one\nmarked two\n");
+  const auto differing =
+      at_terminal(home, {"vault", "rewrap", "--to", "passphrase"}, "marked one\nmarked two\n");
   CHECK(differing.status == 2);
   CHECK(differing.out.find("differ") != std::string::npos);
-  const auto done = at_terminal(home, {"vault", "rewrap", "--to", "passphrase"},
-                                "marked one\nmarked one\n");
+  const auto done =
+      at_terminal(home, {"vault", "rewrap", "--to", "passphrase"}, "marked one\nmarked one\n");
   INFO(done.out);
   REQUIRE(done.status == 0);
   const auto right = at_terminal(home, {"whoami"}, "marked one\n");

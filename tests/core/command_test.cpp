@@ -52,8 +52,11 @@ TEST_CASE("run_command: has nothing to read, and none of our descriptors", "[com
 }
 
 TEST_CASE("run_command: a program that cannot be started says so", "[command]") {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{}, {""}, {"latchkey-no-such-program"}, {"/"}, {std::string("a\0b", 3)}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{},
+                                                {""},
+                                                {"latchkey-no-such-program"},
+                                                {"/"},
+                                                {std::string("a\0b", 3)}}) {
     CHECK(outcome(run_command(words, kPatient)) == "io process.not_started");
   }
 }

@@ -194,8 +194,8 @@ TEST_CASE("keychain: without a service there is none", "[no_service]") {
 TEST_CASE("keychain: without a bus there is none, and none is started", "[no_bus]") {
   const std::string none = "locked keychain.no_bus";
   CHECK(all_calls(*secret_service_keychain(), 2s) == four_times(none));
-  for (const std::string_view address :
-       {"unix:path=/no/such/socket", "autolaunch:", "unix:path=/dev/null;autolaunch:", "nonsense"}) {
+  for (const std::string_view address : {"unix:path=/no/such/socket", "autolaunch:",
+                                         "unix:path=/dev/null;autolaunch:", "nonsense"}) {
     INFO(address);
     setenv("DBUS_SESSION_BUS_ADDRESS", std::string(address).c_str(), 1);
     CHECK(outcome(secret_service_keychain()->ready()) == none);

@@ -42,10 +42,12 @@ struct Place {
                               {.files = {}, .random = {}, .clock = clock})
         .value();
   }
-  [[nodiscard]] std::shared_ptr<OAuthTokenStore> sqlite(const std::shared_ptr<FileKeyVault>& v) const {
+  [[nodiscard]] std::shared_ptr<OAuthTokenStore> sqlite(
+      const std::shared_ptr<FileKeyVault>& v) const {
     return SqliteOAuthTokenStore::open(root.path() / "sessions.db", v->sealer()).value();
   }
-  [[nodiscard]] std::shared_ptr<OAuthTokenStore> files(const std::shared_ptr<FileKeyVault>& v) const {
+  [[nodiscard]] std::shared_ptr<OAuthTokenStore> files(
+      const std::shared_ptr<FileKeyVault>& v) const {
     return FilesystemOAuthTokenStore::open(root.path() / "store", v->sealer()).value();
   }
 };
@@ -85,9 +87,10 @@ TEST_CASE("rotate_vault: seals keys and sessions of every kind of store anew", "
     REQUIRE(vault->put("key", SecretBytes(as_bytes("bytes"))));
     const auto old = vault->status().value().data_keys.front().id;
     std::size_t steps = 0;
-    const auto done = rotate_vault(*vault, *store,
-                                   {.progress = [&](auto, std::size_t, std::size_t) { ++steps; }})
-                          .value();
+    const auto done =
+        rotate_vault(*vault, *store, {.progress = [&](auto, std::size_t, std::size_t) {
+          ++steps;
+        }}).value();
     CHECK(done.new_data_key);
     CHECK(done.keys_resealed == 1);
     CHECK(done.sessions_resealed == 3);
@@ -113,10 +116,10 @@ TEST_CASE("rotate_vault: interrupted, the next run resumes instead of rotating a
   const auto store = place.files(vault);
   for (const std::string_view subject : {"did:a", "did:b", "did:c"}) save(*store, subject);
   std::stop_source stop;
-  const auto first = rotate_vault(*vault, *store,
-                                  {.progress = [&](auto, std::size_t,
-                                                   std::size_t) { stop.request_stop(); },
-                                   .stop = stop.get_token()});
+  const auto first =
+      rotate_vault(*vault, *store,
+                   {.progress = [&](auto, std::size_t, std::size_t) { stop.request_stop(); },
+                    .stop = stop.get_token()});
   CHECK(outcome(first) == "cancelled vault.cancelled");
   for (const std::string_view subject : {"did:a", "did:b", "did:c"}) {
     CHECK(access_of(*store, subject) == "access-token");
@@ -226,7 +229,8 @@ TEST_CASE("rotate_vault: a store that is not sealed is left alone", "[rotation]"
   CHECK(store->load("did:a").value()->revision == revision);
 }
 
-TEST_CASE("rotate_vault: beside processes that save, no session is lost", "[rotation][concurrency]") {
+TEST_CASE("rotate_vault: beside processes that save, no session is lost",
+          "[rotation][concurrency]") {
   const TemporaryFolder root;
   const auto open_vault = [&] {
     return FileKeyVault::open(root.path() / "vault", MasterKey::key_file(root.path() / "key"))

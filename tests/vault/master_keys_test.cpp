@@ -161,8 +161,7 @@ TEST_CASE("command master key: 32 bytes in each of their spellings open the same
         "wrong_key vault.wrong_master_key");
 }
 
-TEST_CASE("command master key: anything else it prints is refused and not shown",
-          "[master_keys]") {
+TEST_CASE("command master key: anything else it prints is refused and not shown", "[master_keys]") {
   const Place place;
   const std::string key(kBase64Url);
   for (const std::string& printed :

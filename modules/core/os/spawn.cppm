@@ -18,8 +18,8 @@ export namespace latchkey {
 /// The error "process.not_started" for a number that spawn() gave.
 [[nodiscard]] Error start_error(const std::string& program, int error);
 
-/// One start. Standard input, output and error are /dev/null unless use() says otherwise; everything
-/// else is closed.
+/// One start. Standard input, output and error are /dev/null unless use() says otherwise;
+/// everything else is closed.
 class Spawn {
  public:
   enum class Group {
