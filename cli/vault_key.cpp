@@ -91,7 +91,8 @@ Result<std::shared_ptr<FileKeyVault>> make_vault(const Wanted& wanted, const Opt
   if (!kind) return std::move(kind).error();
   auto vault = FileKeyVault::open(
       where.vault, describe(*kind, wanted.words, where, Passphrase::fresh, options.stop));
-  if (!vault) return vault;
+  // For programs standard error holds errors alone; vault status tells them.
+  if (!vault || options.format == Format::json) return vault;
   say("made a vault for keys and sessions; its master key: " + std::string(to_string(*kind)) +
       (*kind == Kind::key_file ? " " + printable(where.key.native(), 300) : ""));
   say("this " + std::string(protection_of(*kind)));
