@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# keychain.sh SCENARIO PROGRAM: runs the tests of that tag in a world where the keychain is unlocked, locked, and so on.
+# keychain.sh SCENARIO PROGRAM: runs the tests of that tag in a world where the keychain is unlocked, locked, and so on;
+# with the scenario `tool`, PROGRAM is the latchkey tool.
 # Everything is below a temporary home, and ends with this script: nobody's own keychain is ever seen.
 set -euo pipefail
 
@@ -39,6 +40,35 @@ activatable() {
     >"$XDG_RUNTIME_DIR/dbus-1/services/$1.service"
 }
 
+lock_default() {
+  call org.freedesktop.secrets /org/freedesktop/secrets org.freedesktop.Secret.Service.Lock \
+    array:objpath:/org/freedesktop/secrets/aliases/default >/dev/null
+}
+
+# expect STATUS TEXT WORD...: the tool ends so, and says so on one of its two streams.
+expect() {
+  local wanted=$1 text=$2 status=0 said
+  said=$("$tool" --json --data-dir "$HOME/lk" "${@:3}" 2>&1) || status=$?
+  [ "$status" = "$wanted" ] && grep -qF -- "$text" <<<"$said" ||
+    { printf 'latchkey %s: exit code %s instead of %s, or not "%s":\n%s\n' "${*:3}" "$status" "$wanted" "$text" "$said" >&2; exit 1; }
+}
+
+# The tool itself, whose choice is made once and never turned down silently.
+use_tool() {
+  expect 0 '"kind":"keychain"' vault status
+  expect 0 '"kind":"keychain"' vault status
+  expect 0 '"new_data_key":true' vault rotate
+  expect 0 '"kind":"key-file"' vault rewrap --to key-file
+  expect 0 '"kind":"keychain"' vault rewrap --to keychain
+  lock_default
+  expect 4 keychain.locked vault status
+  expect 4 vault.kind vault status --master-key key-file
+  rm -r "$HOME/lk"
+  expect 4 keychain.locked vault status
+  [ ! -e "$HOME/lk/config/vault.key" ] || { echo "a locked keychain led to a key file" >&2; exit 1; }
+  expect 0 '"kind":"key-file"' vault status --master-key key-file
+}
+
 inside() {
   local scenario=$1 program=$2
   trap stop_started EXIT
@@ -49,8 +79,13 @@ inside() {
       activatable org.gnome.keyring.PrivatePrompter
       start_daemon
       "$program" '[before_lock]'
-      call org.freedesktop.secrets /org/freedesktop/secrets org.freedesktop.Secret.Service.Lock \
-        array:objpath:/org/freedesktop/secrets/aliases/default >/dev/null
+      lock_default
+      ;;
+    tool)
+      start_daemon
+      tool=$program
+      use_tool
+      return
       ;;
     hanging) activatable org.freedesktop.secrets ;;
     no_service) ;;
