@@ -68,6 +68,14 @@ struct DoctorCommand {
 /// Creates nothing. Exit::failed if there is a problem (left).
 [[nodiscard]] Exit run_doctor(const Options& options, const DoctorCommand& command);
 
+struct VaultCommand {
+  std::string to;         ///< rewrap: a kind of master key
+  bool drop_old = false;  ///< rotate: only drop the old data keys that nothing needs
+};
+[[nodiscard]] Exit run_vault_status(const Options& options);
+[[nodiscard]] Exit run_vault_rewrap(const Options& options, const VaultCommand& command);
+[[nodiscard]] Exit run_vault_rotate(const Options& options, const VaultCommand& command);
+
 struct SandboxCommand {
   int port = 0;  ///< of the PDS; the other two follow it. 0: any free ones
   int access_token_lifetime = 3600;

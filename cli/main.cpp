@@ -56,6 +56,7 @@ struct Parsed {
   RecordCommand record;
   RequestCommand request;
   DpopCommand dpop;
+  VaultCommand vault;
   SandboxCommand sandbox;
   std::function<Exit(const Options&)> command;
 };
@@ -72,6 +73,9 @@ void add_global_options(CLI::App& app, Parsed& parsed) {
   app.add_option("--data-dir", parsed.options.data_dir, "keep everything below this folder");
   app.add_option("--store", parsed.options.store, "sqlite:PATH, file:FOLDER or memory:");
   app.add_option("--account", parsed.options.account, "which session: its handle or DID");
+  app.add_option("--master-key", parsed.options.master_key,
+                 "what opens the vault: auto, key-file, keychain, passphrase, or command:PROGRAM "
+                 "ARG... (split on blanks, no shell); chosen when the vault is made");
   app.add_option("--plc-url", parsed.options.plc_url, "development: the PLC directory to ask")
       ->group("Development");
   app.add_option("--resolve-handles-at", parsed.options.resolve_handles_at,
@@ -158,6 +162,23 @@ void add_request_commands(CLI::App& app, Parsed& p) {
                  "print the Authorization header too: it holds the access token");
 }
 
+void add_vault_commands(CLI::App& app, Parsed& p) {
+  auto* vault = app.add_subcommand("vault", "the vault that seals keys and sessions")
+                    ->fallthrough()
+                    ->require_subcommand(1);
+  add(*vault, "status", "what opens it, and what is sealed with which data key", p,
+      run_vault_status);
+  auto* rewrap = add(*vault, "rewrap", "put it under another master key", p,
+                     [&p](const Options& o) { return run_vault_rewrap(o, p.vault); });
+  rewrap->add_option("--to", p.vault.to, "key-file, keychain, passphrase or command:PROGRAM ARG...")
+      ->required();
+  auto* rotate = add(*vault, "rotate", "make a new data key, and seal everything anew with it", p,
+                     [&p](const Options& o) { return run_vault_rotate(o, p.vault); });
+  rotate->add_flag("--drop-old", p.vault.drop_old,
+                   "instead: drop old data keys that no key and no session of this store is sealed "
+                   "with; only if the vault seals no other store");
+}
+
 void add_sandbox_command(CLI::App& app, Parsed& p) {
   auto* sandbox =
       add(app, "sandbox",
@@ -225,6 +246,7 @@ int main(int argc, char** argv) {
   add_session_commands(app, parsed);
   add_record_commands(app, parsed);
   add_request_commands(app, parsed);
+  add_vault_commands(app, parsed);
   add_sandbox_command(app, parsed);
   try {
     app.parse(argc, argv);

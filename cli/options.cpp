@@ -33,6 +33,7 @@ Options options_from_environment() {
   take(options.data_dir, "LATCHKEY_DATA_DIR");
   take(options.store, "LATCHKEY_STORE");
   take(options.account, "LATCHKEY_ACCOUNT");
+  take(options.master_key, "LATCHKEY_MASTER_KEY");
   take(options.plc_url, "LATCHKEY_PLC_URL");
   take(options.resolve_handles_at, "LATCHKEY_RESOLVE_HANDLES_AT");
   const auto http = environment_variable("LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK").value_or("");

@@ -18,6 +18,7 @@ struct Options {
   std::string data_dir;  ///< empty: XDG folders
   std::string store;  ///< "sqlite:PATH", "file:FOLDER", "memory:"; empty: sqlite in the data folder
   std::string account;
+  std::string master_key;  ///< "auto" or empty, or what latchkey.cli.vault_key takes
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at;
   bool allow_http_for_loopback = false;
@@ -25,8 +26,9 @@ struct Options {
   std::stop_token stop;  ///< requested by SIGINT, SIGTERM and SIGHUP
 };
 
-/// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_PLC_URL,
-/// LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true, yes) as defaults.
+/// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_MASTER_KEY,
+/// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true,
+/// yes) as defaults.
 [[nodiscard]] Options options_from_environment();
 
 /// Where things are kept.

@@ -14,6 +14,7 @@ import latchkey.atproto.client;
 import latchkey.atproto.identifier;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.cli.vault_key;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
@@ -30,7 +31,6 @@ import latchkey.store.memory;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
-import latchkey.store.vault.master_key;
 
 namespace latchkey::cli {
 namespace {
@@ -103,10 +103,6 @@ Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
   return SqliteOAuthTokenStore::open(name.path, std::move(sealer));
 }
 
-Result<std::shared_ptr<FileKeyVault>> open_vault(const Places& where) {
-  return FileKeyVault::open(where.vault, MasterKey::key_file(where.key));
-}
-
 bool has_other_stores(const Places& where) {
   // What can't be told counts as yes: keys are kept then.
   const auto there = posix_file_system()->modified_at(where.vault / kOtherStores);
@@ -118,7 +114,7 @@ Result<Workspace> open_workspace(const Options& options) {
   if (!where) return where.error();
   const auto name = store_name(options, *where);  // before anything is made
   if (!name) return name.error();
-  auto vault = open_vault(*where);
+  auto vault = open_vault(options, *where);
   if (!vault) return std::move(vault).error();
   if (is_another(*name, *where)) {
     if (auto remembered = remember_other_store(*where); !remembered)

@@ -30,7 +30,6 @@ struct StoreName {
 [[nodiscard]] Result<StoreName> store_name(const Options& options, const Places& where);
 
 /// Creates what is not there yet.
-[[nodiscard]] Result<std::shared_ptr<FileKeyVault>> open_vault(const Places& where);
 [[nodiscard]] Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
                                                                   std::shared_ptr<Sealer> sealer);
 
@@ -39,7 +38,7 @@ struct StoreName {
 [[nodiscard]] bool has_other_stores(const Places& where);
 
 struct Workspace {
-  std::shared_ptr<KeyVault> vault;
+  std::shared_ptr<FileKeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
   bool vault_serves_this_store_alone = false;
 };

@@ -19,7 +19,6 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
-import latchkey.store.vault.master_key;
 
 // What the doctor looks at. Checks create nothing: what is not there is not opened.
 
@@ -27,6 +26,7 @@ export namespace latchkey::cli {
 
 /// Where to look, and by which clock.
 struct Patient {
+  Options options;
   Places where;
   StoreName store;
   std::shared_ptr<FileSystem> files = posix_file_system();
@@ -44,8 +44,6 @@ void check_locks(LockFile& one, LockFile& other, const Clock& clock, const std::
 
 /// Opens the vault, if there is one; null if it can't be opened.
 [[nodiscard]] std::shared_ptr<FileKeyVault> check_vault(const Patient& patient, Findings& findings);
-/// Where the master key is, and what that does not protect against.
-[[nodiscard]] std::string protection_of(MasterKey::Kind kind, const Places& where);
 /// Unreadable and abandoned keys. `store` may be null; what needs it is left out then.
 void check_keys(const Patient& patient, FileKeyVault& vault, OAuthTokenStore* store,
                 Findings& findings);

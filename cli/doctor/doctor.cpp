@@ -98,7 +98,8 @@ Exit run_doctor(const Options& options, const DoctorCommand& command) {
   const auto store = store_name(options, *where);
   if (!store) return report(store.error(), options.format);
   Findings findings(command.fix);
-  const auto sessions = look_at_data(Patient{.where = *where, .store = *store}, command, findings);
+  const Patient patient{.options = options, .where = *where, .store = *store};
+  const auto sessions = look_at_data(patient, command, findings);
   check_surroundings(findings);
   ask_for_the_time(sessions, options, findings);
   show(findings.all(), options.format);

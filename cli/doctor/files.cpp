@@ -21,6 +21,7 @@ import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.store.vault.opening;
+import latchkey.store.vault.place;
 
 // Files and folders: who may read them, what they lie on, what was left there.
 

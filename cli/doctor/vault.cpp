@@ -9,6 +9,7 @@ module latchkey.cli.doctor.checks;
 import latchkey.cli.doctor.findings;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.cli.vault_key;
 import latchkey.cli.workspace;
 import latchkey.core.encoding;
 import latchkey.core.error;
@@ -21,7 +22,7 @@ import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.header;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.place;
 
 // The vault: its master key, and the keys in it.
 
@@ -36,8 +37,11 @@ void check_master_key(const Patient& patient, Findings& findings) {
   if (!bytes || !*bytes) return;  // opening says why
   const auto header = parse_header((*bytes)->expose());
   if (!header) return;
+  const bool in_file = header->kind == MasterKey::Kind::key_file;
   findings.add(Severity::note, "vault.master_key", "master key",
-               protection_of(header->kind, patient.where));
+               std::string(to_string(header->kind)) +
+                   (in_file ? " " + printable(patient.where.key.native(), 300) : "") + ": it " +
+                   std::string(protection_of(header->kind)));
 }
 
 void check_key(FileKeyVault& vault, const std::string& id, Findings& findings) {
@@ -72,22 +76,10 @@ void check_abandoned(const Patient& patient, FileKeyVault& vault, OAuthTokenStor
 
 }  // namespace
 
-std::string protection_of(MasterKey::Kind kind, const Places& where) {
-  switch (kind) {
-    case MasterKey::Kind::key_file:
-      return "a key file (" + printable(where.key.native(), 300) +
-             "): protects a copied data folder, not against somebody who reads all your files";
-    case MasterKey::Kind::passphrase:
-      return "a passphrase: protects copied files as well as it is hard to guess, not against "
-             "somebody who runs programs as you while the vault is open";
-  }
-  return "of another kind";
-}
-
 std::shared_ptr<FileKeyVault> check_vault(const Patient& patient, Findings& findings) {
   if (!has_vault(patient)) return nullptr;
   check_master_key(patient, findings);
-  auto vault = open_vault(patient.where);
+  auto vault = open_vault(patient.options, patient.where);
   if (!vault) {
     findings.add(vault.error(), std::string(kVault));
     return nullptr;

@@ -82,6 +82,7 @@ PATH=$work:$PATH
 data=$work/alice
 # What the person who runs this has set for their own use is not the demo's.
 for name in $(compgen -e | grep '^LATCHKEY_'); do unset "$name"; done
+export LATCHKEY_MASTER_KEY=key-file   # the keychain of whoever runs this is not ours to write to
 
 echo 'latchkey demo: everything happens on this machine, in a folder that is removed at the end.'
 echo "\"latchkey\" is the tool, ${tool#"$root"/}. Lines that begin with \$ are what you would type."

@@ -169,11 +169,11 @@ Result<HttpRequest> build_refresh_request(const OAuthSession& session,
 Result<TokenAnswer> process_token_response(std::string_view step, const HttpResponse& response,
                                            TimePoint now) {
   if (response.status != 200) return oauth_error(step, response, now);
-  if (!has_json_content(response)) {
-    return answer_error(step, "content_type", "its content type is not JSON");
-  }
   auto object = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, step);
-  if (!object) return std::move(object).error();
+  if (!object) {
+    if (has_json_content(response)) return std::move(object).error();
+    return answer_error(step, "content_type", "its content type is not JSON, nor is its content");
+  }
   // Some servers answer errors with 200.
   if (object->contains("error") && !object->contains("access_token")) {
     return oauth_error(step, response, now);

@@ -41,9 +41,10 @@ struct TokenAnswer {
 /// 200 with a JSON object (with an `error` instead of an access token it is the server's OAuth
 /// error): access_token and token_type required; wrong types, duplicates, empty tokens, tokens over
 /// 32 KiB or with characters that can't stand in a header refused. `step` names the error ("token"
-/// or "refresh"). Errors: invalid_response ("<step>.content_type", ".not_json",
-/// ".duplicate_member", ".wrong_type", ".missing_member",
-/// ".bad_token"), or the server's OAuth error. expires_in: a number of seconds; absurd ones (under
+/// or "refresh"). A wrong content type alone is no reason to refuse it: the old refresh token is
+/// spent, and these will not be given again. Errors: invalid_response ("<step>.content_type",
+/// ".not_json", ".duplicate_member", ".wrong_type", ".missing_member", ".bad_token"), or the
+/// server's OAuth error. expires_in: a number of seconds; absurd ones (under
 /// 1 s, over a day's bound of 366 days) are invalid_response, "<step>.expires_in".
 [[nodiscard]] Result<TokenAnswer> process_token_response(std::string_view step,
                                                          const HttpResponse& response,

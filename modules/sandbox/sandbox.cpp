@@ -364,8 +364,10 @@ std::vector<std::string> Sandbox::captured_secrets() const {
 
 std::vector<RecordedRequest> Sandbox::take_requests() {
   const std::scoped_lock lock(impl_->mutex);
-  const auto taken = std::exchange(impl_->recorded, {});
-  return {taken.begin(), taken.end()};
+  const auto& all = impl_->recorder.all();
+  std::vector<RecordedRequest> taken(all.begin(), all.end());
+  impl_->recorder.forget();
+  return taken;
 }
 
 }  // namespace latchkey::sandbox

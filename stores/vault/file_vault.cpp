@@ -2,10 +2,13 @@
 module;
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -21,111 +24,21 @@ import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.quarantine;
 import latchkey.store.vault;
+import latchkey.store.vault.aead;
+import latchkey.store.vault.data_keys;
+import latchkey.store.vault.header;
+import latchkey.store.vault.key_files;
+import latchkey.store.vault.keychain_items;
 import latchkey.store.vault.master_key;
+import latchkey.store.vault.master_key_source;
 import latchkey.store.vault.opening;
+import latchkey.store.vault.place;
+import latchkey.store.vault.rotation;
 
 namespace latchkey {
 namespace {
 
-constexpr std::string_view kKeyMagic = "latchkey-key\n";
-constexpr unsigned char kKeyVersion = 1;
-constexpr std::size_t kMaxKeyFileSize = kMaxVaultKeySize + 1024;
-
-// What stands before the box of a key file, and is its context: magic, version, length of the id,
-// id.
-Bytes key_preamble(std::string_view id) {
-  Bytes out(kKeyMagic.begin(), kKeyMagic.end());
-  out.push_back(kKeyVersion);
-  out.push_back(static_cast<unsigned char>(id.size()));
-  out.insert(out.end(), id.begin(), id.end());
-  return out;
-}
-
-Error bad_key(ErrorCode code, std::string_view detail, std::string_view id, std::string_view why) {
-  return make_error(code, detail,
-                    "cannot read the key " + std::string(id) + ": " + std::string(why));
-}
-
-// Checks what stands before the box; the box follows at key_preamble(id).size().
-Result<void> check_preamble(std::span<const unsigned char> bytes, std::string_view id) {
-  const Bytes expected = key_preamble(id);
-  const auto differs = std::mismatch(bytes.begin(), bytes.end(), expected.begin(), expected.end());
-  if (differs.second == expected.end()) return {};
-  if (differs.first == bytes.end()) {
-    return bad_key(ErrorCode::corrupt, "vault.key_truncated", id,
-                   "its file is cut off; restore it from a copy, or log in again");
-  }
-  const auto at = static_cast<std::size_t>(differs.second - expected.begin());
-  if (at == kKeyMagic.size() && *differs.first > kKeyVersion) {
-    return bad_key(ErrorCode::schema_too_new, "vault.key_version", id,
-                   "a newer latchkey wrote its file; update this one");
-  }
-  if (at > kKeyMagic.size()) {
-    return bad_key(ErrorCode::corrupt, "vault.key_swapped", id,
-                   "its file holds another key; restore it from a copy, or log in again");
-  }
-  return bad_key(ErrorCode::corrupt, "vault.key_altered", id,
-                 "its file is not what latchkey wrote; restore it from a copy, or log in again");
-}
-
-}  // namespace
-
-// Nothing in it changes after opening; what changes are files, under the vault's lock.
-struct FileKeyVault::Impl {
-  VaultPlace place;
-  std::shared_ptr<Sealer> keys;
-  std::shared_ptr<Sealer> sessions;
-
-  [[nodiscard]] std::filesystem::path path_of(std::string_view id) const {
-    return place.folder / key_file_name(id);
-  }
-  [[nodiscard]] QuarantineFolder aside() const {
-    return {place.files, place.clock, place.folder / "quarantine"};
-  }
-  [[nodiscard]] Result<std::optional<SecretBytes>> read(std::string_view id) const;
-  [[nodiscard]] Result<void> write(std::string_view id, const SecretBytes& key) const;
-  void remove_leftovers(const std::vector<FolderEntry>& entries) const;
-};
-
-Result<std::optional<SecretBytes>> FileKeyVault::Impl::read(std::string_view id) const {
-  const auto path = path_of(id);
-  if (auto secure = place.files->check_private(path); !secure) return std::move(secure).error();
-  auto bytes = place.files->read(path, kMaxKeyFileSize);
-  if (!bytes) return std::move(bytes).error();
-  if (!*bytes) return std::optional<SecretBytes>{};
-  const auto all = (*bytes)->expose();
-  if (auto good = check_preamble(all, id); !good) return std::move(good).error();
-  const std::size_t size = key_preamble(id).size();
-  auto key = keys->open(all.subspan(size), as_text(all.first(size)));
-  if (!key) return std::move(key).error();
-  return std::optional(*std::move(key));
-}
-
-Result<void> FileKeyVault::Impl::write(std::string_view id, const SecretBytes& key) const {
-  Bytes bytes = key_preamble(id);
-  auto box = keys->seal(key.expose(), as_text(bytes));
-  if (!box) return std::move(box).error();
-  bytes.insert(bytes.end(), box->begin(), box->end());
-  return replace_file(place.files, path_of(id), bytes);
-}
-
-// Temporary files of writers that died. Best effort: whoever holds the lock is writing one.
-void FileKeyVault::Impl::remove_leftovers(const std::vector<FolderEntry>& entries) const {
-  const auto is_leftover = [](const FolderEntry& entry) {
-    return entry.name.starts_with(kTemporaryPrefix);
-  };
-  if (std::none_of(entries.begin(), entries.end(), is_leftover)) return;
-  const auto held =
-      place.lock->acquire(LockKind::whole, "vault", {.deadline = place.clock->steady_now()});
-  if (!held) return;
-  for (const auto& entry : entries) {
-    if (is_leftover(entry)) static_cast<void>(place.files->remove(place.folder / entry.name));
-  }
-}
-
-Result<std::shared_ptr<FileKeyVault>> FileKeyVault::open(const std::filesystem::path& folder,
-                                                         const MasterKey& master,
-                                                         FileVaultOptions options) {
+Result<VaultPlace> place_of(const std::filesystem::path& folder, FileVaultOptions options) {
   VaultPlace place{.folder = folder,
                    .files = options.files ? options.files : posix_file_system(),
                    .random = options.random ? options.random : std::make_shared<SystemRandom>(),
@@ -137,17 +50,58 @@ Result<std::shared_ptr<FileKeyVault>> FileKeyVault::open(const std::filesystem::
   if (auto made = place.files->make_folder(folder); !made) return std::move(made).error();
   if (auto secure = place.files->check_private(folder); !secure) return std::move(secure).error();
   if (auto local = place.files->check_local(folder); !local) return std::move(local).error();
-  if (auto apart = check_key_file_place(folder, master); !apart) return std::move(apart).error();
-  auto lock = LockFile::open(folder / kVaultLockName, place.clock);
+  return place;
+}
+
+}  // namespace
+
+// What changes are files, under the vault's lock, and the data keys in memory with the header.
+struct FileKeyVault::Impl {
+  VaultPlace place;
+  std::shared_ptr<DataKeys> data_keys;
+  KeyFiles key_files;
+  std::shared_ptr<Sealer> sessions;
+  std::mutex mutex{};
+  MasterKey master;  ///< under the mutex: rewrap() changes it
+
+  [[nodiscard]] OpenVault parts() const { return {place, *data_keys, key_files}; }
+  [[nodiscard]] MasterKey described() {
+    const std::scoped_lock lock(mutex);
+    return master;
+  }
+};
+
+Result<std::shared_ptr<FileKeyVault>> FileKeyVault::open(const std::filesystem::path& folder,
+                                                         const MasterKey& master,
+                                                         FileVaultOptions options) {
+  auto place = place_of(folder, std::move(options));
+  if (!place) return std::move(place).error();
+  if (auto good = check_master_key(folder, master); !good) return std::move(good).error();
+  auto lock = LockFile::open(folder / kVaultLockName, place->clock);
   if (!lock) return std::move(lock).error();
-  place.lock = *std::move(lock);
-  auto data_keys = open_data_keys(place, master);
-  if (!data_keys) return std::move(data_keys).error();
-  auto impl = std::make_unique<Impl>();
-  impl->keys = make_sealer(*data_keys, kVaultKeysPurpose, place.random);
-  impl->sessions = make_sealer(*data_keys, kSessionsPurpose, place.random);
-  impl->place = std::move(place);
-  return std::make_shared<FileKeyVault>(std::move(impl));
+  place->lock = *std::move(lock);
+  const auto seen = header_changes(*place);
+  auto unlocked = open_or_create(*place, master);
+  if (!unlocked) return std::move(unlocked).error();
+  const auto data_keys = std::make_shared<DataKeys>(*place, *std::move(unlocked), seen);
+  return std::make_shared<FileKeyVault>(
+      std::unique_ptr<Impl>(new Impl{.place = *place,
+                                     .data_keys = data_keys,
+                                     .key_files = KeyFiles(*place, data_keys->keys_sealer()),
+                                     .sessions = data_keys->sessions_sealer(),
+                                     .master = master}));
+}
+
+Result<std::optional<MasterKey::Kind>> FileKeyVault::kind_of(const std::filesystem::path& folder) {
+  const auto files = posix_file_system();
+  const auto path = folder / kVaultHeaderName;
+  if (auto secure = files->check_private(path); !secure) return std::move(secure).error();
+  const auto bytes = files->read(path, kMaxHeaderSize);
+  if (!bytes) return bytes.error();
+  if (!*bytes) return std::optional<MasterKey::Kind>();
+  const auto header = parse_header((*bytes)->expose());
+  if (!header) return header.error();
+  return std::optional(header->kind);
 }
 
 FileKeyVault::FileKeyVault(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -157,9 +111,9 @@ Result<void> FileKeyVault::put(std::string_view id, const SecretBytes& key) {
   if (auto good = check_new_key(id, key); !good) return good;
   auto held = lock_vault(impl_->place);
   if (!held) return std::move(held).error();
-  auto kept = impl_->read(id);
+  auto kept = impl_->key_files.read(id);
   if (!kept) return std::move(kept).error();
-  if (!*kept) return impl_->write(id, key);
+  if (!*kept) return impl_->key_files.write(id, key);
   if (**kept != key) return key_exists(id);
   // The put that wrote it may have been cut off before this last step.
   return impl_->place.files->sync_folder(impl_->place.folder);
@@ -167,39 +121,25 @@ Result<void> FileKeyVault::put(std::string_view id, const SecretBytes& key) {
 
 Result<std::optional<SecretBytes>> FileKeyVault::get(std::string_view id) {
   if (auto good = check_key_id(id); !good) return std::move(good).error();
-  return impl_->read(id);
+  return impl_->key_files.read(id);
 }
 
 Result<void> FileKeyVault::remove(std::string_view id) {
   if (auto good = check_key_id(id); !good) return good;
   auto held = lock_vault(impl_->place);
   if (!held) return std::move(held).error();
-  if (auto removed = impl_->place.files->remove(impl_->path_of(id)); !removed) return removed;
-  return impl_->place.files->sync_folder(impl_->place.folder);
+  return impl_->key_files.remove(id);
 }
 
 Result<std::vector<VaultKeyInfo>> FileKeyVault::list() {
-  auto entries = impl_->place.files->list(impl_->place.folder);
-  if (!entries) return std::move(entries).error();
-  impl_->remove_leftovers(*entries);
-  std::vector<VaultKeyInfo> keys;
-  for (const auto& entry : *entries) {
-    auto id = id_of_key_file(entry.name);
-    if (!id) continue;
-    const auto stored_at = impl_->place.files->modified_at(impl_->place.folder / entry.name);
-    if (!stored_at) return stored_at.error();
-    if (*stored_at) keys.push_back({.id = *std::move(id), .stored_at = **stored_at});
-  }
-  std::sort(keys.begin(), keys.end(),
-            [](const VaultKeyInfo& a, const VaultKeyInfo& b) { return a.id < b.id; });
-  return keys;
+  return impl_->key_files.list();
 }
 
 Result<Quarantined> FileKeyVault::quarantine(std::string_view id) {
   if (auto good = check_key_id(id); !good) return std::move(good).error();
   auto held = lock_vault(impl_->place);
   if (!held) return std::move(held).error();
-  const auto key = impl_->read(id);
+  const auto key = impl_->key_files.read(id);
   if (key) {
     return *key ? make_error(ErrorCode::conflict, "vault.readable",
                              "cannot move the key " + std::string(id) +
@@ -209,15 +149,62 @@ Result<Quarantined> FileKeyVault::quarantine(std::string_view id) {
                                  " aside: there is none; list the keys to see which there are");
   }
   if (key.error().code != ErrorCode::corrupt) return key.error();
-  return impl_->aside().take(impl_->path_of(id), key.error().detail);
+  return impl_->key_files.move_aside(id, key.error().detail);
 }
 
 Result<std::vector<Quarantined>> FileKeyVault::quarantined() {
-  return impl_->aside().list();
+  return impl_->key_files.aside();
 }
 
 std::shared_ptr<Sealer> FileKeyVault::sealer() {
   return impl_->sessions;
+}
+
+Result<VaultStatus> FileKeyVault::status() {
+  auto now = impl_->data_keys->reload();
+  if (!now) return std::move(now).error();
+  const MasterKey master = impl_->described();
+  VaultStatus status{.kind = now->header.kind,
+                     .key_file = master.path(),
+                     .keychain_item = {},
+                     .cost = now->header.kdf.cost,
+                     .data_keys = {},
+                     .unreadable = {}};
+  if (status.kind == MasterKey::Kind::keychain) status.keychain_item = name_of(now->header.item);
+  for (const SecretBytes& data_key : now->data_keys) {
+    status.data_keys.push_back({.id = hex_encode(key_id_of(data_key)), .keys = 0});
+  }
+  auto keys = impl_->key_files.list();
+  if (!keys) return std::move(keys).error();
+  for (const VaultKeyInfo& key : *keys) {
+    const auto used = impl_->key_files.data_key_of(key.id);
+    if (!used) {
+      status.unreadable.push_back(used.error());
+      continue;
+    }
+    for (DataKeyUse& use : status.data_keys) use.keys += use.id == *used ? 1 : 0;
+  }
+  return status;
+}
+
+Result<void> FileKeyVault::rewrap(const MasterKey& master) {
+  if (auto done = rewrap_vault(impl_->parts(), impl_->described(), master); !done) return done;
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->master = master;
+  return {};
+}
+
+Result<void> FileKeyVault::add_data_key() {
+  return latchkey::add_data_key(impl_->parts());
+}
+
+Result<ResealedKeys> FileKeyVault::reseal_keys(const RotationProgress& progress,
+                                               std::stop_token stop) {
+  return reseal_key_files(impl_->parts(), progress, std::move(stop));
+}
+
+Result<std::size_t> FileKeyVault::drop_old_data_keys(std::span<const std::string> still_used) {
+  return drop_data_keys(impl_->parts(), still_used);
 }
 
 }  // namespace latchkey

@@ -32,7 +32,6 @@ constexpr std::size_t kSaltSize = 16;
 constexpr std::size_t kCheckSize = 16;
 constexpr std::size_t kMacSize = 32;
 constexpr std::size_t kWrappedSize = kNonceSize + kVaultKeySize + kTagSize;
-constexpr std::size_t kMaxDataKeys = 32;
 
 // Where the parts begin.
 constexpr std::size_t kVersionAt = kMagic.size();
@@ -52,8 +51,19 @@ constexpr std::uint64_t kMiB = 1024 * 1024;
 constexpr Argon2Cost kLeastCost{.passes = 1, .memory_bytes = 8 * kMiB};
 constexpr Argon2Cost kMostCost{.passes = 20, .memory_bytes = 1024 * kMiB};
 
+// In the file; never to be given to another kind.
 constexpr unsigned char number_of(MasterKey::Kind kind) {
-  return kind == MasterKey::Kind::key_file ? 1 : 2;
+  switch (kind) {
+    case MasterKey::Kind::key_file:
+      return 1;
+    case MasterKey::Kind::passphrase:
+      return 2;
+    case MasterKey::Kind::keychain:
+      return 3;
+    case MasterKey::Kind::command:
+      break;
+  }
+  return 4;
 }
 
 Error unreadable(std::string_view detail, std::string_view cause) {
@@ -153,7 +163,11 @@ Bytes build_header(const VaultHeader& header, const SecretBytes& master_key,
   out.push_back(number_of(header.kind));
   append_number(out, header.kdf.cost.passes);
   append_number(out, header.kdf.cost.memory_bytes);
-  append(out, header.kdf.salt);
+  if (header.kind == MasterKey::Kind::keychain) {
+    append(out, header.item);
+  } else {
+    append(out, header.kdf.salt);
+  }
   append(out, derive_subkey(master_key, kCheckContext, kCheckSize).expose());
   out.push_back(static_cast<unsigned char>(data_keys.size()));
   const Bytes fixed_part = out;
@@ -172,17 +186,27 @@ Result<VaultHeader> parse_header(std::span<const unsigned char> bytes) {
   VaultHeader header;
   header.kdf.cost = {.passes = number_at(bytes, kPassesAt),
                      .memory_bytes = number_at(bytes, kMemoryAt)};
-  std::copy_n(bytes.begin() + kSaltAt, kSaltSize, header.kdf.salt.begin());
+  const auto named = bytes.subspan(kSaltAt, kSaltSize);
+  const bool no_cost = is_zero(bytes.subspan(kPassesAt, kSaltAt - kPassesAt));
   switch (bytes[kKindAt]) {
     case number_of(MasterKey::Kind::key_file):
-      header.kind = MasterKey::Kind::key_file;
-      if (!is_zero(bytes.subspan(kPassesAt, kCheckAt - kPassesAt))) return altered();
+    case number_of(MasterKey::Kind::command):
+      if (!no_cost || !is_zero(named)) return altered();
+      header.kind = bytes[kKindAt] == number_of(MasterKey::Kind::command)
+                        ? MasterKey::Kind::command
+                        : MasterKey::Kind::key_file;
       return header;
     case number_of(MasterKey::Kind::passphrase):
       header.kind = MasterKey::Kind::passphrase;
+      std::copy(named.begin(), named.end(), header.kdf.salt.begin());
       if (!is_allowed(header.kdf.cost)) {
         return unreadable("vault.kdf_bounds", "its header asks for an absurd amount of work");
       }
+      return header;
+    case number_of(MasterKey::Kind::keychain):
+      header.kind = MasterKey::Kind::keychain;
+      std::copy(named.begin(), named.end(), header.item.begin());
+      if (!no_cost || is_zero(named)) return altered();
       return header;
     case 0:
       return altered();

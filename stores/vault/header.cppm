@@ -24,14 +24,20 @@ struct KdfParameters {
   std::array<unsigned char, 16> salt{};
 };
 
+/// Names a vault's item in a keychain. Random: it says nothing about the vault.
+using KeychainItem = std::array<unsigned char, 16>;
+
 /// The part of a header that can be read without a key, and is not authenticated yet.
 struct VaultHeader {
   MasterKey::Kind kind{};
   KdfParameters kdf;
+  KeychainItem item{};  ///< kind keychain; zero otherwise
 };
 
 /// No header is larger: more is corrupt before it is read.
 inline constexpr std::size_t kMaxHeaderSize = 4096;
+/// The most data keys that a header holds.
+inline constexpr std::size_t kMaxDataKeys = 32;
 /// The master key, and each data key.
 inline constexpr std::size_t kMasterKeySize = 32;
 

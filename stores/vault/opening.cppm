@@ -1,51 +1,45 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
-#include <memory>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 export module latchkey.store.vault.opening;
-import latchkey.core.crypto;
+import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.os.files;
-import latchkey.core.os.locks;
 import latchkey.core.secret;
-import latchkey.core.time;
+import latchkey.store.vault.header;
 import latchkey.store.vault.master_key;
+import latchkey.store.vault.place;
 
-// From a folder and a description of a master key to data keys: finds or creates the header, and
-// the key file if that is the kind. For file_vault.
+// From a folder and a description of a master key to data keys: finds or creates the header. For
+// file_vault.
 
 export namespace latchkey {
 
-/// Where a vault is, and what it works through. All pointers are set.
-struct VaultPlace {
-  std::filesystem::path folder;
-  std::shared_ptr<FileSystem> files;
-  std::shared_ptr<Random> random;
-  std::shared_ptr<Clock> clock;
-  std::shared_ptr<LockFile> lock;  ///< in the folder
+/// A header with what it keeps locked.
+struct UnlockedVault {
+  VaultHeader header;
+  SecretBytes master_key;
+  std::vector<SecretBytes> data_keys;  ///< newest first
 };
 
-/// The files of a vault folder that are not keys.
-inline constexpr std::string_view kVaultHeaderName = "vault.header";
-inline constexpr std::string_view kVaultLockName = "vault.lock";
-
-/// The vault's one lock, held by whoever changes it; waits up to half a minute. Error: locked,
-/// "lock.held".
-[[nodiscard]] Result<std::unique_ptr<HeldLock>> lock_vault(const VaultPlace& place);
-
-/// Error: insecure_location, "vault.key_file_beside_vault".
-[[nodiscard]] Result<void> check_key_file_place(const std::filesystem::path& folder,
-                                                const MasterKey& master);
-
-/// The data keys, newest first. Creates the vault if there is none: the key file is durable before
+/// Opens the vault, or creates it if there is none: the master key is durable in its place before
 /// the header is written, so that whatever interrupts it leaves no vault or a whole one. Errors:
 /// see FileKeyVault::open.
-[[nodiscard]] Result<std::vector<SecretBytes>> open_data_keys(const VaultPlace& place,
-                                                              const MasterKey& master);
+[[nodiscard]] Result<UnlockedVault> open_or_create(const VaultPlace& place,
+                                                   const MasterKey& master);
+
+/// The header, empty if there is none; durable when it returns. Errors: insecure_location, io,
+/// corrupt.
+[[nodiscard]] Result<std::optional<SecretBytes>> read_header(const VaultPlace& place);
+/// Replaces it. Call with the vault's lock held. Announces the change, so that other vault objects,
+/// also of other processes, read it again: see DataKeys.
+[[nodiscard]] Result<void> write_header(const VaultPlace& place, const UnlockedVault& vault);
+/// How often any process has announced a new header.
+[[nodiscard]] std::uint64_t header_changes(const VaultPlace& place) noexcept;
+void announce_header(const VaultPlace& place) noexcept;
 
 /// The name of a key's file. Lower-case base32 of the id, since some file systems do not tell cases
 /// apart.

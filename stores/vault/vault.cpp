@@ -59,6 +59,10 @@ class UnsealedSealer final : public Sealer {
     }
     return SecretBytes(box.subspan(1));
   }
+
+  bool is_current(std::span<const unsigned char> box) override {
+    return !box.empty() && box[0] == kUnsealedVersion;
+  }
 };
 
 // Box format 1 under keys that are in memory.
@@ -93,6 +97,10 @@ class BoxSealer final : public Sealer {
           "cannot open a sealed box: it was sealed by another vault; open the vault it belongs to");
     }
     return aead_open(key->key, box.subspan(kIdEnd), associated(box.first(kBoxHeaderSize), context));
+  }
+
+  bool is_current(std::span<const unsigned char> box) override {
+    return sealed_with(box) == hex_encode(keys_.front().id);
   }
 
  private:
@@ -199,6 +207,11 @@ KeyVault::~KeyVault() {}
 
 std::shared_ptr<Sealer> store_sessions_unsealed() {
   return std::make_shared<UnsealedSealer>();
+}
+
+std::string sealed_with(std::span<const unsigned char> box) {
+  if (box.size() < kBoxHeaderSize || box[0] != kBoxVersion) return {};
+  return hex_encode(box.subspan(1, std::tuple_size_v<KeyId>));
 }
 
 std::shared_ptr<Sealer> make_sealer(std::span<const SecretBytes> data_keys,

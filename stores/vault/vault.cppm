@@ -37,12 +37,19 @@ class Sealer {
   /// ("box.unknown_key"), schema_too_new ("box.version").
   [[nodiscard]] virtual Result<SecretBytes> open(std::span<const unsigned char> box,
                                                  std::string_view context) = 0;
+  /// Whether seal() would use the same key again. False after a rotation, until the box is sealed
+  /// anew; for text that is no box too.
+  [[nodiscard]] virtual bool is_current(std::span<const unsigned char> box) = 0;
 };
 
 /// A sealer that does not seal (box version 0x00: the plaintext as it is): tokens lie readable by
 /// whoever reads the file. It opens only its own boxes; a sealed box is wrong_key ("box.sealed"),
 /// and a real sealer refuses version 0x00 (wrong_key, "box.unsealed").
 [[nodiscard]] std::shared_ptr<Sealer> store_sessions_unsealed();
+
+/// Names the data key that sealed the box: 16 hexadecimal digits; empty if it is not sealed, or no
+/// box.
+[[nodiscard]] std::string sealed_with(std::span<const unsigned char> box);
 
 /// The largest key that a vault keeps.
 inline constexpr std::size_t kMaxVaultKeySize = 16 * 1024;

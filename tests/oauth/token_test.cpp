@@ -288,8 +288,8 @@ TEST_CASE("token: only status 200 with one JSON object is an answer", "[token]")
   CHECK(fault(302, good) == "refresh.status");
   CHECK(fault(500, good) == "refresh.server_error");
   CHECK(fault(429, good) == "refresh.rate_limited");
-  CHECK(fault(200, good, "text/html") == "refresh.content_type");
-  CHECK(fault(200, good, "") == "refresh.content_type");
+  CHECK(fault(200, "<p>" + good, "text/html") == "refresh.content_type");
+  CHECK(fault(200, "", "") == "refresh.content_type");
   CHECK(fault(200, "") == "refresh.not_json");
   CHECK(fault(200, "access_token=a&token_type=Bearer") == "refresh.not_json");
   CHECK(fault(200, "[" + good + "]") == "refresh.not_json");
@@ -297,6 +297,16 @@ TEST_CASE("token: only status 200 with one JSON object is an answer", "[token]")
   CHECK(fault(200, good.substr(0, good.size() - 1)) == "refresh.not_json");
   CHECK(fault(200, R"({"access_token":"a","access_token":"a","token_type":"DPoP"})") ==
         "refresh.duplicate_member");
+}
+
+TEST_CASE("token: tokens under a wrong content type are not thrown away", "[token]") {
+  for (const auto* type : {"text/html", "text/plain;charset=utf-8", ""}) {
+    INFO(type);
+    const auto answer =
+        process_token_response("refresh", typed_answer(200, full().dump(), type), TimePoint{});
+    REQUIRE(answer);
+    CHECK(answer->access_token.expose() == full()["access_token"].get<std::string>());
+  }
 }
 
 TEST_CASE("token: the server's OAuth error is told, with 200 too", "[token]") {

@@ -38,7 +38,7 @@ std::string text_of(const sandbox::RecordedRequest& request) {
 
 FailureRig::FailureRig() {
   did = world.log_in().value().subject;
-  store = std::make_shared<WatchedStore>(world.store, world.vault->sealer());
+  store = std::make_shared<WatchedStore>(world.store);
   client = world.client_over(store);
   old_token_ = token_fingerprint(world.store->load(did).value().value().access_token);
   world.expire();

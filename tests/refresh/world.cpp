@@ -72,14 +72,14 @@ void WatchedStore::leave(std::string_view call) {
 
 Result<std::optional<SealedRecord>> WatchedStore::load_record(std::string_view subject) {
   if (auto error = enter("load")) return *std::move(error);
-  auto result = inner_->load_record(subject);
+  auto result = inner().load_record(subject);
   leave("load");
   return result;
 }
 
 Result<void> WatchedStore::save_record(const SealedRecord& record, Revision expected) {
   if (auto error = enter("save")) return *std::move(error);
-  auto result = inner_->save_record(record, expected);
+  auto result = inner().save_record(record, expected);
   leave("save");
   const std::scoped_lock lock(mutex_);
   if (auto failure = std::exchange(save_failure_, std::nullopt)) return *std::move(failure);
@@ -88,72 +88,42 @@ Result<void> WatchedStore::save_record(const SealedRecord& record, Revision expe
 
 Result<void> WatchedStore::remove(std::string_view subject, Revision expected) {
   if (auto error = enter("remove")) return *std::move(error);
-  auto result = inner_->remove(subject, expected);
+  auto result = inner().remove(subject, expected);
   leave("remove");
   return result;
 }
 
-Result<SessionPage> WatchedStore::list(std::string_view cursor, std::size_t limit) {
-  return inner_->list(cursor, limit);
-}
-
 Result<std::unique_ptr<Lease>> WatchedStore::lease(std::string_view subject, const LockWait& wait) {
   if (auto error = enter("lease")) return *std::move(error);
-  auto result = inner_->lease(subject, wait);
+  auto result = inner().lease(subject, wait);
   leave("lease");
   return result;
 }
 
 Result<void> WatchedStore::reserve_room(std::string_view subject, std::size_t size) {
   if (auto error = enter("reserve_room")) return *std::move(error);
-  auto result = inner_->reserve_room(subject, size);
+  auto result = inner().reserve_room(subject, size);
   leave("reserve_room");
   return result;
 }
 
-void WatchedStore::release_room(std::string_view subject) noexcept {
-  inner_->release_room(subject);
-}
-
 Result<void> WatchedStore::save_claim(const RefreshClaim& claim) {
   if (auto error = enter("save_claim")) return *std::move(error);
-  auto result = inner_->save_claim(claim);
+  auto result = inner().save_claim(claim);
   leave("save_claim");
   return result;
 }
 
-Result<std::optional<RefreshClaim>> WatchedStore::load_claim(std::string_view subject) {
-  return inner_->load_claim(subject);
-}
-
 Result<void> WatchedStore::clear_claim(std::string_view subject, std::uint64_t id) {
   if (auto error = enter("clear_claim")) return *std::move(error);
-  auto result = inner_->clear_claim(subject, id);
+  auto result = inner().clear_claim(subject, id);
   leave("clear_claim");
   return result;
 }
 
-std::optional<std::string> WatchedStore::load_nonce(std::string_view origin, std::string_view jkt) {
-  return inner_->load_nonce(origin, jkt);
-}
-
-void WatchedStore::save_nonce(std::string_view origin, std::string_view jkt,
-                              std::string_view nonce) {
-  inner_->save_nonce(origin, jkt, nonce);
-}
-
 Result<void> WatchedStore::save_pending(const PendingRecord& pending, TimePoint now) {
   if (auto error = enter("save_pending")) return *std::move(error);
-  return inner_->save_pending(pending, now);
-}
-
-Result<std::optional<PendingRecord>> WatchedStore::take_pending(std::string_view key,
-                                                                TimePoint now) {
-  return inner_->take_pending(key, now);
-}
-
-std::uint64_t WatchedStore::change_count(std::string_view subject) const noexcept {
-  return inner_->change_count(subject);
+  return inner().save_pending(pending, now);
 }
 
 namespace {
@@ -286,8 +256,7 @@ World::World(std::shared_ptr<OAuthTokenStore> inner, std::shared_ptr<KeyVault> k
       random(std::make_shared<FixedRandom>(1)),
       vault(keys ? std::move(keys) : memory_vault()),
       store(std::make_shared<WatchedStore>(
-          inner ? std::move(inner) : MemoryOAuthTokenStore::create(vault->sealer(), clock),
-          vault->sealer())),
+          inner ? std::move(inner) : MemoryOAuthTokenStore::create(vault->sealer(), clock))),
       transport(std::make_shared<ScriptedTransport>(
           [this](const HttpRequest& request, const SendOptions&) {
             return server.answer(request);

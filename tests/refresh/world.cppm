@@ -20,9 +20,9 @@ import latchkey.refresh.keeper;
 import latchkey.refresh.provers;
 import latchkey.session;
 import latchkey.store;
-import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.vault;
+import latchkey.test.forwarding_store;
 import latchkey.test.scripted_transport;
 
 // A session, a store whose every call can be watched, failed or stopped at, and a server that
@@ -34,11 +34,10 @@ export namespace latchkey::test {
 /// happens
 /// ("lease", "load", "reserve_room", "save_claim", "save", "clear_claim", "remove"), and may fail
 /// it; `after` is told when it has succeeded.
-class WatchedStore final : public OAuthTokenStore {
+class WatchedStore final : public ForwardingStore {
  public:
   using Hook = std::function<std::optional<Error>(std::string_view)>;
-  WatchedStore(std::shared_ptr<OAuthTokenStore> inner, std::shared_ptr<Sealer> sealer)
-      : OAuthTokenStore(std::move(sealer)), inner_(std::move(inner)) {}
+  using ForwardingStore::ForwardingStore;
 
   void set_hook(Hook hook);
   void set_after(std::function<void(std::string_view)> after);
@@ -50,28 +49,15 @@ class WatchedStore final : public OAuthTokenStore {
   Result<std::optional<SealedRecord>> load_record(std::string_view subject) override;
   Result<void> save_record(const SealedRecord& record, Revision expected) override;
   Result<void> remove(std::string_view subject, Revision expected) override;
-  Result<SessionPage> list(std::string_view cursor, std::size_t limit) override;
   Result<std::unique_ptr<Lease>> lease(std::string_view subject, const LockWait& wait) override;
   Result<void> reserve_room(std::string_view subject, std::size_t size) override;
-  void release_room(std::string_view subject) noexcept override;
   Result<void> save_claim(const RefreshClaim& claim) override;
-  Result<std::optional<RefreshClaim>> load_claim(std::string_view subject) override;
   Result<void> clear_claim(std::string_view subject, std::uint64_t id) override;
-  std::optional<std::string> load_nonce(std::string_view origin, std::string_view jkt) override;
-  void save_nonce(std::string_view origin, std::string_view jkt, std::string_view nonce) override;
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
-  Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
-  Result<SideRecords> side_records() override { return inner_->side_records(); }
-  Result<Quarantined> quarantine(std::string_view name) override {
-    return inner_->quarantine(name);
-  }
-  Result<std::vector<Quarantined>> quarantined() override { return inner_->quarantined(); }
-  std::uint64_t change_count(std::string_view subject) const noexcept override;
 
  private:
   [[nodiscard]] std::optional<Error> enter(std::string_view call);
   void leave(std::string_view call);
-  std::shared_ptr<OAuthTokenStore> inner_;
   std::mutex mutex_;
   std::shared_ptr<Hook> hook_;  // shared, so that a hook keeps its state while it is called again
   std::function<void(std::string_view)> after_;

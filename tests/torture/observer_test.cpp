@@ -23,13 +23,14 @@ constexpr std::string_view kJwk =
     R"("y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})";
 
 sandbox::RecordedRequest refresh_with(std::string fault, int status, std::string detail = {}) {
-  sandbox::RecordedRequest request{.server = sandbox::Server::authorization,
-                                   .method = "POST",
-                                   .path = "/oauth/token",
-                                   .grant_type = "refresh_token",
-                                   .status = status,
-                                   .detail = std::move(detail),
-                                   .fault = std::move(fault)};
+  sandbox::RecordedRequest request;
+  request.server = sandbox::Server::authorization;
+  request.method = "POST";
+  request.path = "/oauth/token";
+  request.grant_type = "refresh_token";
+  request.status = status;
+  request.detail = std::move(detail);
+  request.fault = std::move(fault);
   const std::string header = R"({"typ":"dpop+jwt","alg":"ES256","jwk":)" + std::string(kJwk) + '}';
   CHECK(request.contents.headers.add("DPoP", base64url_encode(as_bytes(header)) + ".claims.sign"));
   request.contents.body = "grant_type=refresh_token&refresh_token=rt-1";

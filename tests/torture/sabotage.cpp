@@ -19,7 +19,7 @@ import latchkey.core;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.record;
-import latchkey.test.torture_forwarding;
+import latchkey.test.forwarding_store;
 
 namespace latchkey::test {
 namespace {

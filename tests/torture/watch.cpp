@@ -14,7 +14,7 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.record;
 import latchkey.test.torture_books;
-import latchkey.test.torture_forwarding;
+import latchkey.test.forwarding_store;
 import latchkey.test.torture_scoreboard;
 
 namespace latchkey::test {

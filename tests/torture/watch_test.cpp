@@ -20,7 +20,7 @@ import latchkey.store.vault;
 import latchkey.test.folder;
 import latchkey.test.scripted_transport;
 import latchkey.test.torture_books;
-import latchkey.test.torture_forwarding;
+import latchkey.test.forwarding_store;
 import latchkey.test.torture_scoreboard;
 import latchkey.test.torture_watch;
 

@@ -147,6 +147,53 @@ TEST_CASE("vault header: a newer version and an unknown kind say so", "[vault_da
   CHECK(vault.open_with_header(header) == "schema_too_new vault.kind_unknown");
 }
 
+TEST_CASE("vault header: parameters that its kind does not have are tampering", "[vault_damage]") {
+  const DamagedVault vault;
+  for (const char kind : {'\1', '\3', '\4'}) {
+    auto header = vault.header();
+    header[kKindAt] = kind;
+    CHECK(vault.open_with_header(with_number(header, kPassesAt, 1)) ==
+          "corrupt vault.header_altered");
+    CHECK(vault.open_with_header(with_number(header, kMemoryAt, 1)) ==
+          "corrupt vault.header_altered");
+  }
+  auto header = vault.header();
+  header[kKindAt] = '\3';  // a keychain, and no item
+  CHECK(vault.open_with_header(header) == "corrupt vault.header_altered");
+  header[kKindAt] = '\4';
+  CHECK(vault.open_with_header(header) == "locked vault.kind");
+}
+
+TEST_CASE("vault files: a folder in the place of a file is refused, and nothing is made",
+          "[vault_damage]") {
+  const test::TemporaryFolder root;
+  const auto folder = root.path() / "vault";
+  const auto master = MasterKey::key_file(root.path() / "config" / "vault.key");
+  const auto open = [&] { return outcome(FileKeyVault::open(folder, master)); };
+  const auto replaced = [&](const std::filesystem::path& path) {
+    const auto aside = root.path() / "aside";
+    std::filesystem::rename(path, aside);
+    std::filesystem::create_directory(path);
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    const auto result = open();
+    std::filesystem::remove(path);
+    std::filesystem::rename(aside, path);
+    return result;
+  };
+  const auto vault = FileKeyVault::open(folder, master).value();
+  REQUIRE(vault->put("one", key("first")));
+  const std::string refused = "insecure_location location.not_a_file";
+  CHECK(replaced(folder / "vault.header") == refused);
+  CHECK(replaced(root.path() / "config" / "vault.key") == refused);
+  CHECK(open() == "ok");
+  std::filesystem::remove(folder / key_file_name("one"));
+  std::filesystem::create_directory(folder / key_file_name("one"));
+  std::filesystem::permissions(folder / key_file_name("one"), std::filesystem::perms::owner_all);
+  CHECK(outcome(vault->get("one")) == refused);
+  CHECK(outcome(vault->put("one", key("first"))) == refused);
+  CHECK(latchkey::test::key_ids(*vault) == std::vector<std::string>{"one"});
+}
+
 TEST_CASE("vault header: absurd KDF parameters are refused before they cost anything",
           "[vault_damage]") {
   const DamagedVault vault(true);

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 import latchkey.core;
 import latchkey.session;
@@ -17,6 +18,7 @@ import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.opening;
+import latchkey.test.memory_keeper;
 import latchkey.test.sample;
 import latchkey.test.support;
 
@@ -76,12 +78,16 @@ struct Place {
   }
 };
 
-// A vault out of the golden files.
-std::shared_ptr<FileKeyVault> golden_vault(const Place& place) {
+void put_header(const Place& place, std::string_view name) {
   std::filesystem::create_directory(place.vault);
   std::filesystem::permissions(place.vault, std::filesystem::perms::owner_all);
+  test::write_text(place.vault / "vault.header", golden_text(name));
+}
+
+// A vault out of the golden files.
+std::shared_ptr<FileKeyVault> golden_vault(const Place& place) {
+  put_header(place, "vault_header_key_file_v1.hex");
   test::write_text(place.key_file, golden_text("vault_key_file_v1.hex"));
-  test::write_text(place.vault / "vault.header", golden_text("vault_header_key_file_v1.hex"));
   test::write_text(place.vault / key_file_name("golden-ID"),
                    golden_text("vault_sealed_key_v1.hex"));
   return place.open(MasterKey::key_file(place.key_file));
@@ -103,9 +109,7 @@ TEST_CASE("golden files: a vault with a key file is read", "[golden]") {
 
 TEST_CASE("golden files: a vault with a passphrase is read", "[golden]") {
   const Place place;
-  std::filesystem::create_directory(place.vault);
-  std::filesystem::permissions(place.vault, std::filesystem::perms::owner_all);
-  test::write_text(place.vault / "vault.header", golden_text("vault_header_passphrase_v1.hex"));
+  put_header(place, "vault_header_passphrase_v1.hex");
   CHECK(outcome(FileKeyVault::open(place.vault, passphrase())) == "ok");
 }
 
@@ -127,6 +131,28 @@ TEST_CASE("golden files: the same header with a passphrase is written byte for b
   REQUIRE(place.open(passphrase()) != nullptr);
   CHECK(hex_of(test::read_text(place.vault / "vault.header").value()) ==
         golden("vault_header_passphrase_v1.hex"));
+}
+
+TEST_CASE("golden files: a vault whose key is in a keychain is read and written", "[golden]") {
+  const Place place, other;
+  const auto keeper = std::make_shared<test::MemoryKeeper>();
+  REQUIRE(place.open(MasterKey::keychain(keeper)) != nullptr);
+  CHECK(hex_of(test::read_text(place.vault / "vault.header").value()) ==
+        golden("vault_header_keychain_v1.hex"));
+  CHECK(keeper->names() == std::vector<std::string>{"000102030405060708090a0b0c0d0e0f"});
+  put_header(other, "vault_header_keychain_v1.hex");
+  CHECK(outcome(FileKeyVault::open(other.vault, MasterKey::keychain(keeper))) == "ok");
+}
+
+TEST_CASE("golden files: a vault whose key a command prints is read and written", "[golden]") {
+  const Place place, other;
+  const auto master = MasterKey::command(
+      {"echo", "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"});
+  REQUIRE(place.open(master) != nullptr);
+  CHECK(hex_of(test::read_text(place.vault / "vault.header").value()) ==
+        golden("vault_header_command_v1.hex"));
+  put_header(other, "vault_header_command_v1.hex");
+  CHECK(outcome(FileKeyVault::open(other.vault, master)) == "ok");
 }
 
 TEST_CASE("golden files: the encodings of a session are written byte for byte, and read",

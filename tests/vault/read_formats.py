@@ -65,8 +65,8 @@ def subkey(key, context, size=32):
     return hashlib.blake2b(context, key=key, digest_size=size).digest()
 
 
-def data_key_of(header, master_key):
-    assert header[:17] == b"latchkey-vault\n\1\1" and header[17:49] == bytes(32)
+def data_key_of(header, master_key, kind=1, named=bytes(16)):
+    assert header[:17] == b"latchkey-vault\n\1" + bytes([kind]) and header[17:49] == bytes(16) + named
     assert header[49:65] == subkey(master_key, b"latchkey.vault.check.v1", 16)
     assert header[65] == 1 and len(header) == 66 + 72 + 32
     assert header[-32:] == subkey(subkey(master_key, b"latchkey.vault.header.v1"), header[:-32])
@@ -92,6 +92,10 @@ def main(folder):
     tokens = open_box(golden("session_box"), data_key, b"latchkey.vault.sessions.v1", golden("summary_canonical"))
     texts = (b"access-token", b"refresh-token", b"id-token")
     assert tokens == b"\1" + b"".join(b"\1" + struct.pack(">I", len(t)) + t for t in texts)
+    # What the library drew for these was 0, 1, 2, ...
+    item, item_key, printed = bytes(range(16)), bytes(range(16, 48)), bytes(range(128, 160))
+    assert data_key_of(golden("vault_header_keychain"), item_key, 3, item) == bytes(range(48, 80))
+    assert data_key_of(golden("vault_header_command"), printed, 4) == bytes(range(32))
     print("the golden files open by docs/formats.md")
 
 

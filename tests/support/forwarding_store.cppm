@@ -7,17 +7,20 @@ module;
 #include <string>
 #include <string_view>
 #include <utility>
-export module latchkey.test.torture_forwarding;
+#include <vector>
+export module latchkey.test.forwarding_store;
 import latchkey.core;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.quarantine;
 import latchkey.store.record;
 import latchkey.store.vault;
 
-// A store that passes everything on: what decorators of stores begin with.
+// What decorators of stores begin with.
 
 export namespace latchkey::test {
 
+/// Passes everything on; who derives from it overrides what is to be watched, or broken.
 class ForwardingStore : public OAuthTokenStore {
  public:
   explicit ForwardingStore(std::shared_ptr<OAuthTokenStore> inner)
@@ -62,6 +65,11 @@ class ForwardingStore : public OAuthTokenStore {
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override {
     return inner_->take_pending(key, now);
   }
+  Result<SideRecords> side_records() override { return inner_->side_records(); }
+  Result<Quarantined> quarantine(std::string_view name) override {
+    return inner_->quarantine(name);
+  }
+  Result<std::vector<Quarantined>> quarantined() override { return inner_->quarantined(); }
   std::uint64_t change_count(std::string_view subject) const noexcept override {
     return inner_->change_count(subject);
   }

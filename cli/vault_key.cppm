@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <stop_token>
+#include <string>
+export module latchkey.cli.vault_key;
+import latchkey.cli.options;
+import latchkey.core.error;
+import latchkey.store.vault.file_vault;
+import latchkey.store.vault.master_key;
+
+// Which master key opens the tool's vault. Chosen once, when the vault is made; from then on its
+// header decides.
+
+export namespace latchkey::cli {
+
+/// Opens the vault, or makes it and says what was chosen. With --master-key auto a new vault's key
+/// goes into the keychain if there is one, else into a key file; a keychain that is there and
+/// cannot be used now is an error. Errors: those of FileKeyVault::open; invalid_argument,
+/// "cli.master_key"; locked, "cli.master_key_command" (the vault's key comes from a command, and
+/// none was named), "cli.no_terminal".
+[[nodiscard]] Result<std::shared_ptr<FileKeyVault>> open_vault(const Options& options,
+                                                               const Places& where);
+
+/// The master key that a vault is to be put under: "key-file", "keychain", "passphrase" or
+/// "command:PROGRAM ARG...", split on blanks. A passphrase is a new one: asked for twice. Error:
+/// invalid_argument, "cli.master_key".
+[[nodiscard]] Result<MasterKey> new_master_key(const std::string& text, const Places& where,
+                                               std::stop_token stop);
+
+}  // namespace latchkey::cli

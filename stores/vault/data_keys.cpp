@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+module latchkey.store.vault.data_keys;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.store.vault;
+import latchkey.store.vault.header;
+import latchkey.store.vault.opening;
+import latchkey.store.vault.place;
+
+namespace latchkey {
+namespace {
+
+class LiveSealer final : public Sealer {
+ public:
+  LiveSealer(std::shared_ptr<DataKeys> keys, std::shared_ptr<Sealer> DataSealers::* which)
+      : keys_(std::move(keys)), which_(which) {}
+
+  Result<Bytes> seal(std::span<const unsigned char> plaintext, std::string_view context) override {
+    return now()->seal(plaintext, context);
+  }
+
+  Result<SecretBytes> open(std::span<const unsigned char> box, std::string_view context) override {
+    auto text = now()->open(box, context);
+    if (text || text.error().detail != "box.unknown_key") return text;
+    // The process that rotated may have died before it could announce it.
+    if (auto read = keys_->reload(); !read) return std::move(read).error();
+    return now()->open(box, context);
+  }
+
+  bool is_current(std::span<const unsigned char> box) override { return now()->is_current(box); }
+
+ private:
+  std::shared_ptr<Sealer> now() { return (*keys_->current()).*which_; }
+  std::shared_ptr<DataKeys> keys_;
+  std::shared_ptr<Sealer> DataSealers::* which_;
+};
+
+}  // namespace
+
+DataKeys::DataKeys(VaultPlace place, UnlockedVault vault, std::uint64_t seen)
+    : place_(std::move(place)), seen_(seen) {
+  use(vault.data_keys);
+  master_keys_.push_back(std::move(vault.master_key));
+}
+
+void DataKeys::use(const std::vector<SecretBytes>& data_keys) {
+  sealers_ = std::make_shared<const DataSealers>(
+      DataSealers{.keys = make_sealer(data_keys, kVaultKeysPurpose, place_.random),
+                  .sessions = make_sealer(data_keys, kSessionsPurpose, place_.random),
+                  .rotation = make_sealer(data_keys, kRotationPurpose, place_.random)});
+}
+
+std::shared_ptr<const DataSealers> DataKeys::current() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (header_changes(place_) == seen_) return sealers_;
+  }
+  static_cast<void>(reload());
+  const std::scoped_lock lock(mutex_);
+  return sealers_;
+}
+
+Result<UnlockedVault> DataKeys::reload() {
+  const std::scoped_lock lock(mutex_);
+  const auto changes = header_changes(place_);  // one that comes while we read is seen next time
+  auto bytes = read_header(place_);
+  if (!bytes) return std::move(bytes).error();
+  if (!*bytes) {
+    return cannot_open(
+        ErrorCode::corrupt, "vault.header_missing",
+        "its vault.header is gone from " + shown(place_.folder) + "; restore it from a copy");
+  }
+  const auto header_bytes = (*bytes)->expose();
+  auto header = parse_header(header_bytes);
+  if (!header) return std::move(header).error();
+  for (const SecretBytes& master_key : master_keys_) {
+    auto data_keys = unlock_header(header_bytes, master_key);
+    if (!data_keys && data_keys.error().code == ErrorCode::wrong_key) continue;
+    if (!data_keys) return std::move(data_keys).error();
+    use(*data_keys);
+    seen_ = changes;
+    return UnlockedVault{.header = *std::move(header),
+                         .master_key = master_key.clone(),
+                         .data_keys = *std::move(data_keys)};
+  }
+  return cannot_open(ErrorCode::locked, "vault.rewrapped",
+                     "its master key was changed since this program opened it; start the program "
+                     "again");
+}
+
+void DataKeys::expect_master_key(const SecretBytes& master_key) {
+  const std::scoped_lock lock(mutex_);
+  master_keys_.insert(master_keys_.begin(), master_key.clone());
+}
+
+std::shared_ptr<Sealer> DataKeys::keys_sealer() {
+  return std::make_shared<LiveSealer>(shared_from_this(), &DataSealers::keys);
+}
+
+std::shared_ptr<Sealer> DataKeys::sessions_sealer() {
+  return std::make_shared<LiveSealer>(shared_from_this(), &DataSealers::sessions);
+}
+
+}  // namespace latchkey

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+export module latchkey.store.vault.data_keys;
+import latchkey.core.error;
+import latchkey.core.secret;
+import latchkey.store.vault;
+import latchkey.store.vault.opening;
+import latchkey.store.vault.place;
+
+// The data keys of an open vault, kept up to date with the header while other processes rotate
+// them. For file_vault.
+
+export namespace latchkey {
+
+/// The purpose of the note that says when the vault was rotated last.
+inline constexpr std::string_view kRotationPurpose = "latchkey.vault.rotation.v1";
+
+/// What the data keys of one moment seal and open with.
+struct DataSealers {
+  std::shared_ptr<Sealer> keys;      ///< kVaultKeysPurpose
+  std::shared_ptr<Sealer> sessions;  ///< kSessionsPurpose
+  std::shared_ptr<Sealer> rotation;  ///< kRotationPurpose
+};
+
+/// Thread-safe. Changes of the header that any process announces are seen before the next sealing,
+/// for nanoseconds; what cannot be read then leaves the old keys in use: they open what they
+/// sealed, and a session that cannot be sealed would be lost.
+class DataKeys : public std::enable_shared_from_this<DataKeys> {
+ public:
+  /// `seen`: header_changes() from before the vault was read.
+  DataKeys(VaultPlace place, UnlockedVault vault, std::uint64_t seen);
+
+  [[nodiscard]] std::shared_ptr<const DataSealers> current();
+  /// Reads the header anew. Errors: locked, "vault.rewrapped" (another process has changed the
+  /// master key: open the vault again); those of read_header, parse_header and unlock_header.
+  [[nodiscard]] Result<UnlockedVault> reload();
+  /// Before a header under another master key is written.
+  void expect_master_key(const SecretBytes& master_key);
+
+  /// Seal with the newest data key of the moment, and open with any; a key that is not known leads
+  /// to a look at the header. Valid as long as they are held.
+  [[nodiscard]] std::shared_ptr<Sealer> keys_sealer();
+  [[nodiscard]] std::shared_ptr<Sealer> sessions_sealer();
+
+ private:
+  void use(const std::vector<SecretBytes>& data_keys);
+
+  const VaultPlace place_;
+  std::mutex mutex_;
+  std::uint64_t seen_;
+  std::vector<SecretBytes> master_keys_;  ///< newest first; any may be that of the header
+  std::shared_ptr<const DataSealers> sealers_;
+};
+
+}  // namespace latchkey

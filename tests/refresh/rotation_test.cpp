@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+#include <catch2/catch_test_macros.hpp>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+import latchkey.core;
+import latchkey.refresh.context;
+import latchkey.refresh.rotation;
+import latchkey.session;
+import latchkey.store;
+import latchkey.store.filesystem;
+import latchkey.store.sqlite;
+import latchkey.store.vault;
+import latchkey.store.vault.file_vault;
+import latchkey.store.vault.master_key;
+import latchkey.store.vault.rotation;
+import latchkey.test.sample;
+import latchkey.test.support;
+
+// Rotating a vault together with a store of sessions that it seals.
+
+using namespace latchkey;
+using namespace latchkey::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Place {
+  TemporaryFolder root;
+  std::shared_ptr<ManualClock> clock = std::make_shared<ManualClock>(TimePoint{} + 1000h);
+
+  [[nodiscard]] std::shared_ptr<FileKeyVault> vault() const {
+    return FileKeyVault::open(root.path() / "vault", MasterKey::key_file(root.path() / "key"),
+                              {.files = {}, .random = {}, .clock = clock})
+        .value();
+  }
+  [[nodiscard]] std::shared_ptr<OAuthTokenStore> sqlite(
+      const std::shared_ptr<FileKeyVault>& v) const {
+    return SqliteOAuthTokenStore::open(root.path() / "sessions.db", v->sealer()).value();
+  }
+  [[nodiscard]] std::shared_ptr<OAuthTokenStore> files(
+      const std::shared_ptr<FileKeyVault>& v) const {
+    return FilesystemOAuthTokenStore::open(root.path() / "store", v->sealer()).value();
+  }
+};
+
+OAuthSession session_of(std::string_view subject) {
+  SystemRandom random;
+  OAuthSession session = sample_session();
+  session.subject = subject;
+  session.revision = draw_revision(random);
+  return session;
+}
+
+Revision save(OAuthTokenStore& store, std::string_view subject) {
+  const OAuthSession session = session_of(subject);
+  store.save(session, Revision{}).value();
+  return session.revision;
+}
+
+std::string access_of(OAuthTokenStore& store, std::string_view subject) {
+  const auto session = store.load(subject);
+  if (!session) return outcome(session);
+  return *session ? std::string((*session)->access_token.expose()) : "absent";
+}
+
+LockWait briefly() {
+  return {.deadline = SystemClock().steady_now() + 50ms};
+}
+
+}  // namespace
+
+TEST_CASE("rotate_vault: seals keys and sessions of every kind of store anew", "[rotation]") {
+  for (const bool sqlite : {true, false}) {
+    const Place place;
+    const auto vault = place.vault();
+    const auto store = sqlite ? place.sqlite(vault) : place.files(vault);
+    for (const std::string_view subject : {"did:a", "did:b", "did:c"}) save(*store, subject);
+    REQUIRE(vault->put("key", SecretBytes(as_bytes("bytes"))));
+    const auto old = vault->status().value().data_keys.front().id;
+    std::size_t steps = 0;
+    const auto done =
+        rotate_vault(*vault, *store, {.progress = [&](auto, std::size_t, std::size_t) {
+          ++steps;
+        }}).value();
+    CHECK(done.new_data_key);
+    CHECK(done.keys_resealed == 1);
+    CHECK(done.sessions_resealed == 3);
+    CHECK(done.sessions_left.empty());
+    CHECK(steps == 4);
+    const auto sealed = count_sealed_sessions(*store).value();
+    CHECK(sealed.by_data_key.size() == 1);
+    CHECK_FALSE(sealed.by_data_key.contains(old));
+    place.clock->advance(kDataKeyGrace);
+    CHECK(drop_old_data_keys(*vault, *store).value() == 1);
+    const auto again = place.vault();
+    const auto reopened = sqlite ? place.sqlite(again) : place.files(again);
+    for (const std::string_view subject : {"did:a", "did:b", "did:c"}) {
+      CHECK(access_of(*reopened, subject) == "access-token");
+    }
+  }
+}
+
+TEST_CASE("rotate_vault: interrupted, the next run resumes instead of rotating again",
+          "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.files(vault);
+  for (const std::string_view subject : {"did:a", "did:b", "did:c"}) save(*store, subject);
+  std::stop_source stop;
+  const auto first =
+      rotate_vault(*vault, *store,
+                   {.progress = [&](auto, std::size_t, std::size_t) { stop.request_stop(); },
+                    .stop = stop.get_token()});
+  CHECK(outcome(first) == "cancelled vault.cancelled");
+  for (const std::string_view subject : {"did:a", "did:b", "did:c"}) {
+    CHECK(access_of(*store, subject) == "access-token");
+  }
+  const auto second = rotate_vault(*place.vault(), *store).value();
+  CHECK_FALSE(second.new_data_key);
+  CHECK(second.sessions_resealed == 2);
+  CHECK(vault->status().value().data_keys.size() == 2);
+  const auto third = rotate_vault(*vault, *store).value();
+  CHECK(third.new_data_key);
+}
+
+TEST_CASE("rotate_vault: a session that somebody is changing is left, and sealed by their save",
+          "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.sqlite(vault), other = place.sqlite(place.vault());
+  const auto revision = save(*store, "did:a");
+  save(*store, "did:b");
+  {
+    const auto lease = other->lease("did:a", briefly()).value();
+    const auto done = rotate_vault(*vault, *store, {.lease_patience = 20ms}).value();
+    CHECK(done.sessions_resealed == 1);
+    REQUIRE(done.sessions_left.size() == 1);
+    CHECK(outcome(*done.sessions_left[0].error) == "locked lease.timeout");
+    CHECK(other->load("did:a").value()->revision == revision);
+    OAuthSession newer = session_of("did:a");
+    newer.access_token = SecretString("newer");
+    REQUIRE(other->save(newer, revision));
+  }
+  CHECK(store->sealer().is_current(store->load_record("did:a").value()->box));
+  CHECK(access_of(*store, "did:a") == "newer");
+  CHECK(rotate_vault(*vault, *store).value().new_data_key);
+}
+
+TEST_CASE("rotate_vault: what cannot be read is reported and kept, and its data key too",
+          "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.files(vault);
+  save(*store, "did:a");
+  save(*store, "did:b");
+  const auto sessions = place.root.path() / "store" / "sessions";
+  const auto broken = sessions / names_in(sessions).front();
+  write_text(broken, "{}");
+  const auto done = rotate_vault(*vault, *store).value();
+  CHECK(done.sessions_resealed == 1);
+  REQUIRE(done.sessions_left.size() == 1);
+  CHECK(done.sessions_left[0].error->code == ErrorCode::corrupt);
+  CHECK(read_text(broken) == "{}");
+  place.clock->advance(kDataKeyGrace);
+  const auto dropped = drop_old_data_keys(*vault, *store);
+  REQUIRE_FALSE(dropped);
+  CHECK(dropped.error().code == ErrorCode::corrupt);
+  CHECK(vault->status().value().data_keys.size() == 2);
+}
+
+TEST_CASE("reseal_session: a new revision, and the claim goes along", "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.sqlite(vault);
+  SystemRandom random;
+  const auto before = save(*store, "did:a");
+  RefreshClaim claim;
+  claim.subject = "did:a";
+  claim.revision = before;
+  claim.id = 7;
+  claim.at = TimePoint{} + 999h;
+  claim.host = "host";
+  REQUIRE(store->save_claim(claim));
+  CHECK(reseal_session(*store, "did:a", random, briefly()).value() == false);
+  REQUIRE(vault->add_data_key());
+  CHECK(reseal_session(*store, "did:a", random, briefly()).value() == true);
+  const auto after = store->load("did:a").value()->revision;
+  CHECK(after != before);
+  const auto kept = store->load_claim("did:a").value().value();
+  CHECK(kept.revision == after);
+  CHECK(kept.id == 7);
+  CHECK(reseal_session(*store, "did:nobody", random, briefly()).value() == false);
+}
+
+TEST_CASE("reseal_session: a claim of another revision is not made to count", "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.files(vault);
+  SystemRandom random;
+  save(*store, "did:a");
+  RefreshClaim claim;
+  claim.subject = "did:a";
+  claim.revision = draw_revision(random);
+  claim.id = 7;
+  REQUIRE(store->save_claim(claim));
+  REQUIRE(vault->add_data_key());
+  REQUIRE(reseal_session(*store, "did:a", random, briefly()).value());
+  const auto kept = store->load_claim("did:a").value();
+  CHECK((!kept || kept->revision == claim.revision));
+}
+
+TEST_CASE("rotate_vault: a store that is not sealed is left alone", "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store =
+      FilesystemOAuthTokenStore::open(place.root.path() / "store", store_sessions_unsealed())
+          .value();
+  const auto revision = save(*store, "did:a");
+  CHECK(rotate_vault(*vault, *store).value().sessions_resealed == 0);
+  CHECK(store->load("did:a").value()->revision == revision);
+}
+
+TEST_CASE("rotate_vault: beside processes that save, no session is lost",
+          "[rotation][concurrency]") {
+  const TemporaryFolder root;
+  const auto open_vault = [&] {
+    return FileKeyVault::open(root.path() / "vault", MasterKey::key_file(root.path() / "key"))
+        .value();
+  };
+  const auto open_store = [&](const std::shared_ptr<FileKeyVault>& vault) {
+    return SqliteOAuthTokenStore::open(root.path() / "sessions.db", vault->sealer()).value();
+  };
+  const auto vault = open_vault();
+  const auto store = open_store(vault);
+  const std::vector<std::string> subjects{"did:a", "did:b", "did:c"};
+  for (const auto& subject : subjects) save(*store, subject);
+  std::vector<std::string> last(subjects.size());
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < subjects.size(); ++i) {
+      threads.emplace_back([&, i] {
+        const auto own = open_store(open_vault());
+        for (int n = 0; n < 15; ++n) {
+          const auto lease =
+              own->lease(subjects[i], {.deadline = SystemClock().steady_now() + 30s}).value();
+          OAuthSession next = session_of(subjects[i]);
+          last[i] = subjects[i] + std::to_string(n);
+          next.access_token = SecretString(last[i]);
+          own->save(next, own->load(subjects[i]).value()->revision).value();
+        }
+      });
+    }
+    for (int n = 0; n < 4; ++n) {
+      CHECK(outcome(vault->add_data_key()) == "ok");
+      CHECK(outcome(rotate_vault(*vault, *store)) == "ok");
+    }
+  }
+  const auto again = open_store(open_vault());
+  for (std::size_t i = 0; i < subjects.size(); ++i) {
+    CHECK(access_of(*again, subjects[i]) == last[i]);
+  }
+}
