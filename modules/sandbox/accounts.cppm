@@ -16,6 +16,8 @@ struct Account {
   std::string did;
   std::string password;
   bool auto_approve = false;  ///< the authorization page says yes without asking anybody
+  /// Its address, at which nobody reads.
+  [[nodiscard]] std::string email() const { return "owner@" + handle; }
 };
 
 /// Not thread-safe.

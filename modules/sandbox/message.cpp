@@ -53,7 +53,7 @@ std::string_view to_string(Server server) noexcept {
   return "pds";
 }
 
-std::string json_object(JsonMembers members) {
+std::string json_object(const JsonMembers& members) {
   std::string out = "{";
   for (const auto& [name, value] : members) {
     if (out.size() > 1) out += ',';

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,8 +35,8 @@ struct Response {
 };
 
 /// Names and values that are JSON already.
-using JsonMembers = std::initializer_list<std::pair<std::string_view, std::string>>;
-[[nodiscard]] std::string json_object(JsonMembers members);
+using JsonMembers = std::vector<std::pair<std::string_view, std::string>>;
+[[nodiscard]] std::string json_object(const JsonMembers& members);
 [[nodiscard]] std::string json_strings(const std::vector<std::string>& texts);
 
 [[nodiscard]] Response json_answer(int status, std::string body);

@@ -81,6 +81,10 @@ std::string meaning(std::string_view token) {
   if (token == "transition:generic") return "read and change everything in your repository";
   if (token == "transition:email") return "see your e-mail address";
   if (token == "transition:chat.bsky") return "read and write your chats";
+  if (token == "openid") return "know who you are";
+  if (token == "profile") return "see your handle";
+  if (token == "email") return "see your e-mail address";
+  if (token == "offline_access") return "stay signed in";
   return "use the permission " + std::string(token);
 }
 
@@ -89,30 +93,66 @@ std::string hidden(std::string_view name, std::string_view value) {
          "\">\n";
 }
 
+std::string alert(std::string_view problem) {
+  if (problem.empty()) return {};
+  return "<p class=\"bad\" role=\"alert\">" + shown(problem) + "</p>\n";
+}
+
+// Who asks, and for what.
+std::string asked_for(std::string_view lead, std::string_view scope, std::string_view client_id) {
+  std::string body = "<p>" + std::string(lead) + "</p>\n<ul>\n";
+  if (const auto parsed = ScopeSet::parse(scope)) {
+    for (const auto& token : parsed->tokens()) body += "<li>" + shown(meaning(token)) + "</li>\n";
+  }
+  return body + "</ul>\n<p class=\"soft\">It calls itself " + shown(client_id) + "</p>\n";
+}
+
+// The rest of a form, from the handle to the buttons.
+std::string sign_in_fields(std::string_view identifier) {
+  return "<label>Handle or DID<input name=\"identifier\" autocomplete=\"username\" value=\"" +
+         escape_html(identifier) +
+         "\"></label>\n<label>Password<input name=\"password\" type=\"password\" "
+         "autocomplete=\"current-password\" autofocus></label>\n<div class=\"acts\">\n<button "
+         "name=\"decision\" value=\"allow\" class=\"main\">Allow</button>\n<button "
+         "name=\"decision\" value=\"deny\">Deny</button>\n</div>\n</form>\n<p class=\"soft\">This "
+         "is latchkey's sandbox: its accounts exist nowhere else.</p>\n";
+}
+
 }  // namespace
 
 Response sign_in_page(const SignIn& sign_in, int status) {
-  std::string body = "<p>A program on this machine asks to:</p>\n<ul>\n";
-  if (const auto scope = ScopeSet::parse(sign_in.scope)) {
-    for (const auto& token : scope->tokens()) body += "<li>" + shown(meaning(token)) + "</li>\n";
-  }
-  body += "</ul>\n<p class=\"soft\">It calls itself " + shown(sign_in.client_id) + "</p>\n";
-  if (!sign_in.problem.empty()) {
-    body += "<p class=\"bad\" role=\"alert\">" + shown(sign_in.problem) + "</p>\n";
-  }
-  body += "<form method=\"post\" action=\"/oauth/authorize\">\n";
-  body += hidden("client_id", sign_in.client_id) + hidden("request_uri", sign_in.request_uri) +
-          hidden("form_token", sign_in.form_token);
-  body += "<label>Handle or DID<input name=\"identifier\" autocomplete=\"username\" value=\"" +
-          escape_html(sign_in.identifier) + "\"></label>\n";
-  body +=
-      "<label>Password<input name=\"password\" type=\"password\" "
-      "autocomplete=\"current-password\" autofocus></label>\n";
-  body +=
-      "<div class=\"acts\">\n<button name=\"decision\" value=\"allow\" class=\"main\">Allow"
-      "</button>\n<button name=\"decision\" value=\"deny\">Deny</button>\n</div>\n</form>\n";
-  body += "<p class=\"soft\">This is latchkey's sandbox: its accounts exist nowhere else.</p>\n";
+  const std::string body =
+      asked_for("A program on this machine asks to:", sign_in.scope, sign_in.client_id) +
+      alert(sign_in.problem) + "<form method=\"post\" action=\"/oauth/authorize\">\n" +
+      hidden("client_id", sign_in.client_id) + hidden("request_uri", sign_in.request_uri) +
+      hidden("form_token", sign_in.form_token) + sign_in_fields(sign_in.identifier);
   return page(status, "Sign in to the sandbox", body, form_targets(sign_in.redirect_uri));
+}
+
+Response device_page(const DeviceSignIn& sign_in, int status) {
+  const std::string body =
+      "<p>Go on only if your device shows the code <strong>" + shown(sign_in.user_code) +
+      "</strong>.</p>\n" + asked_for("It asks to:", sign_in.scope, sign_in.client_id) +
+      alert(sign_in.problem) + "<form method=\"post\" action=\"/device\">\n" +
+      hidden("user_code", sign_in.user_code) + hidden("form_token", sign_in.form_token) +
+      sign_in_fields(sign_in.identifier);
+  return page(status, "Sign in a device to the sandbox", body, "'self'");
+}
+
+Response user_code_page(std::string_view user_code, std::string_view problem, int status) {
+  const std::string body =
+      alert(problem) +
+      "<form method=\"get\" action=\"/device\">\n<label>The code that your device shows<input "
+      "name=\"user_code\" autocomplete=\"off\" autocapitalize=\"characters\" autofocus value=\"" +
+      escape_html(printable(user_code, 64)) +
+      "\"></label>\n<div class=\"acts\">\n<button class=\"main\">Go on</button>\n</div>\n"
+      "</form>\n";
+  return page(status, "Sign in a device", body, "'self'");
+}
+
+Response device_done_page(std::string_view outcome) {
+  return page(200, outcome, "<p class=\"soft\">Go back to it; this page can be closed.</p>\n",
+              "'none'");
 }
 
 Response error_page(int status, std::string_view problem, std::string_view detail) {

@@ -18,8 +18,9 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.time;
-import latchkey.dpop.verifier;
 import latchkey.http;
+import latchkey.oauth.scope;
+import latchkey.sandbox.access;
 import latchkey.sandbox.accounts;
 import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
@@ -34,19 +35,6 @@ constexpr std::string_view kXrpc = "/xrpc/";
 
 Error invalid_request(std::string_view detail, std::string description) {
   return refusal("InvalidRequest", detail, std::move(description));
-}
-
-Error invalid_token(std::string_view detail, std::string description) {
-  return refusal("invalid_token", detail, std::move(description), 401);
-}
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    const auto lower = [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    };
-    return lower(x) == lower(y);
-  });
 }
 
 // A 401 says how to do it right (RFC 9449 §7.1). AuthMissing has no error in its challenge
@@ -181,15 +169,14 @@ Result<std::optional<Grant>> Pds::authenticate(const Request& request) {
   if (!same_word(scheme, "DPoP")) {
     return refusal("InvalidToken", "access.scheme", "The scheme must be DPoP");
   }
-  const auto access = ledger_.find_access(token);
-  const auto proof = proofs_.check(request, token, access ? access->grant.jkt : std::string());
-  if (!proof && proof.error().detail == "proof.key_mismatch") {
-    return invalid_token("access.wrong_key", "The proof is of another key than the token");
+  auto grant = check_bound_token(request, token, ledger_, proofs_);
+  if (!grant) return std::move(grant).error();
+  // Tokens of other clients of the authorization server are not meant for a PDS.
+  const auto scope = ScopeSet::parse(grant->scope);
+  if (!scope || !scope->contains("atproto")) {
+    return invalid_token("access.audience", "The token is not for a PDS");
   }
-  if (!proof) return proof_refusal(proof.error(), 401);
-  if (!access) return invalid_token("access.unknown", "Unknown token");
-  if (!access->problem.empty()) return invalid_token(access->problem, "The token is over");
-  return std::optional(access->grant);
+  return std::optional(*std::move(grant));
 }
 
 Response Pds::xrpc(const Request& request) {
@@ -228,13 +215,21 @@ Result<Response> Pds::query(std::string_view nsid, const FormFields& fields,
   }
   if (nsid == "com.atproto.server.getSession") {
     if (!grant) return refusal("AuthMissing", "access.missing", "Authentication Required", 401);
-    const Account* account = accounts_.find(grant->did);
-    return json_answer(
-        200, json_object({{"did", json_quote(grant->did)},
-                          {"handle",
-                           json_quote(account == nullptr ? "handle.invalid" : account->handle)}}));
+    return get_session(*grant);
   }
   return refusal("MethodNotImplemented", "xrpc.unknown", "Method Not Implemented", 501);
+}
+
+Response Pds::get_session(const Grant& grant) {
+  const Account* account = accounts_.find(grant.did);
+  JsonMembers members{
+      {"did", json_quote(grant.did)},
+      {"handle", json_quote(account == nullptr ? "handle.invalid" : account->handle)}};
+  if (account != nullptr && permits_email(grant.scope)) {
+    members.emplace_back("email", json_quote(account->email()));
+    members.emplace_back("emailConfirmed", "true");
+  }
+  return json_answer(200, json_object(members));
 }
 
 Result<Response> Pds::procedure(std::string_view nsid, const Request& request,

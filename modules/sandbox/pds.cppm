@@ -46,6 +46,7 @@ class Pds {
                                        const std::optional<Grant>& grant);
   [[nodiscard]] Result<Response> procedure(std::string_view nsid, const Request& request,
                                            const std::optional<Grant>& grant);
+  [[nodiscard]] Response get_session(const Grant& grant);
   [[nodiscard]] Result<const Account*> repo_of(const FormFields& fields);
   [[nodiscard]] Result<Response> resolve_handle(const FormFields& fields);
   [[nodiscard]] Result<Response> describe_repo(const FormFields& fields);

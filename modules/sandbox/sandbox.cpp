@@ -21,6 +21,8 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.http;
+import latchkey.sandbox.device;
+import latchkey.sandbox.id_tokens;
 import latchkey.sandbox.issuer;
 import latchkey.sandbox.pds;
 import latchkey.sandbox.plc;
@@ -242,6 +244,32 @@ bool Sandbox::set_auto_approve(std::string_view handle_or_did, bool auto_approve
 std::vector<Account> Sandbox::accounts() const {
   const std::scoped_lock lock(impl_->mutex);
   return impl_->accounts.all();
+}
+
+Result<void> Sandbox::add_client(const RegisteredClient& client) {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->issuer.clients().add(client);
+}
+
+bool Sandbox::approve_device(std::string_view user_code, std::string_view handle_or_did) {
+  const std::scoped_lock lock(impl_->mutex);
+  auto* pending = impl_->issuer.devices().find(user_code);
+  const Account* account = impl_->accounts.find(handle_or_did);
+  if (pending == nullptr || account == nullptr) return false;
+  impl_->issuer.devices().approve(*pending, account->did);
+  return true;
+}
+
+bool Sandbox::deny_device(std::string_view user_code) {
+  const std::scoped_lock lock(impl_->mutex);
+  auto* pending = impl_->issuer.devices().find(user_code);
+  if (pending != nullptr) impl_->issuer.devices().deny(*pending);
+  return pending != nullptr;
+}
+
+void Sandbox::rotate_signing_keys(std::chrono::seconds keep_old) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->issuer.signing_keys().rotate(keep_old);
 }
 
 void Sandbox::inject(Fault fault) {

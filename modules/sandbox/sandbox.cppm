@@ -9,6 +9,7 @@ module;
 #include <vector>
 export module latchkey.sandbox;
 export import latchkey.sandbox.accounts;
+export import latchkey.sandbox.clients;
 export import latchkey.sandbox.faults;
 export import latchkey.sandbox.message;
 export import latchkey.sandbox.tokens;
@@ -67,6 +68,17 @@ class Sandbox {
   /// False if there is no such account.
   bool set_auto_approve(std::string_view handle_or_did, bool auto_approve);
   [[nodiscard]] std::vector<Account> accounts() const;
+
+  /// Registers a client, or changes its metadata document. Loopback clients of the ATProto profile
+  /// need none. Errors as of parse_client.
+  [[nodiscard]] Result<void> add_client(const RegisteredClient& client);
+  /// Says yes to the device that shows `user_code`. False if there is no such code or account.
+  bool approve_device(std::string_view user_code, std::string_view handle_or_did);
+  /// Says no. False if there is no such code.
+  bool deny_device(std::string_view user_code);
+  /// New keys sign id tokens from now on; the old ones stay in the JWKS for `keep_old`. Zero: they
+  /// are gone at once.
+  void rotate_signing_keys(std::chrono::seconds keep_old = std::chrono::hours{1});
 
   void inject(Fault fault);
   void clear_faults();

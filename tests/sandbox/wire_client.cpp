@@ -5,6 +5,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -118,9 +119,10 @@ std::string WireClient::proof(std::string_view method, const std::string& url) c
 
 WireAnswer WireClient::post_with(const std::string& path, const Form& form,
                                  const std::string& dpop) {
-  WireHeaders headers{{"Content-Type", "application/x-www-form-urlencoded"}};
-  if (!dpop.empty()) headers.emplace_back("DPoP", dpop);
-  auto answer = exchange(servers.issuer(), "POST", path, headers, encode(form));
+  WireHeaders sent = extra_headers;
+  sent.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+  if (!dpop.empty()) sent.emplace_back("DPoP", dpop);
+  auto answer = exchange(servers.issuer(), "POST", path, sent, encode(form));
   if (const auto nonce = answer.header("DPoP-Nonce"); !nonce.empty()) {
     nonces[servers.issuer()] = nonce;
   }
@@ -129,8 +131,13 @@ WireAnswer WireClient::post_with(const std::string& path, const Form& form,
 
 WireAnswer WireClient::post(const std::string& path, const Form& form) {
   const std::string url = servers.issuer() + path;
-  auto answer = post_with(path, form, proof("POST", url));
-  if (answer.text("error") == "use_dpop_nonce") answer = post_with(path, form, proof("POST", url));
+  const auto attempt = [&] {
+    Form sent = form;
+    if (authenticate) authenticate(sent);
+    return post_with(path, sent, bearer ? std::string() : proof("POST", url));
+  };
+  auto answer = attempt();
+  if (answer.text("error") == "use_dpop_nonce") answer = attempt();
   return answer;
 }
 

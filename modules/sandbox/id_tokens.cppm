@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+export module latchkey.sandbox.id_tokens;
+import latchkey.core.error;
+import latchkey.core.time;
+import latchkey.sandbox.jose;
+import latchkey.sandbox.tokens;
+
+// OpenID Connect's id tokens (Core §2) and the keys that sign them.
+
+export namespace latchkey::sandbox {
+
+/// One current key for each algorithm, made when it is first needed: an RSA key takes its time.
+/// Not thread-safe.
+class SigningKeys {
+ public:
+  explicit SigningKeys(const Clock& clock) : clock_(clock) {}
+  /// Error: invalid_key, "sandbox.key_not_generated".
+  [[nodiscard]] Result<const SigningKey*> current(JwsAlg alg);
+  /// New keys sign from now on. The old ones stay in the JWKS for `keep_old`; zero: they are gone
+  /// at once, as after a theft.
+  void rotate(std::chrono::seconds keep_old);
+  /// The JWK Set (RFC 7517 §5), with a current key for each algorithm. Error as of current().
+  [[nodiscard]] Result<std::string> jwks();
+
+ private:
+  struct Kept {
+    SigningKey key;
+    TimePoint until;
+  };
+  const Clock& clock_;
+  std::vector<SigningKey> current_;
+  std::vector<Kept> old_;
+};
+
+/// The id token for tokens that were just issued; `nonce` stands in it unless empty. Errors as of
+/// SigningKeys::current and SigningKey::sign.
+[[nodiscard]] Result<std::string> make_id_token(SigningKeys& keys, JwsAlg alg,
+                                                std::string_view issuer, const IssuedTokens& issued,
+                                                std::string_view nonce, TimePoint now);
+
+}  // namespace latchkey::sandbox
