@@ -68,6 +68,7 @@ struct SandboxCommand {
   int access_token_lifetime = 3600;
   int nonce_rotation = 60;
   bool auto_approve = false;
+  std::vector<std::string> clients;  ///< files with metadata documents of registered clients
 };
 /// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]} and runs until it is
 /// asked to stop.

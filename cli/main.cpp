@@ -171,6 +171,9 @@ void add_sandbox_command(CLI::App& app, Parsed& p) {
       ->capture_default_str();
   sandbox->add_flag("--auto-approve", p.sandbox.auto_approve,
                     "the authorization page says yes without asking");
+  sandbox->add_option("--client", p.sandbox.clients,
+                      "file with the metadata document of a registered client (RFC 7591), its "
+                      "client_secret included; may be repeated");
 }
 
 int finish_parsing(const CLI::App& app, const CLI::ParseError& event, bool json) {

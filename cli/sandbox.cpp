@@ -7,8 +7,10 @@ module;
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 module latchkey.cli.commands;
+import latchkey.cli.input;
 import latchkey.cli.options;
 import latchkey.cli.report;
 import latchkey.core.error;
@@ -31,6 +33,16 @@ std::string sandbox_json(const sandbox::Sandbox& servers) {
          ",\"plc\":" + json_string(servers.plc()) + ",\"accounts\":[" + accounts + "]}";
 }
 
+Result<void> add_clients(sandbox::Sandbox& servers, const SandboxCommand& command,
+                         const std::stop_token& stop) {
+  for (const auto& file : command.clients) {
+    auto metadata = read_argument('@' + file, stop);
+    if (!metadata) return std::move(metadata).error();
+    if (auto added = servers.add_client({.metadata = *std::move(metadata)}); !added) return added;
+  }
+  return {};
+}
+
 void wait_for_stop(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any never;
@@ -50,6 +62,9 @@ Exit run_sandbox(const Options& options, const SandboxCommand& command) {
     if (const auto added = (*servers)->add_account(handle, {}, command.auto_approve); !added) {
       return report(added.error(), options.format);
     }
+  }
+  if (const auto added = add_clients(**servers, command, options.stop); !added) {
+    return report(added.error(), options.format);
   }
   print(sandbox_json(**servers));
   say("the sandbox runs until Ctrl-C; log in to it with: latchkey --plc-url " + (*servers)->plc() +

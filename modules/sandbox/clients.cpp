@@ -198,7 +198,12 @@ Result<void> read_method(Document& doc) {
   return {};
 }
 
-Result<void> read_secret(Document& doc, const std::optional<std::string>& secret) {
+Result<void> read_secret(Document& doc, std::optional<std::string> secret) {
+  if (!secret && doc.json.contains("client_secret")) {
+    auto own = doc.text("client_secret", {});
+    if (!own) return std::move(own).error();
+    secret = *std::move(own);
+  }
   const auto method = doc.client.identity.auth_method;
   const bool wanted = method == ClientAuthMethod::client_secret_basic ||
                       method == ClientAuthMethod::client_secret_post;
@@ -207,7 +212,7 @@ Result<void> read_secret(Document& doc, const std::optional<std::string>& secret
     return refused("client_secret", wanted ? "it needs a client_secret of 1 to 512 characters"
                                            : "its method needs no client_secret");
   }
-  doc.client.secret = secret.value_or("");
+  doc.client.secret = std::move(secret).value_or("");
   return {};
 }
 

@@ -22,7 +22,8 @@ inline constexpr std::string_view kDeviceGrant = "urn:ietf:params:oauth:grant-ty
 /// A client as it is registered.
 struct RegisteredClient {
   std::string metadata;  ///< its metadata document (RFC 7591 §2), JSON
-  /// For client_secret_basic and client_secret_post, and for these only.
+  /// For client_secret_basic and client_secret_post, and for these only. Empty: what the document
+  /// says, as the answer to a registration does (RFC 7591 §3.2.1).
   std::optional<std::string> client_secret{};
 };
 

@@ -101,14 +101,10 @@ Response Issuer::ask_for_bad_nonce() {
 }
 
 Response Issuer::authenticated(const Request& request, Endpoint endpoint) {
-  const std::string_view step = endpoint == Endpoint::pushed_request ? "par"
-                                : endpoint == Endpoint::token        ? "token"
-                                : endpoint == Endpoint::device       ? "device"
-                                                                     : "revoke";
   const auto respond = [&]() -> Result<Response> {
     const auto form = read_form(request);
     if (!form) return form.error();
-    const auto caller = caller_of(request, *form, step);
+    const auto caller = caller_of(request, *form, endpoint);
     if (!caller) return caller.error();
     return answer(endpoint, *form, *caller);
   };
@@ -126,15 +122,30 @@ Response Issuer::authenticated(const Request& request, Endpoint endpoint) {
 // Clients with Bearer tokens may come without; at the device endpoint nothing is bound yet; and who
 // is unknown hears that first.
 Result<Caller> Issuer::caller_of(const Request& request, const FormFields& form,
-                                 std::string_view step) {
+                                 Endpoint endpoint) {
+  const auto step = step_of(endpoint);
   const auto named = gate_.named(request, form);
-  const bool may_lack = !named || !named->dpop_bound || step == "device";
+  const bool may_lack = !named || !named->dpop_bound || endpoint == Endpoint::device;
   if (may_lack && request.headers.all("DPoP").empty()) {
     return gate_.authenticate(request, form, {}, step);
   }
   const auto proof = proofs_.check(request, {}, {});
   if (!proof) return proof_refusal(proof.error(), 400);
   return gate_.authenticate(request, form, proof->jkt, step);
+}
+
+std::string_view Issuer::step_of(Endpoint endpoint) noexcept {
+  switch (endpoint) {
+    case Endpoint::pushed_request:
+      return "par";
+    case Endpoint::token:
+      return "token";
+    case Endpoint::device:
+      return "device";
+    case Endpoint::revocation:
+      break;
+  }
+  return "revoke";
 }
 
 Result<Response> Issuer::answer(Endpoint endpoint, const FormFields& form, const Caller& caller) {

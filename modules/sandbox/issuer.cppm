@@ -49,7 +49,8 @@ class Issuer {
   [[nodiscard]] Response documents(const Request& request);
   [[nodiscard]] Response authenticated(const Request& request, Endpoint endpoint);
   [[nodiscard]] Result<Caller> caller_of(const Request& request, const FormFields& form,
-                                         std::string_view step);
+                                         Endpoint endpoint);
+  [[nodiscard]] static std::string_view step_of(Endpoint endpoint) noexcept;
   [[nodiscard]] Result<Response> answer(Endpoint endpoint, const FormFields& form,
                                         const Caller& caller);
   [[nodiscard]] Result<Response> push(const FormFields& form, const Caller& caller);

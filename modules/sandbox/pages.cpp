@@ -45,10 +45,10 @@ std::string shown(std::string_view text) {
 }
 
 // Where the form may lead: here, and by the redirect to the client. Browsers know no IPv6 literals
-// in a policy.
+// in a policy; a private-use scheme has no origin.
 std::string form_targets(std::string_view redirect_uri) {
   const auto url = Url::parse(redirect_uri);
-  if (!url) return "'self'";
+  if (!url) return "'self' " + std::string(redirect_uri.substr(0, redirect_uri.find(':') + 1));
   return "'self' " + (url->host().starts_with('[') ? "http:" : url->origin());
 }
 
@@ -122,7 +122,7 @@ std::string sign_in_fields(std::string_view identifier) {
 
 Response sign_in_page(const SignIn& sign_in, int status) {
   const std::string body =
-      asked_for("A program on this machine asks to:", sign_in.scope, sign_in.client_id) +
+      asked_for("An application asks to:", sign_in.scope, sign_in.client_id) +
       alert(sign_in.problem) + "<form method=\"post\" action=\"/oauth/authorize\">\n" +
       hidden("client_id", sign_in.client_id) + hidden("request_uri", sign_in.request_uri) +
       hidden("form_token", sign_in.form_token) + sign_in_fields(sign_in.identifier);

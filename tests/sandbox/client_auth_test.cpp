@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 import latchkey.core;
@@ -240,6 +241,34 @@ TEST_CASE("private_key_jwt: a session stays with the key of its login", "[sandbo
   REQUIRE(world.register_client(metadata) == "");
   client->authenticate = old_way;
   CHECK(client->post("/oauth/token", form).outcome() == "200 ");
+}
+
+TEST_CASE("prompt=none is for clients that authenticate themselves", "[sandbox]") {
+  RegisteredWorld world;
+  const auto client = world.backend();
+  auto form = client->par_form();
+  form["prompt"] = "none";
+  CHECK(client->post("/oauth/par", form).outcome() == "201 ");
+}
+
+TEST_CASE("the page may lead to a private-use scheme where the client has one", "[sandbox]") {
+  RegisteredWorld world;
+  auto metadata = confidential_metadata(world.key);
+  metadata["application_type"] = quoted("native");
+  metadata["token_endpoint_auth_method"] = quoted("none");
+  metadata["redirect_uris"] = R"(["com.example.app:/callback"])";
+  for (const char* name : {"jwks", "token_endpoint_auth_signing_alg"}) metadata.erase(name);
+  REQUIRE(world.register_client(metadata) == "");
+  world.servers->set_auto_approve("alice.test", false);
+  WireClient client(*world.servers);
+  client.client_id = kWebClient;
+  client.redirect_uri = "com.example.app:/callback";
+  const auto pushed = client.post("/oauth/par", client.par_form()).text("request_uri");
+  const auto page = exchange(world.servers->issuer(), "GET", client.authorize_target(pushed));
+  CHECK(page.header("Content-Security-Policy").find("form-action 'self' com.example.app:") !=
+        std::string::npos);
+  world.servers->set_auto_approve("alice.test", true);
+  CHECK(client.log_in().outcome() == "200 ");
 }
 
 TEST_CASE("client_secret_basic: the right secret, in the header and nowhere else", "[sandbox]") {

@@ -140,6 +140,10 @@ TEST_CASE("registration: other clients are freer, and have RFC 7591's defaults",
   const auto right = openid_metadata();
   CHECK(world.register_client(right, "s") == "");
   CHECK(world.register_client(right) == "client.client_secret");
+  CHECK(world.register_client(changed(right, {{"client_secret", quoted("s")}})) == "");
+  CHECK(world.register_client(changed(right, {{"client_secret", quoted("")}})) ==
+        "client.client_secret");
+  CHECK(world.register_client(changed(right, {{"client_secret", "1"}})) == "client.wrong_type");
   CHECK(world.register_client(right, std::string(513, 's')) == "client.client_secret");
   CHECK(world.register_client(
             changed(right, {{"token_endpoint_auth_method", quoted("client_secret_jwt")}}), "s") ==

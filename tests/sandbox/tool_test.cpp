@@ -7,6 +7,9 @@
 import latchkey.core;
 import latchkey.core.json;
 import latchkey.test.child;
+import latchkey.test.folder;
+import latchkey.test.proof_key;
+import latchkey.test.registered_clients;
 import latchkey.test.wire_client;
 
 using namespace latchkey;
@@ -40,4 +43,24 @@ TEST_CASE("latchkey sandbox: a port that is taken or impossible is an error", "[
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--port", port}).wait() == 1);
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--port", "70000"}).wait() == 2);
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--nonce-rotation", "0"}).wait() == 2);
+}
+
+TEST_CASE("latchkey sandbox: registers the clients whose documents it is given", "[sandbox]") {
+  const TemporaryFolder folder;
+  const auto file = (folder.path() / "client.json").string();
+  auto metadata = openid_metadata();
+  metadata["client_secret"] = quoted(kSecret);
+  write_text(file, to_json(metadata));
+  ChildProcess tool({LATCHKEY_TOOL, "sandbox", "--client", file});
+  const auto line =
+      JsonObject::parse(tool.read_line(), ErrorCode::invalid_response, "line").value();
+  auto headers = basic("books app");
+  headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+  CHECK(exchange(line.required_string("issuer").value(), "POST", "/oauth/device", headers,
+                 "scope=openid")
+            .text("user_code") != "");
+
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--client", file + "x"}).wait() == 1);
+  write_text(file, "{}");
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--client", file}).wait() == 1);
 }
