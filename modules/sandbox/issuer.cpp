@@ -119,13 +119,14 @@ Response Issuer::authenticated(const Request& request, Endpoint endpoint) {
 }
 
 // The proof is judged before anything of the request is used up, the client's assertion included.
-// Clients with Bearer tokens may come without; at the device endpoint nothing is bound yet; and who
-// is unknown hears that first.
+// Clients with Bearer tokens may come without; at the device endpoint nothing is bound yet; outside
+// of ATProto nobody proves a key to revoke; and who is unknown hears that first.
 Result<Caller> Issuer::caller_of(const Request& request, const FormFields& form,
                                  Endpoint endpoint) {
   const auto step = step_of(endpoint);
   const auto named = gate_.named(request, form);
-  const bool may_lack = !named || !named->dpop_bound || endpoint == Endpoint::device;
+  const bool may_lack = !named || !named->dpop_bound || endpoint == Endpoint::device ||
+                        (endpoint == Endpoint::revocation && !named->atproto);
   if (may_lack && request.headers.all("DPoP").empty()) {
     return gate_.authenticate(request, form, {}, step);
   }

@@ -102,7 +102,7 @@ Result<void> TokenLedger::revoke(std::string_view token, const Presenter& presen
   if (session.grant.client_id != presenter.client_id) {
     return invalid_grant("revoke.wrong_client", "token of another client");
   }
-  if (session.grant.jkt != presenter.jkt) {
+  if (!presenter.jkt.empty() && session.grant.jkt != presenter.jkt) {
     return invalid_grant("revoke.wrong_key", "DPoP key is not the session's");
   }
   if (session.alive) ++counts_.revoked;

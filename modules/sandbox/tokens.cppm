@@ -78,7 +78,7 @@ class TokenLedger {
   /// client had at the login (C8.3).
   [[nodiscard]] Result<IssuedTokens> refresh(std::string_view token, const Presenter& presenter);
   /// Either token ends the session; an unknown one is fine (RFC 7009 §2.2). Errors: invalid_grant,
-  /// "revoke.wrong_key", "revoke.wrong_client": nothing is revoked.
+  /// "revoke.wrong_key" (unless no key was proven), "revoke.wrong_client": nothing is revoked.
   [[nodiscard]] Result<void> revoke(std::string_view token, const Presenter& presenter);
   /// The grant behind an access token, whatever became of it.
   struct Access {

@@ -332,6 +332,23 @@ TEST_CASE("DPoP: a client that promises bound tokens must prove its key", "[sand
   CHECK(client->post("/oauth/token", form).text("token_type") == "DPoP");
 }
 
+TEST_CASE("DPoP: OpenID clients revoke without a proof, as others of their kind do", "[sandbox]") {
+  auto metadata = openid_metadata();
+  metadata["dpop_bound_access_tokens"] = "true";
+  RegisteredWorld world(metadata);
+  const auto client = world.openid();
+  client->bearer = false;
+  const auto token = client->log_in().text("refresh_token");
+  const Form form{{"client_id", client->client_id}, {"token", token}};
+  const auto thief = world.openid();
+  thief->bearer = false;
+  CHECK(thief->post("/oauth/revoke", form).outcome() == "400 invalid_grant");
+  CHECK(world.last_detail() == "revoke.wrong_key");
+  client->bearer = true;
+  CHECK(client->post("/oauth/revoke", form).outcome() == "200 ");
+  CHECK(world.servers->live_sessions("alice.test") == 0);
+}
+
 TEST_CASE("userinfo: tells what the scope allows", "[sandbox]") {
   RegisteredWorld world;
   const auto client = world.openid();
