@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <algorithm>
 #include <string>
 #include <string_view>
 module latchkey.sandbox.access;
@@ -29,15 +28,6 @@ Result<Grant> check_bound_token(const Request& request, std::string_view token,
 
 Error invalid_token(std::string_view detail, std::string_view description) {
   return refusal("invalid_token", detail, std::string(description), 401);
-}
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    const auto lower = [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    };
-    return lower(x) == lower(y);
-  });
 }
 
 }  // namespace latchkey::sandbox

@@ -20,7 +20,4 @@ export namespace latchkey::sandbox {
 /// The refusal of a token, 401.
 [[nodiscard]] Error invalid_token(std::string_view detail, std::string_view description);
 
-/// Are they the same, whatever the case of their ASCII letters?
-[[nodiscard]] bool same_word(std::string_view a, std::string_view b);
-
 }  // namespace latchkey::sandbox

@@ -32,6 +32,10 @@ bool is_verifier(std::string_view text) {
   return text.size() >= 43 && text.size() <= 128 && percent_encode(text) == text;
 }
 
+Error invalid_grant(std::string_view detail, std::string description) {
+  return refusal("invalid_grant", detail, std::move(description));
+}
+
 std::string with_fields(const std::string& redirect_uri, const FormFields& fields) {
   const bool has_query = redirect_uri.find('?') != std::string::npos;
   return redirect_uri + (has_query ? '&' : '?') + form_encode(fields);
@@ -80,28 +84,26 @@ AuthorizationRequest* AuthorizationDesk::find(std::string_view request_uri,
   return found == requests_.end() ? nullptr : &*found;
 }
 
-void AuthorizationDesk::forget(const std::string& request_uri) {
-  requests_.remove_if([&](const auto& other) { return other.request_uri == request_uri; });
+void AuthorizationDesk::forget(const AuthorizationRequest& request) {
+  const auto* gone = &request;
+  requests_.remove_if([gone](const auto& other) { return &other == gone; });
 }
 
 std::string AuthorizationDesk::approve(AuthorizationRequest& request, std::string_view did) {
   const std::string code = "cod-" + random_token(random_, 32);
   std::string url = with_fields(request.redirect_uri,
                                 {{"iss", issuer_}, {"state", request.state}, {"code", code}});
-  const std::string used = request.request_uri;
-  codes_.emplace(sha256_base64url(code), Code{.request = std::move(request),
-                                              .did = std::string(did),
-                                              .auth_time = clock_.now(),
-                                              .session = {}});
-  request.request_uri = used;
-  forget(used);
+  codes_.emplace(
+      sha256_base64url(code),
+      Code{.request = request, .did = std::string(did), .auth_time = clock_.now(), .session = {}});
+  forget(request);
   return url;
 }
 
 std::string AuthorizationDesk::deny(AuthorizationRequest& request, std::string_view error,
                                     std::string_view why) {
   std::string url = refuse(request.redirect_uri, request.state, error, why);
-  forget(std::string(request.request_uri));
+  forget(request);
   return url;
 }
 
@@ -114,10 +116,34 @@ std::string AuthorizationDesk::refuse(const std::string& redirect_uri, std::stri
   return with_fields(redirect_uri, fields);
 }
 
+Result<void> AuthorizationDesk::check_code(const Code& code, const Caller& caller,
+                                           std::string_view redirect_uri,
+                                           std::string_view verifier) const {
+  const AuthorizationRequest& request = code.request;
+  if (clock_.now() >= code.auth_time + kCodeLifetime) {
+    return invalid_grant("code.expired", "code expired");
+  }
+  if (request.caller.client_id() != caller.client_id()) {
+    return invalid_grant("code.wrong_client", "code of another client");
+  }
+  if (!request.caller.key.empty() && request.caller.key != caller.key) {
+    return invalid_grant("code.wrong_client_key",
+                         "the pushed request was of another key of the client");
+  }
+  if (request.redirect_uri != redirect_uri) {
+    return invalid_grant("code.redirect_uri", "redirect_uri is another than the request's");
+  }
+  if (!is_verifier(verifier) ||
+      !constant_time_equal(sha256_base64url(verifier), request.code_challenge)) {
+    return invalid_grant("code.verifier", "code_verifier does not fit the challenge");
+  }
+  if (!request.caller.jkt.empty() && request.caller.jkt != caller.jkt) {
+    return invalid_grant("code.wrong_key", "DPoP key is not the request's");
+  }
+  return {};
+}
+
 Result<IssuedTokens> AuthorizationDesk::exchange(const FormFields& form, const Caller& caller) {
-  const auto fail = [](std::string_view detail, std::string description) {
-    return refusal("invalid_grant", detail, std::move(description));
-  };
   const auto code = required_field(form, "token", "code");
   if (!code) return code.error();
   const auto redirect_uri = required_field(form, "token", "redirect_uri");
@@ -126,36 +152,21 @@ Result<IssuedTokens> AuthorizationDesk::exchange(const FormFields& form, const C
   if (!verifier) return verifier.error();
 
   const auto found = codes_.find(sha256_base64url(*code));
-  if (found == codes_.end()) return fail("code.unknown", "unknown code");
+  if (found == codes_.end()) return invalid_grant("code.unknown", "unknown code");
   Code& known = found->second;
   if (std::exchange(known.used, true)) {
     if (known.session) ledger_.end(*known.session);
-    return fail("code.replayed", "code replayed");
+    return invalid_grant("code.replayed", "code replayed");
   }
-  const AuthorizationRequest& request = known.request;
-  if (clock_.now() >= known.auth_time + kCodeLifetime) return fail("code.expired", "code expired");
-  if (request.caller.client_id() != caller.client_id()) {
-    return fail("code.wrong_client", "code of another client");
-  }
-  if (!request.caller.key.empty() && request.caller.key != caller.key) {
-    return fail("code.wrong_client_key", "the pushed request was of another key of the client");
-  }
-  if (request.redirect_uri != *redirect_uri) {
-    return fail("code.redirect_uri", "redirect_uri is another than the request's");
-  }
-  if (!is_verifier(*verifier) ||
-      !constant_time_equal(sha256_base64url(*verifier), request.code_challenge)) {
-    return fail("code.verifier", "code_verifier does not fit the challenge");
-  }
-  if (!request.caller.jkt.empty() && request.caller.jkt != caller.jkt) {
-    return fail("code.wrong_key", "DPoP key is not the request's");
+  if (auto good = check_code(known, caller, *redirect_uri, *verifier); !good) {
+    return std::move(good).error();
   }
   auto login = ledger_.begin({.did = known.did,
                               .client_id = caller.client_id(),
-                              .scope = request.scope,
+                              .scope = known.request.scope,
                               .jkt = caller.jkt,
                               .client_key = caller.key,
-                              .nonce = request.nonce,
+                              .nonce = known.request.nonce,
                               .auth_time = known.auth_time,
                               .refreshable = caller.client->allows_grant("refresh_token")});
   known.session = login.session;

@@ -15,7 +15,7 @@ import latchkey.sandbox.authorization_request;
 import latchkey.sandbox.client_auth;
 import latchkey.sandbox.tokens;
 
-// From a pushed request to a code, and from a code to tokens.
+// From a request, pushed or not, to a code, and from a code to tokens.
 
 export namespace latchkey::sandbox {
 
@@ -56,9 +56,12 @@ class AuthorizationDesk {
     bool used = false;
     std::optional<SessionId> session;
   };
+  [[nodiscard]] Result<void> check_code(const Code& code, const Caller& caller,
+                                        std::string_view redirect_uri,
+                                        std::string_view verifier) const;
   void forget_old();
   AuthorizationRequest& keep(AuthorizationRequest request);
-  void forget(const std::string& request_uri);
+  void forget(const AuthorizationRequest& request);
 
   Random& random_;
   const Clock& clock_;

@@ -16,7 +16,6 @@ import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.time;
 import latchkey.dpop.replay;
-import latchkey.http;
 import latchkey.sandbox.clients;
 import latchkey.sandbox.jose;
 import latchkey.sandbox.message;
@@ -54,11 +53,15 @@ std::optional<std::string> decode_form_text(std::string_view text) {
   return fields->front().second;
 }
 
+// Empty members where the header is there and can't be read.
 std::optional<Basic> basic_of(const Request& request) {
   constexpr std::string_view kScheme = "Basic ";
-  const auto* header = request.headers.find("Authorization");
-  if (header == nullptr || !header->starts_with(kScheme)) return std::nullopt;
-  const auto pair = decode_base64(header->substr(kScheme.size()));
+  const auto headers = request.headers.all("Authorization");
+  if (headers.empty() || !same_word(headers[0].substr(0, kScheme.size()), kScheme)) {
+    return std::nullopt;
+  }
+  if (headers.size() > 1) return Basic{};
+  const auto pair = decode_base64(std::string(headers[0].substr(kScheme.size())));
   const auto colon = pair ? pair->find(':') : std::string::npos;
   if (colon == std::string::npos) return Basic{};
   const auto client_id = decode_form_text(std::string_view(*pair).substr(0, colon));

@@ -37,8 +37,9 @@ class SigningKeys {
   std::vector<Kept> old_;
 };
 
-/// The id token for tokens that were just issued; `nonce` stands in it unless empty. Errors as of
-/// SigningKeys::current and SigningKey::sign.
+/// The id token for tokens that were just issued; `nonce` stands in it unless empty. Its one
+/// audience is the client, so it needs no azp. Errors as of SigningKeys::current and
+/// SigningKey::sign.
 [[nodiscard]] Result<std::string> make_id_token(SigningKeys& keys, JwsAlg alg,
                                                 std::string_view issuer, const IssuedTokens& issued,
                                                 std::string_view nonce, TimePoint now);

@@ -122,4 +122,13 @@ Result<std::string> required_field(const FormFields& fields, std::string_view st
                  std::string(name) + " is missing");
 }
 
+bool same_word(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
+    const auto lower = [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
+    return lower(x) == lower(y);
+  });
+}
+
 }  // namespace latchkey::sandbox

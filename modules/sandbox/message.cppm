@@ -58,4 +58,7 @@ using JsonMembers = std::vector<std::pair<std::string_view, std::string>>;
 [[nodiscard]] Result<std::string> required_field(const FormFields& fields, std::string_view step,
                                                  std::string_view name);
 
+/// Are they the same, whatever the case of their ASCII letters?
+[[nodiscard]] bool same_word(std::string_view a, std::string_view b);
+
 }  // namespace latchkey::sandbox

@@ -291,6 +291,12 @@ TEST_CASE("client_secret_basic: the right secret, in the header and nowhere else
   client->extra_headers = basic("other app");
   CHECK(outcome() == "400 invalid_request");
   CHECK(world.last_detail() == "par.client_id_differs");
+  client->extra_headers = right;
+  client->extra_headers.push_back(right.front());
+  CHECK(outcome() == "400 invalid_request");
+  client->extra_headers = right;
+  client->extra_headers.front().second.replace(0, 5, "bASIC");
+  CHECK(outcome() == "201 ");
   client->extra_headers = {{"Authorization", "Basic %%%"}};
   CHECK(outcome() == "400 invalid_request");
   client->extra_headers = {};

@@ -282,6 +282,18 @@ TEST_CASE("plain request: a client that promises to push must", "[sandbox]") {
   CHECK(client->log_in().outcome() == "200 ");
 }
 
+TEST_CASE("plain request: a client that does not register for codes gets none", "[sandbox]") {
+  auto metadata = openid_metadata();
+  metadata["grant_types"] = '[' + quoted(sandbox::kDeviceGrant) + ']';
+  RegisteredWorld world(metadata);
+  const auto client = world.openid();
+  const auto location =
+      exchange(world.servers->issuer(), "GET", plain_target(*client)).header("Location");
+  CHECK(query_field(location, "error") == "unauthorized_client");
+  CHECK(client->post("/oauth/par", client->par_form()).outcome() == "400 unauthorized_client");
+  CHECK(world.last_detail() == "par.grant_type");
+}
+
 TEST_CASE("prompt=none: succeeds only for who approves without being asked", "[sandbox]") {
   RegisteredWorld world;
   const auto client = world.openid();
@@ -309,6 +321,10 @@ TEST_CASE("DPoP: a token is bound to the key of the exchange, if there is one", 
   const auto code = code_from(*client, {{"dpop_jkt", client->key.thumbprint()}});
   CHECK(client->post("/oauth/token", client->code_form(code)).outcome() == "400 invalid_grant");
   CHECK(world.last_detail() == "code.wrong_key");
+  const auto again = code_from(*client, {{"dpop_jkt", client->key.thumbprint()}});
+  client->bearer = false;
+  CHECK(client->post("/oauth/token", client->code_form(again)).text("token_type") == "DPoP");
+  client->bearer = true;
 
   const auto plain = code_from(*client);
   client->bearer = false;
