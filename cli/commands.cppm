@@ -69,9 +69,10 @@ struct SandboxCommand {
   int nonce_rotation = 60;
   bool auto_approve = false;
   std::vector<std::string> clients;  ///< files with metadata documents of registered clients
+  bool control = false;
 };
-/// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]} and runs until it is
-/// asked to stop.
+/// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]}, with `control` also
+/// "control":{"url","token"}, and runs until it is asked to stop.
 [[nodiscard]] Exit run_sandbox(const Options& options, const SandboxCommand& command);
 
 }  // namespace latchkey::cli

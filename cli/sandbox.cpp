@@ -15,6 +15,7 @@ import latchkey.cli.options;
 import latchkey.cli.report;
 import latchkey.core.error;
 import latchkey.sandbox;
+import latchkey.sandbox.control;
 
 namespace latchkey::cli {
 namespace {
@@ -24,13 +25,19 @@ std::string account_json(const sandbox::Account& account) {
          ",\"password\":" + json_string(account.password) + "}";
 }
 
-std::string sandbox_json(const sandbox::Sandbox& servers) {
+using Control = std::unique_ptr<sandbox::ControlServer>;
+
+std::string sandbox_json(const sandbox::Sandbox& servers, const Control& control) {
   std::string accounts;
   for (const auto& account : servers.accounts()) {
     accounts += (accounts.empty() ? "" : ",") + account_json(account);
   }
   return "{\"pds\":" + json_string(servers.pds()) + ",\"issuer\":" + json_string(servers.issuer()) +
-         ",\"plc\":" + json_string(servers.plc()) + ",\"accounts\":[" + accounts + "]}";
+         ",\"plc\":" + json_string(servers.plc()) + ",\"accounts\":[" + accounts + "]" +
+         (control ? ",\"control\":{\"url\":" + json_string(control->url()) +
+                        ",\"token\":" + json_string(control->token()) + "}"
+                  : "") +
+         "}";
 }
 
 Result<void> add_clients(sandbox::Sandbox& servers, const SandboxCommand& command,
@@ -66,7 +73,13 @@ Exit run_sandbox(const Options& options, const SandboxCommand& command) {
   if (const auto added = add_clients(**servers, command, options.stop); !added) {
     return report(added.error(), options.format);
   }
-  print(sandbox_json(**servers));
+  Control control;
+  if (command.control) {
+    auto started = sandbox::ControlServer::start(**servers);
+    if (!started) return report(started.error(), options.format);
+    control = *std::move(started);
+  }
+  print(sandbox_json(**servers, control));
   say("the sandbox runs until Ctrl-C; log in to it with: latchkey --plc-url " + (*servers)->plc() +
       " --resolve-handles-at " + (*servers)->pds() + " --allow-http-for-loopback login alice.test");
   wait_for_stop(options.stop);

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Shows what latchkey does, against a real server on this machine: logs in, writes a record, looks at what lies on disk,
+# Shows what latchkey does, against a server on this machine: logs in, writes a record, looks at what lies on disk,
 # refreshes, logs out. `./dev demo` does the set-up and the build before. Exit code 0 only if every step did what it says.
 #
-#   demo.sh [--server NAME]
+#   demo.sh [--reference | --server NAME]
 #
-# NAME: examples/demo/server_NAME.sh, which defines
+# --reference is the reference PDS instead of latchkey's sandbox. NAME: examples/demo/server_NAME.sh, which defines
 #   server_start FOLDER    starts it; sets PDS, PLC (their URLs), HANDLE, SERVER_TEXT (what it is); fails if it can't
 #   server_sign_in URL     stands in for the person at the browser; fails if the login does not come to its end
 #   server_secrets         prints each secret that has passed over the network so far, one a line
@@ -15,10 +15,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 tool=${LATCHKEY_TOOL:-$root/build/dev/cli/latchkey}
 
-usage() { echo "usage: demo.sh [--server NAME]   (there is: $(cd "$here" && ls server_*.sh | sed 's/^server_//; s/\.sh$//' | xargs))" >&2; exit 2; }
-server=reference
+usage() { echo "usage: demo.sh [--reference | --server NAME]   (there is: $(cd "$here" && ls server_*.sh | sed 's/^server_//; s/\.sh$//' | xargs))" >&2; exit 2; }
+server=sandbox
 while [ $# -gt 0 ]; do
   case $1 in
+    --reference) server=reference; shift ;;
     --server) [ $# -ge 2 ] || usage; server=$2; shift 2 ;;
     *) usage ;;
   esac
@@ -73,7 +74,7 @@ clean_up() {
 server_stop() { :; }
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
-# shellcheck source=server_reference.sh
+# shellcheck source=server_sandbox.sh
 . "$here/server_$server.sh"
 
 ln -s "$tool" "$work/latchkey"

@@ -23,7 +23,7 @@ server_start() {
   ask POST "$reference_control/capture" | grep -q '^HTTP/1.1 200'
 }
 
-server_sign_in() { "$node" "$interop/login-http.mjs" "$1" "$HANDLE" "$reference_password"; }
+server_sign_in() { "$node" "$interop/reference-login-http.mjs" "$1" "$HANDLE" "$reference_password"; }
 
 server_secrets() { ask GET "$reference_control/capture" | tail -n 1 | grep -o '"[^"]*"' | tr -d '"'; }
 

@@ -8,6 +8,7 @@ module;
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 module latchkey.sandbox.faults;
 import latchkey.core.encoding;
 import latchkey.sandbox.message;
@@ -15,6 +16,28 @@ import latchkey.sandbox.server;
 
 namespace latchkey::sandbox {
 namespace {
+
+constexpr FaultKindNames kKinds{{{FaultKind::drop_before, "drop_before"},
+                                 {FaultKind::drop_after, "drop_after"},
+                                 {FaultKind::delay, "delay", "delay_ms"},
+                                 {FaultKind::hold, "hold"},
+                                 {FaultKind::truncate, "truncate"},
+                                 {FaultKind::status, "status"},
+                                 {FaultKind::status_after, "status_after"},
+                                 {FaultKind::content_type, "content_type", "text"},
+                                 {FaultKind::huge_body, "huge_body", "size"},
+                                 {FaultKind::garbage, "garbage", "text"},
+                                 {FaultKind::redirect, "redirect", "text"},
+                                 {FaultKind::nonce_storm, "nonce_storm"}}};
+
+// to_string() counts on it.
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kKinds.size(); ++i) {
+    if (kKinds[i].kind != static_cast<FaultKind>(i)) return false;
+  }
+  return true;
+}
+static_assert(in_order());
 
 bool matches(const Fault& fault, Server server, const Request& request) {
   if (fault.server && *fault.server != server) return false;
@@ -31,6 +54,7 @@ Response failure(const Fault& fault) {
       json_object({{"error", fault.status == 429 ? "\"RateLimitExceeded\"" : "\"server_error\""},
                    {"message", "\"scripted\""},
                    {"error_description", "\"scripted\""}}));
+  if (!fault.text.empty()) response.body = fault.text;
   if (fault.retry_after) {
     response.headers.emplace_back("Retry-After", std::to_string(fault.retry_after->count()));
   }
@@ -53,34 +77,12 @@ void spoil(Response& response, const Fault& fault) {
 
 }  // namespace
 
+const FaultKindNames& fault_kinds() noexcept {
+  return kKinds;
+}
+
 std::string_view to_string(FaultKind kind) noexcept {
-  switch (kind) {
-    case FaultKind::drop_before:
-      return "drop_before";
-    case FaultKind::drop_after:
-      return "drop_after";
-    case FaultKind::delay:
-      return "delay";
-    case FaultKind::hold:
-      return "hold";
-    case FaultKind::truncate:
-      return "truncate";
-    case FaultKind::status:
-      return "status";
-    case FaultKind::status_after:
-      return "status_after";
-    case FaultKind::content_type:
-      return "content_type";
-    case FaultKind::huge_body:
-      return "huge_body";
-    case FaultKind::garbage:
-      return "garbage";
-    case FaultKind::redirect:
-      return "redirect";
-    case FaultKind::nonce_storm:
-      break;
-  }
-  return "nonce_storm";
+  return kKinds[static_cast<std::size_t>(kind)].name;
 }
 
 Fault refresh_fault(FaultKind kind) {
@@ -98,6 +100,11 @@ void FaultScript::add(Fault fault) {
 void FaultScript::clear() {
   const std::scoped_lock lock(mutex_);
   faults_.clear();
+}
+
+std::vector<Fault> FaultScript::all() const {
+  const std::scoped_lock lock(mutex_);
+  return {faults_.begin(), faults_.end()};
 }
 
 std::size_t FaultScript::left() const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -8,6 +9,7 @@ module;
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 export module latchkey.sandbox.faults;
 import latchkey.sandbox.message;
 import latchkey.sandbox.server;
@@ -22,8 +24,8 @@ enum class FaultKind {
   delay,         ///< processed at once, answered after `delay`
   hold,          ///< processed at once, answered after Sandbox::release()
   truncate,      ///< processed, half of the answer's body arrives
-  status,        ///< not processed; answered with `status`, and Retry-After if set
-  status_after,  ///< processed, and answered with `status` all the same
+  status,        ///< not processed; answered with `status`, Retry-After and `text` if set
+  status_after,  ///< processed, and answered like that all the same
   content_type,  ///< processed, and the answer says that it is `text`
   huge_body,     ///< processed, and the body is made `size` bytes long
   garbage,       ///< processed, and the body is `text`
@@ -31,6 +33,17 @@ enum class FaultKind {
   nonce_storm,   ///< not processed; a nonce is asked for, and the one given will not be good
 };
 [[nodiscard]] std::string_view to_string(FaultKind kind) noexcept;
+
+/// A kind as scripts in JSON know it.
+struct FaultKindName {
+  FaultKind kind{};
+  std::string_view name;
+  std::string_view needs{};  ///< the member of the JSON without which it makes no sense
+};
+using FaultKindNames =
+    std::array<FaultKindName, static_cast<std::size_t>(FaultKind::nonce_storm) + 1>;
+/// All kinds, in their order.
+[[nodiscard]] const FaultKindNames& fault_kinds() noexcept;
 
 struct Fault {
   FaultKind kind{};
@@ -58,7 +71,9 @@ class FaultScript {
  public:
   void add(Fault fault);
   void clear();
-  /// Faults that have not happened yet, repetitions counted.
+  /// Faults that have not happened yet, each with what is left of it.
+  [[nodiscard]] std::vector<Fault> all() const;
+  /// How many that are, repetitions counted.
   [[nodiscard]] std::size_t left() const;
   /// The fault that this request meets, used up by that.
   [[nodiscard]] std::optional<Fault> take(Server server, const Request& request);

@@ -39,6 +39,9 @@ class Issuer {
   [[nodiscard]] Response handle(const Request& request);
   /// use_dpop_nonce with a nonce that is not good.
   [[nodiscard]] Response ask_for_bad_nonce();
+  void set_nonce_rotation(std::chrono::milliseconds rotation) {
+    proofs_.set_nonce_rotation(rotation);
+  }
 
   [[nodiscard]] Clients& clients() noexcept { return clients_; }
   [[nodiscard]] DeviceDesk& devices() noexcept { return devices_; }

@@ -16,29 +16,38 @@ namespace {
 
 constexpr std::string_view kStyle = R"css(
 :root { color-scheme: light dark; --back: #f4f4f1; --card: #ffffff; --text: #1c1d1f; --soft: #5b5f66;
-        --line: #c9c9c4; --act: #1f5fbf; --bad: #b3261e; }
+        --line: #83878e; --act: #1f5fbf; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) {
-  :root { --back: #141517; --card: #1f2124; --text: #ececea; --soft: #a4a8ae; --line: #44484e;
+  :root { --back: #141517; --card: #1f2124; --text: #ececea; --soft: #a4a8ae; --line: #7c8189;
           --act: #7fb0ff; --bad: #ff8a80; }
 }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: flex; align-items: center; justify-content: center;
-       padding: 1.5rem; background: var(--back); color: var(--text);
+body { margin: 0; min-height: 100vh; min-height: 100dvh; display: flex; align-items: center;
+       justify-content: center; padding: 1rem; background: var(--back); color: var(--text);
        font: 1.0625rem/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { width: 100%; max-width: 28rem; padding: 2rem; border-radius: 1rem; background: var(--card);
+main { width: 100%; max-width: 28rem; padding: 1.5rem; border-radius: 1rem; background: var(--card);
        box-shadow: 0 1px 3px rgba(0, 0, 0, .2); overflow-wrap: anywhere; }
-h1 { margin: 0 0 .75rem; font-size: 1.5rem; line-height: 1.25; }
-p, ul { margin: .75rem 0; } ul { padding-left: 1.25rem; }
-.soft { color: var(--soft); font-size: .9375rem; }
-.bad { color: var(--bad); }
-label { display: block; margin-top: 1rem; font-size: .9375rem; color: var(--soft); }
-input { width: 100%; margin-top: .25rem; padding: .6rem .75rem; font: inherit; color: inherit;
-        background: transparent; border: 1px solid var(--line); border-radius: .5rem; }
-.acts { display: flex; gap: .75rem; margin-top: 1.5rem; }
+@media (min-width: 30rem) { main { padding: 2rem; } }
+h1 { margin: 0; font-size: 1.5rem; line-height: 1.25; }
+p, ul, details { margin: .75rem 0 0; } ul { padding-left: 1.25rem; }
+h1 + .soft { margin-top: .25rem; }
+code { font: .875em/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
+.soft, details, label { color: var(--soft); font-size: .9375rem; }
+.bad { color: var(--bad); font-weight: 600; }
+summary { cursor: pointer; }
+label { display: block; margin-top: 1rem; }
+input { width: 100%; margin-top: .25rem; padding: .6rem .75rem; font: inherit; font-size: 1.0625rem;
+        color: var(--text); background: transparent; border: 1px solid var(--line);
+        border-radius: .5rem; }
+:focus-visible { outline: 2px solid var(--act); outline-offset: 2px; }
+.acts { display: flex; gap: .75rem; margin: 1.5rem 0; }
 button { flex: 1; padding: .65rem; font: inherit; border-radius: .5rem; cursor: pointer;
          border: 1px solid var(--act); background: transparent; color: var(--act); }
-button.main { background: var(--act); color: var(--card); }
+button.main { background: var(--act); color: var(--card); font-weight: 600; }
 )css";
+
+constexpr std::string_view kForTests =
+    "<p class=\"soft\">For tests: its accounts exist nowhere else.</p>\n";
 
 std::string shown(std::string_view text) {
   return escape_html(printable(text, 300));
@@ -76,16 +85,21 @@ Response page(int status, std::string_view title, const std::string& body,
   return response;
 }
 
+std::string code(std::string_view text) {
+  return "<code>" + shown(text) + "</code>";
+}
+
+// One permission in words, or as it is written; HTML.
 std::string meaning(std::string_view token) {
-  if (token == "atproto") return "know which account you have";
-  if (token == "transition:generic") return "read and change everything in your repository";
-  if (token == "transition:email") return "see your e-mail address";
-  if (token == "transition:chat.bsky") return "read and write your chats";
-  if (token == "openid") return "know who you are";
-  if (token == "profile") return "see your handle";
-  if (token == "email") return "see your e-mail address";
-  if (token == "offline_access") return "stay signed in";
-  return "use the permission " + std::string(token);
+  if (token == "atproto") return "to know which account is yours";
+  if (token == "transition:generic") return "to read and change everything in your repository";
+  if (token == "transition:email") return "to see your e-mail address";
+  if (token == "transition:chat.bsky") return "to read and write your chats";
+  if (token == "openid") return "to know who you are";
+  if (token == "profile") return "to see your handle";
+  if (token == "email") return "to see your e-mail address";
+  if (token == "offline_access") return "to stay signed in";
+  return code(token);
 }
 
 std::string hidden(std::string_view name, std::string_view value) {
@@ -93,49 +107,65 @@ std::string hidden(std::string_view name, std::string_view value) {
          "\">\n";
 }
 
+std::string input(const std::string& attributes, bool focus) {
+  return "<input " + attributes + (focus ? " autofocus>" : ">");
+}
+
 std::string alert(std::string_view problem) {
   if (problem.empty()) return {};
   return "<p class=\"bad\" role=\"alert\">" + shown(problem) + "</p>\n";
 }
 
-// Who asks, and for what.
-std::string asked_for(std::string_view lead, std::string_view scope, std::string_view client_id) {
+std::string asked_for(std::string_view lead, std::string_view scope) {
   std::string body = "<p>" + std::string(lead) + "</p>\n<ul>\n";
   if (const auto parsed = ScopeSet::parse(scope)) {
-    for (const auto& token : parsed->tokens()) body += "<li>" + shown(meaning(token)) + "</li>\n";
+    for (const auto& token : parsed->tokens()) body += "<li>" + meaning(token) + "</li>\n";
   }
-  return body + "</ul>\n<p class=\"soft\">It calls itself " + shown(client_id) + "</p>\n";
+  return body + "</ul>\n";
 }
 
 // The rest of a form, from the handle to the buttons.
 std::string sign_in_fields(std::string_view identifier) {
-  return "<label>Handle or DID<input name=\"identifier\" autocomplete=\"username\" value=\"" +
-         escape_html(identifier) +
-         "\"></label>\n<label>Password<input name=\"password\" type=\"password\" "
-         "autocomplete=\"current-password\" autofocus></label>\n<div class=\"acts\">\n<button "
-         "name=\"decision\" value=\"allow\" class=\"main\">Allow</button>\n<button "
-         "name=\"decision\" value=\"deny\">Deny</button>\n</div>\n</form>\n<p class=\"soft\">This "
-         "is latchkey's sandbox: its accounts exist nowhere else.</p>\n";
+  const bool named = !identifier.empty();
+  return "<label>Handle or DID" +
+         input(
+             "name=\"identifier\" autocomplete=\"username\" autocapitalize=\"none\" "
+             "spellcheck=\"false\" value=\"" +
+                 escape_html(identifier) + '"',
+             !named) +
+         "</label>\n<label>Password" +
+         input("name=\"password\" type=\"password\" autocomplete=\"current-password\"", named) +
+         "</label>\n<div class=\"acts\">\n<button name=\"decision\" value=\"allow\" "
+         "class=\"main\">Allow</button>\n<button name=\"decision\" value=\"deny\">Deny</button>\n"
+         "</div>\n</form>\n";
+}
+
+std::string which_program(const std::string& facts) {
+  return "<details><summary>Which program is it?</summary>\n" + facts + "</details>\n";
 }
 
 }  // namespace
 
 Response sign_in_page(const SignIn& sign_in, int status) {
   const std::string body =
-      asked_for("An application asks to:", sign_in.scope, sign_in.client_id) +
-      alert(sign_in.problem) + "<form method=\"post\" action=\"/oauth/authorize\">\n" +
+      std::string(kForTests) + asked_for("An application asks for permission:", sign_in.scope) +
+      "<form method=\"post\" action=\"/oauth/authorize\">\n" +
       hidden("client_id", sign_in.client_id) + hidden("request_uri", sign_in.request_uri) +
-      hidden("form_token", sign_in.form_token) + sign_in_fields(sign_in.identifier);
+      hidden("form_token", sign_in.form_token) + alert(sign_in.problem) +
+      sign_in_fields(sign_in.identifier) +
+      which_program("<p>It calls itself " + code(sign_in.client_id) +
+                    "</p>\n<p>The answer goes to " + code(sign_in.redirect_uri) + "</p>\n");
   return page(status, "Sign in to the sandbox", body, form_targets(sign_in.redirect_uri));
 }
 
 Response device_page(const DeviceSignIn& sign_in, int status) {
   const std::string body =
-      "<p>Go on only if your device shows the code <strong>" + shown(sign_in.user_code) +
-      "</strong>.</p>\n" + asked_for("It asks to:", sign_in.scope, sign_in.client_id) +
-      alert(sign_in.problem) + "<form method=\"post\" action=\"/device\">\n" +
-      hidden("user_code", sign_in.user_code) + hidden("form_token", sign_in.form_token) +
-      sign_in_fields(sign_in.identifier);
+      std::string(kForTests) + "<p>Go on only if your device shows the code " +
+      code(sign_in.user_code) + "</p>\n" + asked_for("It asks for permission:", sign_in.scope) +
+      "<form method=\"post\" action=\"/device\">\n" + hidden("user_code", sign_in.user_code) +
+      hidden("form_token", sign_in.form_token) + alert(sign_in.problem) +
+      sign_in_fields(sign_in.identifier) +
+      which_program("<p>It calls itself " + code(sign_in.client_id) + "</p>\n");
   return page(status, "Sign in a device to the sandbox", body, "'self'");
 }
 

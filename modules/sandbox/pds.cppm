@@ -36,6 +36,9 @@ class Pds {
   [[nodiscard]] Response handle(const Request& request);
   /// use_dpop_nonce with a nonce that is not good.
   [[nodiscard]] Response ask_for_bad_nonce();
+  void set_nonce_rotation(std::chrono::milliseconds rotation) {
+    proofs_.set_nonce_rotation(rotation);
+  }
   [[nodiscard]] const Repositories& repositories() const noexcept { return repositories_; }
 
  private:

@@ -28,6 +28,8 @@ class ProofGate {
   /// dpop_refused as of DpopVerifier.
   [[nodiscard]] Result<VerifiedProof> check(const Request& request, std::string_view access_token,
                                             std::string_view jkt);
+  /// Nonces given out before are no longer good.
+  void set_nonce_rotation(std::chrono::milliseconds nonce_rotation);
   [[nodiscard]] std::string nonce() const;
   /// One that will not be accepted.
   [[nodiscard]] std::string bad_nonce();
@@ -37,7 +39,7 @@ class ProofGate {
   std::shared_ptr<Clock> clock_;
   Random& random_;
   std::shared_ptr<NonceIssuer> nonces_;
-  DpopVerifier verifier_;
+  std::unique_ptr<DpopVerifier> verifier_;
 };
 
 /// The refusal of a bad proof: use_dpop_nonce or invalid_dpop_proof.

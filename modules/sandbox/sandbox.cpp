@@ -5,7 +5,6 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -17,7 +16,6 @@ module;
 #include <vector>
 module latchkey.sandbox;
 import latchkey.core.crypto;
-import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.http;
@@ -33,7 +31,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxRecorded = 10'000;
 // In the order of their ports.
 constexpr std::array<Server, 3> kServers{Server::pds, Server::authorization, Server::plc};
 
@@ -90,6 +87,7 @@ struct Sandbox::Impl {
         plc_origin(origin_of(ports[2])),
         accounts(*options.random),
         ledger(*options.random, *clock, options.lifetimes),
+        recorder(options.record_contents),
         plc(accounts, pds_origin),
         issuer(
             {.issuer = issuer_origin, .pds = pds_origin, .nonce_rotation = options.nonce_rotation},
@@ -130,23 +128,11 @@ struct Sandbox::Impl {
 
   Delivery handle(Server server, const Request& request) {
     const std::scoped_lock lock(mutex);
-    RecordedRequest record{.server = server,
-                           .method = request.method,
-                           .path = request.path,
-                           .grant_type = {},
-                           .status = 0,
-                           .detail = {},
-                           .fault = {}};
-    if (request.path == "/oauth/token") {
-      if (const auto form = form_decode(request.body)) {
-        record.grant_type = printable(field(*form, "grant_type").value_or(""), 64);
-      }
-    }
-    if (options.record_contents) record.contents = request;
+    RecordedRequest record = recorder.describe(server, request);
     Delivery delivery = deliver(server, request, record);
     delivery.response.headers.emplace_back("Date", http_date(clock->now()));
-    recorded.push_back(std::move(record));
-    if (recorded.size() > kMaxRecorded) recorded.pop_front();
+    if (delivery.way != Delivery::Way::dropped) record.error = error_name(delivery.response);
+    recorder.add(std::move(record));
     return delivery;
   }
 
@@ -160,6 +146,7 @@ struct Sandbox::Impl {
       Response response = process(server, request);
       record.status = response.status;
       record.detail = response.detail;
+      recorder.learn(request, response);
       return response;
     };
     const auto fault = faults.take(server, request);
@@ -181,10 +168,10 @@ struct Sandbox::Impl {
   std::mutex mutex;  // of all that follows but `faults`
   Accounts accounts;
   TokenLedger ledger;
+  Recorder recorder;
   PlcDirectory plc;
   Issuer issuer;
   Pds pds;
-  std::deque<RecordedRequest> recorded;
   FaultScript faults;
   std::unique_ptr<HttpServer> http;  // last: gone before what its thread uses
 };
@@ -284,6 +271,10 @@ std::size_t Sandbox::faults_left() const {
   return impl_->faults.left();
 }
 
+std::vector<Fault> Sandbox::faults() const {
+  return impl_->faults.all();
+}
+
 void Sandbox::release() {
   impl_->http->release();
 }
@@ -299,6 +290,12 @@ void Sandbox::set_clock_skew(milliseconds ahead) {
 void Sandbox::set_access_lifetime(std::chrono::seconds lifetime) {
   const std::scoped_lock lock(impl_->mutex);
   impl_->ledger.set_access_lifetime(lifetime);
+}
+
+void Sandbox::set_nonce_rotation(milliseconds rotation) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->issuer.set_nonce_rotation(rotation);
+  impl_->pds.set_nonce_rotation(rotation);
 }
 
 void Sandbox::expire_access_tokens() {
@@ -323,12 +320,23 @@ TokenCounts Sandbox::counts() const {
 
 std::vector<RecordedRequest> Sandbox::requests() const {
   const std::scoped_lock lock(impl_->mutex);
-  return {impl_->recorded.begin(), impl_->recorded.end()};
+  const auto& all = impl_->recorder.all();
+  return {all.begin(), all.end()};
 }
 
 void Sandbox::forget_requests() {
   const std::scoped_lock lock(impl_->mutex);
-  impl_->recorded.clear();
+  impl_->recorder.forget();
+}
+
+void Sandbox::capture_secrets() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->recorder.capture();
+}
+
+std::vector<std::string> Sandbox::captured_secrets() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->recorder.captured();
 }
 
 }  // namespace latchkey::sandbox

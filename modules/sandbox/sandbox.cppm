@@ -12,6 +12,7 @@ export import latchkey.sandbox.accounts;
 export import latchkey.sandbox.clients;
 export import latchkey.sandbox.faults;
 export import latchkey.sandbox.message;
+export import latchkey.sandbox.recorder;
 export import latchkey.sandbox.tokens;
 import latchkey.core.crypto;
 import latchkey.core.error;
@@ -33,18 +34,6 @@ struct SandboxOptions {
   std::shared_ptr<Random> random{};
   /// Also keep what the requests carried: tokens, codes and passwords among it.
   bool record_contents = false;
-};
-
-/// One request that reached a server.
-struct RecordedRequest {
-  Server server{};
-  std::string method;
-  std::string path;
-  std::string grant_type;  ///< at the token endpoint
-  int status = 0;          ///< of the answer; 0 if the connection was dropped before one was made
-  std::string detail;      ///< why it was refused, e.g. "refresh.replayed"; empty: it was not
-  std::string fault;       ///< the scripted fault it met; empty: none
-  Request contents{};      ///< with SandboxOptions::record_contents
 };
 
 /// Thread-safe. All three servers listen on 127.0.0.1 and are called http://localhost:PORT.
@@ -83,6 +72,8 @@ class Sandbox {
   void inject(Fault fault);
   void clear_faults();
   [[nodiscard]] std::size_t faults_left() const;
+  /// Those that have not happened yet, each with what is left of it.
+  [[nodiscard]] std::vector<Fault> faults() const;
   /// Sends the answers that a fault holds.
   void release();
   /// Closes kept connections on which no request is under way.
@@ -91,6 +82,8 @@ class Sandbox {
   /// What the servers' clock is ahead of the one given, `Date` included.
   void set_clock_skew(std::chrono::milliseconds ahead);
   void set_access_lifetime(std::chrono::seconds lifetime);
+  /// Nonces given out before are no longer good.
+  void set_nonce_rotation(std::chrono::milliseconds rotation);
   /// Access tokens issued so far are no longer good; refresh tokens are.
   void expire_access_tokens();
   /// Ends an account's sessions; gives how many there were.
@@ -101,7 +94,11 @@ class Sandbox {
   [[nodiscard]] TokenCounts counts() const;
   /// The last ten thousand, in the order in which they were answered.
   [[nodiscard]] std::vector<RecordedRequest> requests() const;
+  /// They go on being numbered.
   void forget_requests();
+  /// From now on codes, verifiers and tokens are remembered that pass.
+  void capture_secrets();
+  [[nodiscard]] std::vector<std::string> captured_secrets() const;
 
  private:
   struct Impl;

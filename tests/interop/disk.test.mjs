@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { kPost, Place, post, Server, stores } from './harness.mjs'
+import { kPost, onServer, Place, post, Server, stores } from './harness.mjs'
 
 /** Every file and folder under `folder`, itself included. */
 function walk(folder) {
@@ -97,7 +97,7 @@ test('the judge of traces sees a file created too wide, a folder, and a chmod', 
 })
 
 for (const store of stores) {
-  describe(`on disk, sessions kept in ${store}`, () => {
+  describe(onServer(`on disk, sessions kept in ${store}`), () => {
     let server, place, secrets
     before(async () => {
       server = await Server.start()

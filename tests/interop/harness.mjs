@@ -1,104 +1,18 @@
 // SPDX-License-Identifier: MIT
-// What the interop tests stand on: a reference server with its controls, a place for one user's data, and the tool.
+// What the interop tests stand on: a server with its controls, a place for one user's data, and the tool.
 
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { loginHttp } from './login-http.mjs'
+import { join } from 'node:path'
+import { toolPath } from './tool-path.mjs'
 
-const here = dirname(fileURLToPath(import.meta.url))
-export const toolPath = process.env.LATCHKEY_TOOL ?? join(here, '../../build/dev/cli/latchkey')
+const serverName = process.env.LATCHKEY_SERVER ?? 'sandbox'
+/** The server that LATCHKEY_SERVER names, reference or sandbox; see server.mjs. Stop it in an `after` hook. */
+export const { Server } = await import(`./server-${serverName}.mjs`)
+/** The name of a group of scenarios: they are the same on every server. */
+export const onServer = (what) => `${what} [${serverName}]`
 export const stores = ['sqlite', 'file']
-
-/** The server's own answers, in one process of their own. Stop it in an `after` hook. */
-export class Server {
-  static async start(env = {}) {
-    const child = spawn(process.execPath, [join(here, 'start-pds.mjs')], {
-      env: { ...process.env, PDS_WATCH_STDIN: '1', ...env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
-    let text = ''
-    let errors = ''
-    child.stderr.on('data', (part) => (errors += part))
-    for await (const part of child.stdout) {
-      text += part
-      if (text.includes('\n')) break
-    }
-    if (!text.includes('\n')) throw new Error(`the reference server did not start: ${errors.slice(-2000)}`)
-    child.stdout.resume()
-    return new Server(child, JSON.parse(text))
-  }
-
-  constructor(child, info) {
-    this.child = child
-    Object.assign(this, info)
-    ;[this.alice, this.bob] = info.accounts
-  }
-
-  async stop() {
-    if (this.child.exitCode !== null) return
-    const ended = new Promise((resolve) => this.child.on('exit', resolve))
-    this.child.stdin.end()
-    await ended
-  }
-
-  async #control(method, path, body) {
-    const answer = await fetch(this.control + path, { method, body: body && JSON.stringify(body) })
-    const json = await answer.json()
-    if (!answer.ok) throw new Error(`${method} ${path}: ${json.error}`)
-    return json
-  }
-
-  /** A moment in the request log, for requests(). */
-  async mark() {
-    const seen = { pds: 0, plc: 0 }
-    for (const entry of await this.#control('GET', '/log')) seen[entry.server] = Math.max(seen[entry.server], entry.n)
-    return seen
-  }
-
-  /** What the proxies counted since the mark; the reference server's own requests to its PLC are left out. */
-  async requests(since = {}, server) {
-    const all = await this.#control('GET', `/log?since=${encodeURIComponent(JSON.stringify(since))}`)
-    const ownOfPds = (e) => e.server === 'plc' && /^(node|axios)/.test(e.agent ?? '')
-    return all.filter((e) => (!server || e.server === server) && !ownOfPds(e))
-  }
-
-  /** The refresh requests since the mark. */
-  async refreshes(since) {
-    const seen = await this.requests(since, 'pds')
-    return seen.filter((e) => e.path === '/oauth/token' && e.grant_type === 'refresh_token')
-  }
-
-  fault(fault) {
-    return this.#control('POST', '/faults', fault)
-  }
-  noFaults() {
-    return this.#control('DELETE', '/faults')
-  }
-  capture() {
-    return this.#control('POST', '/capture')
-  }
-  captured() {
-    return this.#control('GET', '/capture')
-  }
-  refuseIssuedTokens() {
-    return this.#control('POST', '/refuse-issued')
-  }
-  tokenLifetime(ms) {
-    return this.#control('POST', '/settings', { token_ttl_ms: ms })
-  }
-  nonceRotation(ms) {
-    return this.#control('POST', '/settings', { nonce_rotation_ms: ms })
-  }
-  async sessionCount(did) {
-    return (await this.#control('GET', `/sessions?did=${encodeURIComponent(did)}`)).count
-  }
-  revoke(did) {
-    return this.#control('POST', '/revoke', { did })
-  }
-}
 
 /** One user's machine: a home and a data folder, removed by remove(). */
 export class Place {
@@ -142,7 +56,7 @@ export class Place {
   }
 
   /** Logs in as `account`, by `start` (default: the handle), over HTTP or by another `drive`. */
-  async login(account = this.server.alice, { start = account.handle, drive = loginHttp, ...options } = {}) {
+  async login(account = this.server.alice, { start = account.handle, drive = this.server.signIn, ...options } = {}) {
     const running = this.start(['login', start, '--no-browser'], options)
     const url = await running.authorizeUrl
     const [visit, result] = await Promise.all([drive(url, account.handle, account.password), running.done])

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { Place, Server } from './harness.mjs'
-import { login as loginInChromium } from './login.mjs'
-import { loginHttp } from './login-http.mjs'
+import { onServer, Place, Server } from './harness.mjs'
 
-describe('login', () => {
+describe(onServer('login'), () => {
   let server
   before(async () => (server = await Server.start()))
   after(() => server?.stop())
@@ -54,7 +52,7 @@ describe('login', () => {
   })
 
   onMachine('through the real page in Chromium, which shows the result', async (place) => {
-    const result = (await place.login(server.alice, { drive: loginInChromium })).expect(0)
+    const result = (await place.login(server.alice, { drive: server.signInWithChromium })).expect(0)
     assert.equal(result.visit.status, 200)
     assert.equal((await place.run(['whoami'])).expect(0).json.subject, server.alice.did)
   })
@@ -76,7 +74,7 @@ describe('login', () => {
   onMachine('signing in as somebody else than was named is refused', async (place) => {
     const running = place.start(['login', server.alice.handle, '--no-browser'])
     const [, result] = await Promise.all([
-      loginHttp(await running.authorizeUrl, server.bob.handle, server.bob.password),
+      server.signIn(await running.authorizeUrl, server.bob.handle, server.bob.password),
       running.done,
     ])
     result.expect(1)
@@ -84,7 +82,7 @@ describe('login', () => {
   })
 
   onMachine('denial by the user: says so and saves nothing', async (place) => {
-    const drive = (url, handle, password) => loginHttp(url, handle, password, { deny: true })
+    const drive = (url, handle, password) => server.signIn(url, handle, password, { deny: true })
     const result = (await place.login(server.alice, { drive })).expect(1)
     assert.match(result.stderr, /den(y|ied)/i)
     await assertNothingSaved(place)
@@ -95,13 +93,13 @@ describe('login', () => {
     const running = place.start(['login', server.alice.handle, '--no-browser'])
     const url = await running.authorizeUrl
     const redirect = await redirectUri(mark)
-    for (const query of ['', '?code=stolen', '?state=wrong&code=stolen&iss=' + encodeURIComponent(server.pds),
+    for (const query of ['', '?code=stolen', '?state=wrong&code=stolen&iss=' + encodeURIComponent(server.issuer),
                          '?state=wrong&error=access_denied']) {
       assert.ok((await fetch(redirect + query)).status >= 400, query)
     }
     assert.equal((await fetch(new URL('/elsewhere', redirect))).status, 404)
     const [visit, result] = await Promise.all([
-      loginHttp(url, server.alice.handle, server.alice.password),
+      server.signIn(url, server.alice.handle, server.alice.password),
       running.done,
     ])
     result.expect(0)
@@ -114,7 +112,7 @@ describe('login', () => {
     const running = place.start(['login', server.alice.handle, '--no-browser', '--paste'], { input: null })
     const url = await running.authorizeUrl
     // A machine without a browser: nobody answers at the redirect address, its user copies it over.
-    const { redirect } = await loginHttp(url, server.alice.handle, server.alice.password, { arriveThere: false })
+    const { redirect } = await server.signIn(url, server.alice.handle, server.alice.password, { arriveThere: false })
     running.child.stdin.end(`${redirect}\n`)
     ;(await running.done).expect(0)
     assert.equal((await place.run(['whoami'])).expect(0).json.subject, server.alice.did)

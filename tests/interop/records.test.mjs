@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { kPost, Place, post, Server, stores } from './harness.mjs'
+import { kPost, onServer, Place, post, Server, stores } from './harness.mjs'
 
 const kCreate = '/xrpc/com.atproto.repo.createRecord'
 
 for (const store of stores) {
-  describe(`records, sessions kept in ${store}`, () => {
+  describe(onServer(`records, sessions kept in ${store}`), () => {
     let server, place
     before(async () => {
       server = await Server.start()

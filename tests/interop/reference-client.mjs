@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The smallest OAuth client that a PDS accepts, with node:crypto alone. It keeps the harness honest (harness.test.mjs):
+// The smallest OAuth client that a server accepts, with node:crypto alone. It keeps the harness honest (harness.test.mjs):
 // what it shows needs no latchkey. Not a model for anybody: it checks nothing.
 
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
@@ -8,24 +8,27 @@ const base64url = (data) => Buffer.from(data).toString('base64url')
 const digest = (text) => createHash('sha256').update(text).digest('base64url')
 
 export class ReferenceClient {
-  constructor(origin, { redirectUri = 'http://127.0.0.1:9/callback', scope = 'atproto transition:generic' } = {}) {
+  /** `server`: {pds, issuer}. */
+  constructor(server, { redirectUri = 'http://127.0.0.1:9/callback', scope = 'atproto transition:generic' } = {}) {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const { kty, crv, x, y } = publicKey.export({ format: 'jwk' })
-    Object.assign(this, { origin, redirectUri, scope, privateKey, jwk: { kty, crv, x, y } })
+    Object.assign(this, { pds: server.pds, issuer: server.issuer, redirectUri, scope, privateKey, jwk: { kty, crv, x, y } })
     const query = new URLSearchParams({ redirect_uri: redirectUri, scope })
     this.clientId = `http://localhost?${query}`
     this.verifier = base64url(randomBytes(32))
     this.state = base64url(randomBytes(16))
+    this.nonces = new Map() // by origin
   }
 
   proof(method, url, token) {
+    const nonce = this.nonces.get(new URL(url).origin)
     const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: this.jwk }
     const claims = {
       jti: base64url(randomBytes(16)),
       htm: method,
       htu: url,
       iat: Math.floor(Date.now() / 1000),
-      ...(this.nonce && { nonce: this.nonce }),
+      ...(nonce && { nonce }),
       ...(token && { ath: digest(token) }),
     }
     const input = `${base64url(JSON.stringify(header))}.${base64url(JSON.stringify(claims))}`
@@ -34,9 +37,8 @@ export class ReferenceClient {
   }
 
   /** One request with a proof; once more when the server asks for its nonce. */
-  async send(method, path, { token, form, json } = {}) {
+  async send(method, url, { token, form, json } = {}) {
     for (const attempt of [1, 2]) {
-      const url = this.origin + path
       const answer = await fetch(url, {
         method,
         headers: {
@@ -46,14 +48,15 @@ export class ReferenceClient {
         },
         body: form ? new URLSearchParams(form) : json && JSON.stringify(json),
       })
-      this.nonce = answer.headers.get('dpop-nonce') ?? this.nonce
+      const nonce = answer.headers.get('dpop-nonce')
+      if (nonce) this.nonces.set(new URL(url).origin, nonce)
       const body = await answer.json()
       if (attempt === 2 || body.error !== 'use_dpop_nonce') return { status: answer.status, body }
     }
   }
 
   async authorizeUrl() {
-    const { body } = await this.send('POST', '/oauth/par', {
+    const { body } = await this.send('POST', `${this.issuer}/oauth/par`, {
       form: {
         response_type: 'code',
         client_id: this.clientId,
@@ -67,7 +70,7 @@ export class ReferenceClient {
     })
     if (!body.request_uri) throw new Error(`par: ${JSON.stringify(body)}`)
     const query = new URLSearchParams({ client_id: this.clientId, request_uri: body.request_uri })
-    return `${this.origin}/oauth/authorize?${query}`
+    return `${this.issuer}/oauth/authorize?${query}`
   }
 
   async exchange(redirect) {
@@ -85,7 +88,7 @@ export class ReferenceClient {
   }
 
   async #tokens(form) {
-    const answer = await this.send('POST', '/oauth/token', { form: { client_id: this.clientId, ...form } })
+    const answer = await this.send('POST', `${this.issuer}/oauth/token`, { form: { client_id: this.clientId, ...form } })
     if (answer.status === 200) {
       this.accessToken = answer.body.access_token
       this.refreshToken = answer.body.refresh_token
@@ -96,7 +99,7 @@ export class ReferenceClient {
 
   createRecord(text) {
     const record = { $type: 'app.bsky.feed.post', text, createdAt: new Date().toISOString() }
-    return this.send('POST', '/xrpc/com.atproto.repo.createRecord', {
+    return this.send('POST', `${this.pds}/xrpc/com.atproto.repo.createRecord`, {
       token: this.accessToken,
       json: { repo: this.did, collection: 'app.bsky.feed.post', record },
     })

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
-import { kPost, Place, post, Server, stores, until } from './harness.mjs'
+import { kPost, onServer, Place, post, Server, stores, until } from './harness.mjs'
 
 const kShort = 2000 // ms that an access token lives in the tests of expiry
 const kLong = 3_600_000
 const kRefresh = { method: 'POST', path: '/oauth/token', grant_type: 'refresh_token' }
 
 for (const store of stores) {
-  describe(`refresh, sessions kept in ${store}`, () => {
+  describe(onServer(`refresh, sessions kept in ${store}`), () => {
     let server
     before(async () => (server = await Server.start()))
     after(() => server?.stop())

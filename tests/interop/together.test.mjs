@@ -2,12 +2,12 @@
 // Eight processes at once on one session: exactly one refresh at the server, and all of them succeed.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { kPost, Place, post, Server, stores, until } from './harness.mjs'
+import { kPost, onServer, Place, post, Server, stores, until } from './harness.mjs'
 
 const kProcesses = 8
 
 for (const store of stores) {
-  describe(`${kProcesses} processes at once, sessions kept in ${store}`, () => {
+  describe(onServer(`${kProcesses} processes at once, sessions kept in ${store}`), () => {
     let server
     before(async () => (server = await Server.start()))
     after(() => server?.stop())

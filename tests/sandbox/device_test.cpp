@@ -280,7 +280,7 @@ TEST_CASE("device page: shows the code to compare, and the right password allows
   Device device;
   static_cast<void>(device.start());
   Visit visit(device);
-  CHECK(visit.body.find("<strong>" + device.user_code) != std::string::npos);
+  CHECK(visit.body.find("<code>" + device.user_code) != std::string::npos);
   CHECK(visit.body.find("books app") != std::string::npos);
   visit.form["password"] = "guess";
   CHECK(visit.send().status == 401);

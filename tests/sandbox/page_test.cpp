@@ -100,6 +100,22 @@ TEST_CASE("the right password leads back to the client with a code", "[sandbox]"
   CHECK(visit.send(visit.form).status == 400);
 }
 
+TEST_CASE("the page shows who asks, permissions it has no words for, and nothing unescaped",
+          "[sandbox]") {
+  const auto servers = sandbox::Sandbox::start().value();
+  WireClient client(*servers, "atproto repo:app.bsky.feed.post?action=create&action=delete");
+  client.login_hint.clear();
+  const auto pushed = client.post("/oauth/par", client.par_form()).text("request_uri");
+  const auto page = exchange(servers->issuer(), "GET", client.authorize_target(pushed)).body;
+  const auto shows = [&](const std::string& text) { return page.find(text) != std::string::npos; };
+  CHECK(shows("<code>repo:app.bsky.feed.post?action=create&amp;action=delete</code>"));
+  CHECK(shows("<code>" + client.redirect_uri + "</code>"));
+  CHECK(shows("<code>http://localhost?redirect_uri="));
+  // Nobody is hinted at: the first thing to type is a name.
+  CHECK(shows("value=\"\" autofocus>"));
+  CHECK_FALSE(shows("autocomplete=\"current-password\" autofocus>"));
+}
+
 TEST_CASE("another account than the one hinted at may sign in", "[sandbox]") {
   Visit visit;
   visit.form["identifier"] = visit.bob.did;

@@ -64,3 +64,16 @@ TEST_CASE("latchkey sandbox: registers the clients whose documents it is given",
   write_text(file, "{}");
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--client", file}).wait() == 1);
 }
+
+TEST_CASE("latchkey sandbox: the control port is there when it is asked for", "[sandbox]") {
+  ChildProcess plain({LATCHKEY_TOOL, "sandbox"});
+  CHECK(plain.read_line().find("control") == std::string::npos);
+  ChildProcess tool({LATCHKEY_TOOL, "sandbox", "--control"});
+  const auto line =
+      JsonObject::parse(tool.read_line(), ErrorCode::invalid_response, "line").value();
+  const auto control = line.object("control").value().value();
+  const auto url = control.required_string("url").value();
+  CHECK(exchange(url, "GET", "/counts").status == 401);
+  const auto pass = "Bearer " + control.required_string("token").value();
+  CHECK(exchange(url, "GET", "/counts", {{"Authorization", pass}}).status == 200);
+}
