@@ -111,6 +111,12 @@ HandleAnswer ask_server(HttpTransport& transport, const IdentityOptions& options
   if (!response) return response.error();
   if (says_unknown(*response)) return std::nullopt;
   if (response->status != 200) return wrong_status("handle.status", *url, response->status);
+  if (!has_json_content(*response)) {
+    return make_error(ErrorCode::invalid_response, "handle.content_type",
+                      "cannot use the answer of " + url->origin() + url->path() +
+                          ": its content type is not JSON; check the address of the server that "
+                          "resolves handles");
+  }
   const auto body =
       JsonObject::parse(response->body.expose(), ErrorCode::invalid_response, "handle");
   if (!body) return body.error();

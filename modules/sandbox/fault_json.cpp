@@ -108,6 +108,11 @@ Result<void> read_kind(const JsonObject& json, Fault& fault) {
   return {};
 }
 
+Result<void> check_form(const Fault& fault) {
+  if (fault.kind != FaultKind::hostile || find_hostile_form(fault.text) != nullptr) return {};
+  return wrong("fault.hostile", "there is no such hostile form; see docs/sandbox.md");
+}
+
 Result<void> read_server(const JsonObject& json, Fault& fault) {
   const auto name = json.string("server");
   if (!name) return name.error();
@@ -156,6 +161,7 @@ Result<Fault> fault_from_json(const JsonObject& json) {
   for (const auto& member : kNumbers) {
     if (auto read = read_number(json, member, fault); !read) return std::move(read).error();
   }
+  if (auto known = check_form(fault); !known) return std::move(known).error();
   return fault;
 }
 

@@ -11,6 +11,7 @@ module;
 #include <vector>
 module latchkey.sandbox.faults;
 import latchkey.core.encoding;
+import latchkey.sandbox.hostile;
 import latchkey.sandbox.message;
 import latchkey.sandbox.server;
 
@@ -28,7 +29,10 @@ constexpr FaultKindNames kKinds{{{FaultKind::drop_before, "drop_before"},
                                  {FaultKind::huge_body, "huge_body", "size"},
                                  {FaultKind::garbage, "garbage", "text"},
                                  {FaultKind::redirect, "redirect", "text"},
-                                 {FaultKind::nonce_storm, "nonce_storm"}}};
+                                 {FaultKind::nonce_storm, "nonce_storm"},
+                                 {FaultKind::slow_head, "slow_head", "delay_ms"},
+                                 {FaultKind::slow_body, "slow_body", "delay_ms"},
+                                 {FaultKind::hostile, "hostile", "text"}}};
 
 // to_string() counts on it.
 constexpr bool in_order() {
@@ -39,7 +43,14 @@ constexpr bool in_order() {
 }
 static_assert(in_order());
 
+bool matches_document(const Fault& fault, Server server, const Request& request) {
+  if (fault.kind != FaultKind::hostile) return true;
+  const HostileForm* form = find_hostile_form(fault.text);
+  return form != nullptr && asks_for(form->document, server, request.path);
+}
+
 bool matches(const Fault& fault, Server server, const Request& request) {
+  if (!matches_document(fault, server, request)) return false;
   if (fault.server && *fault.server != server) return false;
   if (!fault.method.empty() && fault.method != request.method) return false;
   if (!fault.path.empty() && fault.path != request.path) return false;
@@ -68,11 +79,13 @@ Response redirection(const Fault& fault) {
 }
 
 // Changes the right answer into what the fault makes of it.
-void spoil(Response& response, const Fault& fault) {
+void spoil(Response& response, const Fault& fault, std::string_view origin) {
   if (fault.kind == FaultKind::status_after) response = failure(fault);
   if (fault.kind == FaultKind::content_type) response.content_type = fault.text;
   if (fault.kind == FaultKind::garbage) response.body = fault.text;
   if (fault.kind == FaultKind::huge_body) response.body.resize(fault.size, ' ');
+  if (fault.kind != FaultKind::hostile) return;
+  if (const auto* form = find_hostile_form(fault.text)) make_hostile(*form, origin, response);
 }
 
 }  // namespace
@@ -129,7 +142,8 @@ std::optional<Fault> FaultScript::take(Server server, const Request& request) {
   return std::nullopt;
 }
 
-Delivery deliver_with(const Fault& fault, const std::function<Response()>& process,
+Delivery deliver_with(const Fault& fault, std::string_view origin,
+                      const std::function<Response()>& process,
                       const std::function<Response()>& ask_for_nonce) {
   switch (fault.kind) {
     case FaultKind::drop_before:
@@ -144,10 +158,12 @@ Delivery deliver_with(const Fault& fault, const std::function<Response()>& proce
       break;
   }
   Delivery delivery{.response = process()};
-  spoil(delivery.response, fault);
+  spoil(delivery.response, fault, origin);
   if (fault.kind == FaultKind::drop_after) delivery.way = Delivery::Way::dropped;
   if (fault.kind == FaultKind::truncate) delivery.way = Delivery::Way::truncated;
-  if (fault.kind == FaultKind::delay) delivery.delay = fault.delay;
+  if (fault.kind == FaultKind::slow_head) delivery.way = Delivery::Way::slow_head;
+  if (fault.kind == FaultKind::slow_body) delivery.way = Delivery::Way::slow_body;
+  delivery.delay = fault.delay;
   if (fault.kind == FaultKind::hold) delivery.held = true;
   return delivery;
 }

@@ -11,6 +11,7 @@ module;
 #include <string_view>
 #include <vector>
 export module latchkey.sandbox.faults;
+export import latchkey.sandbox.hostile_forms;
 import latchkey.sandbox.message;
 import latchkey.sandbox.server;
 
@@ -31,6 +32,9 @@ enum class FaultKind {
   garbage,       ///< processed, and the body is `text`
   redirect,      ///< not processed; 307 to `text`
   nonce_storm,   ///< not processed; a nonce is asked for, and the one given will not be good
+  slow_head,     ///< processed at once, the answer comes byte by byte, one every `delay`
+  slow_body,     ///< the same, once its head is sent
+  hostile,       ///< processed, and the answer is made what the HostileForm named `text` says
 };
 [[nodiscard]] std::string_view to_string(FaultKind kind) noexcept;
 
@@ -40,14 +44,13 @@ struct FaultKindName {
   std::string_view name;
   std::string_view needs{};  ///< the member of the JSON without which it makes no sense
 };
-using FaultKindNames =
-    std::array<FaultKindName, static_cast<std::size_t>(FaultKind::nonce_storm) + 1>;
+using FaultKindNames = std::array<FaultKindName, static_cast<std::size_t>(FaultKind::hostile) + 1>;
 /// All kinds, in their order.
 [[nodiscard]] const FaultKindNames& fault_kinds() noexcept;
 
 struct Fault {
   FaultKind kind{};
-  // Which requests; what is empty matches all.
+  // Which requests; what is empty matches all. A hostile fault is only for those for its document.
   std::optional<Server> server{};
   std::string method{};
   std::string path{};
@@ -83,9 +86,11 @@ class FaultScript {
   std::list<Fault> faults_;
 };
 
-/// The delivery of a request that meets `fault`; `process` gives the right answer and is called
-/// once or not at all. `ask_for_nonce` answers with a nonce that is not good.
-[[nodiscard]] Delivery deliver_with(const Fault& fault, const std::function<Response()>& process,
+/// The delivery of a request to the server at `origin` that meets `fault`; `process` gives the
+/// right answer and is called once or not at all. `ask_for_nonce` answers with a nonce that is not
+/// good.
+[[nodiscard]] Delivery deliver_with(const Fault& fault, std::string_view origin,
+                                    const std::function<Response()>& process,
                                     const std::function<Response()>& ask_for_nonce);
 
 }  // namespace latchkey::sandbox

@@ -108,8 +108,9 @@ Response Front::open_plain(const Request& request, const FormFields& fields) {
 }
 
 const Account* Front::approves_by_itself(const AuthorizationRequest& pending) {
-  const Account* account = accounts_.find(pending.login_hint);
-  if (pending.login_hint.empty() && accounts_.all().size() == 1) account = &accounts_.all().front();
+  const bool only_one = pending.login_hint.empty() && accounts_.all().size() == 1;
+  const Account* account =
+      accounts_.find_here(only_one ? accounts_.all().front().did : pending.login_hint);
   return account != nullptr && account->auto_approve ? account : nullptr;
 }
 

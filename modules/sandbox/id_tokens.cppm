@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +9,7 @@ export module latchkey.sandbox.id_tokens;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.sandbox.jose;
+import latchkey.sandbox.storage;
 import latchkey.sandbox.tokens;
 
 // OpenID Connect's id tokens (Core §2) and the keys that sign them.
@@ -19,6 +21,9 @@ export namespace latchkey::sandbox {
 class SigningKeys {
  public:
   explicit SigningKeys(const Clock& clock) : clock_(clock) {}
+  /// Reads what is kept, and keeps everything from now on. Errors: those of Storage; corrupt,
+  /// "signing_key.…".
+  [[nodiscard]] Result<void> restore(Storage& storage);
   /// Error: invalid_key, "sandbox.key_not_generated".
   [[nodiscard]] Result<const SigningKey*> current(JwsAlg alg);
   /// New keys sign from now on. The old ones stay in the JWKS for `keep_old`; zero: they are gone
@@ -28,13 +33,17 @@ class SigningKeys {
   [[nodiscard]] Result<std::string> jwks();
 
  private:
-  struct Kept {
+  struct Held {
     SigningKey key;
-    TimePoint until;
+    std::optional<TimePoint> until{};  // nothing: it signs; else it is only published until then
   };
+  [[nodiscard]] static Result<Held> read(const KeptRow& row);
+  void keep(const Held& held);
+  void forget_old();
+
   const Clock& clock_;
-  std::vector<SigningKey> current_;
-  std::vector<Kept> old_;
+  Storage* storage_ = nullptr;  // null: in memory only
+  std::vector<Held> keys_;
 };
 
 /// The id token for tokens that were just issued; `nonce` stands in it unless empty. Its one

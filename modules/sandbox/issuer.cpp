@@ -190,6 +190,10 @@ Result<Response> Issuer::tokens(const FormFields& form, const Caller& caller) {
   }
   const auto issued = code ? desk_.exchange(form, caller) : devices_.poll(form, caller);
   if (!issued) return issued.error();
+  if (accounts_.find_here(issued->grant.did) == nullptr) {
+    ledger_.end_all(issued->grant.did);
+    return refusal("invalid_grant", "token.account_moved", "the account has moved since");
+  }
   return token_answer(*issued, caller, issued->grant.nonce);
 }
 

@@ -22,6 +22,7 @@ module latchkey.sandbox.jose;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.secret;
 import latchkey.dpop.jwk;
 
 namespace latchkey::sandbox {
@@ -116,6 +117,22 @@ Bytes sign_text(EVP_PKEY* key, JwsAlg alg, std::string_view text) {
   return alg == JwsAlg::es256 ? raw_of(signature) : signature;
 }
 
+// Empty if OpenSSL refuses.
+SecretBytes private_der(const EVP_PKEY* key) {
+  const int size = i2d_PrivateKey(key, nullptr);
+  SecretBytes der(size > 0 ? static_cast<std::size_t>(size) : 0);
+  unsigned char* out = der.mutable_span().data();
+  if (size > 0 && i2d_PrivateKey(key, &out) == size) return der;
+  ERR_clear_error();
+  return {};
+}
+
+bool is_p256(const EVP_PKEY* key) {
+  std::array<char, 32> group{};
+  return EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) == 1 &&
+         std::string_view(group.data()) == SN_X9_62_prime256v1;
+}
+
 Pkey key_from(const char* kind, OSSL_PARAM* params) {
   const PkeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, kind, nullptr));
   EVP_PKEY* key = nullptr;
@@ -203,6 +220,7 @@ struct SigningKey::Impl {
   JwsAlg alg{};
   Pkey key;
   std::string kid, public_jwk;
+  SecretBytes der;
 };
 
 SigningKey::SigningKey(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -210,21 +228,44 @@ SigningKey::SigningKey(SigningKey&&) noexcept = default;
 SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
 SigningKey::~SigningKey() = default;
 
+// With all that follows from alg and key. Nothing without a key.
+std::optional<SigningKey> SigningKey::complete(std::unique_ptr<Impl> impl) {
+  if (!impl->key) {
+    ERR_clear_error();
+    return std::nullopt;
+  }
+  const std::string members = public_members(impl->key.get(), impl->alg);
+  auto kid = jwk_thumbprint(members + '}');
+  impl->der = private_der(impl->key.get());
+  if (!kid || impl->der.empty()) return std::nullopt;
+  impl->kid = *std::move(kid);
+  impl->public_jwk = members + R"(,"kid":)" + json_quote(impl->kid) + R"(,"alg":)" +
+                     json_quote(to_string(impl->alg)) + R"(,"use":"sig"})";
+  return SigningKey(std::move(impl));
+}
+
 Result<SigningKey> SigningKey::generate(JwsAlg alg) {
   auto impl = std::make_unique<Impl>();
   impl->alg = alg;
   impl->key.reset(alg == JwsAlg::es256 ? EVP_EC_gen(SN_X9_62_prime256v1) : EVP_RSA_gen(kRsaBits));
-  const std::string members = impl->key ? public_members(impl->key.get(), alg) : std::string();
-  auto kid = jwk_thumbprint(members + '}');
-  if (!impl->key || !kid) {
-    ERR_clear_error();
-    return make_error(ErrorCode::invalid_key, "sandbox.key_not_generated",
-                      "cannot make a signing key: OpenSSL refused; check its configuration");
+  auto made = complete(std::move(impl));
+  if (made) return *std::move(made);
+  return make_error(ErrorCode::invalid_key, "sandbox.key_not_generated",
+                    "cannot make a signing key: OpenSSL refused; check its configuration");
+}
+
+std::optional<SigningKey> SigningKey::parse(std::span<const unsigned char> der) {
+  auto impl = std::make_unique<Impl>();
+  const unsigned char* at = der.data();
+  impl->key.reset(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
+  if (impl->key && is_p256(impl->key.get())) {
+    impl->alg = JwsAlg::es256;
+  } else if (impl->key && EVP_PKEY_is_a(impl->key.get(), "RSA") == 1) {
+    impl->alg = JwsAlg::rs256;
+  } else {
+    impl->key.reset();
   }
-  impl->kid = *std::move(kid);
-  impl->public_jwk = members + R"(,"kid":)" + json_quote(impl->kid) + R"(,"alg":)" +
-                     json_quote(to_string(alg)) + R"(,"use":"sig"})";
-  return SigningKey(std::move(impl));
+  return complete(std::move(impl));
 }
 
 JwsAlg SigningKey::alg() const noexcept {
@@ -237,6 +278,10 @@ const std::string& SigningKey::kid() const noexcept {
 
 const std::string& SigningKey::public_jwk() const noexcept {
   return impl_->public_jwk;
+}
+
+const SecretBytes& SigningKey::der() const noexcept {
+  return impl_->der;
 }
 
 Result<std::string> SigningKey::sign(std::string_view claims) const {

@@ -2,6 +2,7 @@
 module;
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -9,6 +10,7 @@ export module latchkey.sandbox.jose;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.secret;
 
 // Signatures of the sandbox's authorization server: id tokens that it signs, and client assertions
 // that it checks (RFC 7515, RFC 7518). The one place in the sandbox that calls OpenSSL.
@@ -21,11 +23,14 @@ enum class JwsAlg { es256, rs256 };
 /// Nothing for every other name: "none" and the HMAC ones are never good here.
 [[nodiscard]] std::optional<JwsAlg> parse_alg(std::string_view name) noexcept;
 
-/// A pair of keys made here. Movable; not to be used by two threads at once.
+/// A pair of keys made here or kept from an earlier run. Movable; not to be used by two threads at
+/// once.
 class SigningKey {
  public:
   /// P-256, or RSA of 2048 bits. Error: invalid_key, "sandbox.key_not_generated".
   [[nodiscard]] static Result<SigningKey> generate(JwsAlg alg);
+  /// What der() gave. Nothing if it is no such key.
+  [[nodiscard]] static std::optional<SigningKey> parse(std::span<const unsigned char> der);
   SigningKey(SigningKey&&) noexcept;
   SigningKey& operator=(SigningKey&&) noexcept;
   ~SigningKey();
@@ -37,10 +42,13 @@ class SigningKey {
   [[nodiscard]] const std::string& public_jwk() const noexcept;
   /// A compact JWT with typ "JWT". Error: invalid_key, "sandbox.key_not_usable".
   [[nodiscard]] Result<std::string> sign(std::string_view claims) const;
+  /// The pair, as SEC 1 (RFC 5915) or PKCS #1 (RFC 8017) has it.
+  [[nodiscard]] const SecretBytes& der() const noexcept;
 
  private:
   struct Impl;
   explicit SigningKey(std::unique_ptr<Impl> impl);
+  [[nodiscard]] static std::optional<SigningKey> complete(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

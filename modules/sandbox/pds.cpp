@@ -112,6 +112,10 @@ std::string record_json(const StoredRecord& record) {
       {{"uri", json_quote(record.uri)}, {"cid", json_quote(record.cid)}, {"value", record.value}});
 }
 
+Error moved() {
+  return refusal("RepoDeactivated", "xrpc.repo_moved", "The repository is at another server");
+}
+
 Error missing_scope(std::string_view collection, RepoAction action) {
   return refusal("ScopeMissingError", "scope.missing",
                  "Missing required scope \"" + repo_scope(collection, action) + "\"", 403);
@@ -248,6 +252,7 @@ Result<Response> Pds::procedure(std::string_view nsid, const Request& request,
   if (account == nullptr || account->did != grant->did) {
     return invalid_request("xrpc.repo", "the repository is not the token's");
   }
+  if (!account->moved_to.empty()) return moved();
   write.did = account->did;
   const auto lacks = [&](RepoAction action) {
     return !permits(grant->scope, write.collection, action);
@@ -286,6 +291,7 @@ Result<Response> Pds::resolve_handle(const FormFields& fields) {
 Result<const Account*> Pds::repo_of(const FormFields& fields) {
   const std::string repo = field(fields, "repo").value_or("");
   const Account* account = accounts_.find(repo);
+  if (account != nullptr && !account->moved_to.empty()) return moved();
   if (account != nullptr) return account;
   return refusal("RepoNotFound", "xrpc.repo_not_found", "Could not find repo: " + repo);
 }

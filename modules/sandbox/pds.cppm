@@ -16,6 +16,7 @@ import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
 import latchkey.sandbox.proofs;
 import latchkey.sandbox.repo;
+import latchkey.sandbox.storage;
 import latchkey.sandbox.tokens;
 
 // The PDS: its well-known documents, and XRPC on identities and repositories.
@@ -33,6 +34,8 @@ class Pds {
  public:
   Pds(PdsOptions options, std::shared_ptr<Clock> clock, Random& random, Accounts& accounts,
       TokenLedger& ledger);
+  /// Reads what is kept, and keeps everything from now on. Errors: those of Repositories.
+  [[nodiscard]] Result<void> restore(Storage& storage) { return repositories_.restore(storage); }
   [[nodiscard]] Response handle(const Request& request);
   /// use_dpop_nonce with a nonce that is not good.
   [[nodiscard]] Response ask_for_bad_nonce();

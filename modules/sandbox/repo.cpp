@@ -13,9 +13,17 @@ import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.sandbox.cid;
 import latchkey.sandbox.message;
+import latchkey.sandbox.storage;
 
 namespace latchkey::sandbox {
 namespace {
+
+constexpr std::string_view kRecord = "record", kHead = "head";
+constexpr std::string_view kScheme = "at://";
+
+std::string uri_of(const std::string& did, const std::string& collection, const std::string& rkey) {
+  return std::string(kScheme) + did + '/' + collection + '/' + rkey;
+}
 
 Error invalid_swap(std::string_view detail, std::string description) {
   return refusal("InvalidSwap", detail, std::move(description));
@@ -33,13 +41,68 @@ Result<void> check_type(const RecordWrite& write) {
 
 }  // namespace
 
+void Repositories::keep(const StoredRecord& record) {
+  if (storage_ == nullptr) return;
+  storage_->put(kRecord, record.uri, json_object({{"cid", json_quote(record.cid)},
+                                                  {"value", json_quote(record.value)}}));
+}
+
+void Repositories::forget(const std::string& uri) {
+  if (storage_ != nullptr) storage_->remove(kRecord, uri);
+}
+
+Result<void> Repositories::restore_record(const KeptRow& row) {
+  const auto json = JsonObject::parse(row.value, ErrorCode::corrupt, "repository");
+  if (!json) return json.error();
+  auto cid = json->required_string("cid");
+  if (!cid) return std::move(cid).error();
+  auto value = json->required_string("value");
+  if (!value) return std::move(value).error();
+  const auto last = row.key.rfind('/'), middle = row.key.rfind('/', last - 1);
+  if (!row.key.starts_with(kScheme) || middle <= kScheme.size() || middle == std::string::npos) {
+    return make_error(ErrorCode::corrupt, "repository.uri",
+                      "cannot read the sandbox's records: a name is malformed; use another file");
+  }
+  const std::string did = row.key.substr(kScheme.size(), middle - kScheme.size());
+  const std::string collection = row.key.substr(middle + 1, last - middle - 1);
+  repositories_[did].collections[collection][row.key.substr(last + 1)] = {
+      .uri = row.key, .cid = *std::move(cid), .value = *std::move(value)};
+  return {};
+}
+
+Result<void> Repositories::restore(Storage& storage) {
+  const auto records = storage.all(kRecord);
+  if (!records) return records.error();
+  for (const auto& row : *records) {
+    if (auto restored = restore_record(row); !restored) return restored;
+  }
+  const auto heads = storage.all(kHead);
+  if (!heads) return heads.error();
+  for (const auto& row : *heads) {
+    const auto json = JsonObject::parse(row.value, ErrorCode::corrupt, "repository");
+    if (!json) return json.error();
+    auto cid = json->required_string("cid");
+    if (!cid) return std::move(cid).error();
+    auto rev = json->required_string("rev");
+    if (!rev) return std::move(rev).error();
+    repositories_[row.key].head = {.cid = *std::move(cid), .rev = *std::move(rev)};
+  }
+  storage_ = &storage;
+  return {};
+}
+
 // A commit is named by what it follows and a random number: nobody can check more of it here.
-Commit Repositories::commit(Repository& repository) {
+Commit Repositories::commit(const std::string& did) {
+  Repository& repository = repositories_[did];
   const std::string rev = tids_.next();
   const auto cid = record_cid(json_object({{"prev", json_quote(repository.head.cid)},
                                            {"rev", json_quote(rev)},
                                            {"salt", json_quote(random_token(random_, 16))}}));
   repository.head = {.cid = cid ? *cid : std::string(), .rev = rev};
+  if (storage_ != nullptr) {
+    storage_->put(kHead, did, json_object({{"cid", json_quote(repository.head.cid)},
+                                           {"rev", json_quote(rev)}}));
+  }
   return repository.head;
 }
 
@@ -64,10 +127,11 @@ Result<Repositories::Written> Repositories::store(RecordWrite write) {
   if (auto fits = check_swaps(write); !fits) return std::move(fits).error();
   Repository& repository = repositories_[write.did];
   StoredRecord& record = repository.collections[write.collection][write.rkey];
-  record = {.uri = "at://" + write.did + '/' + write.collection + '/' + write.rkey,
+  record = {.uri = uri_of(write.did, write.collection, write.rkey),
             .cid = *std::move(cid),
             .value = std::move(write.value)};
-  return Written{.record = record, .commit = commit(repository)};
+  keep(record);
+  return Written{.record = record, .commit = commit(write.did)};
 }
 
 Result<Repositories::Written> Repositories::create(RecordWrite write) {
@@ -89,7 +153,8 @@ Result<std::optional<Commit>> Repositories::remove(const RecordWrite& write) {
   if (collection == repository.collections.end()) return std::nullopt;
   if (collection->second.erase(write.rkey) == 0) return std::nullopt;
   if (collection->second.empty()) repository.collections.erase(collection);
-  return std::optional(commit(repository));
+  forget(uri_of(write.did, write.collection, write.rkey));
+  return std::optional(commit(write.did));
 }
 
 std::optional<StoredRecord> Repositories::get(const std::string& did, const std::string& collection,

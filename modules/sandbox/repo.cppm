@@ -12,6 +12,7 @@ import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.atproto.identifier;
+import latchkey.sandbox.storage;
 
 // Repositories: records under collection and key, with CIDs, and the swaps that make a write happen
 // only if nobody else wrote first.
@@ -50,6 +51,10 @@ class Repositories {
  public:
   Repositories(Random& random, Clock& clock) : random_(random), tids_(clock, random) {}
 
+  /// Reads what is kept, and keeps everything from now on. Errors: those of Storage; corrupt,
+  /// "repository.…".
+  [[nodiscard]] Result<void> restore(Storage& storage);
+
   struct Written {
     StoredRecord record;
     Commit commit;
@@ -76,9 +81,13 @@ class Repositories {
   };
   [[nodiscard]] Result<void> check_swaps(const RecordWrite& write);
   [[nodiscard]] Result<Written> store(RecordWrite write);
-  Commit commit(Repository& repository);
+  Commit commit(const std::string& did);
+  [[nodiscard]] Result<void> restore_record(const KeptRow& row);
+  void keep(const StoredRecord& record);
+  void forget(const std::string& uri);
 
   Random& random_;
+  Storage* storage_ = nullptr;  // null: in memory only
   TidSource tids_;
   std::map<std::string, Repository> repositories_;
 };

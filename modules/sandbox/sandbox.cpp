@@ -18,6 +18,7 @@ module latchkey.sandbox;
 import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
+import latchkey.core.url;
 import latchkey.http;
 import latchkey.sandbox.device;
 import latchkey.sandbox.id_tokens;
@@ -25,6 +26,7 @@ import latchkey.sandbox.issuer;
 import latchkey.sandbox.pds;
 import latchkey.sandbox.plc;
 import latchkey.sandbox.server;
+import latchkey.sandbox.storage;
 
 namespace latchkey::sandbox {
 namespace {
@@ -113,14 +115,17 @@ struct Sandbox::Impl {
     return server == Server::authorization ? issuer.ask_for_bad_nonce() : pds.ask_for_bad_nonce();
   }
 
+  [[nodiscard]] const std::string& origin(Server server) const {
+    return server == Server::pds             ? pds_origin
+           : server == Server::authorization ? issuer_origin
+                                             : plc_origin;
+  }
+
   // Pages elsewhere must not reach a server by a name of their own (DNS rebinding).
   [[nodiscard]] bool is_our_name(Server server, const Request& request) {
     const auto hosts = request.headers.all("Host");
     if (hosts.size() != 1) return false;
-    const std::string& origin = server == Server::pds             ? pds_origin
-                                : server == Server::authorization ? issuer_origin
-                                                                  : plc_origin;
-    const auto port = origin.substr(origin.rfind(':'));
+    const auto port = origin(server).substr(origin(server).rfind(':'));
     if (hosts[0] == "localhost" + port || hosts[0] == "127.0.0.1" + port) return true;
     return server == Server::pds && request.path == "/.well-known/atproto-did" &&
            accounts.find(hosts[0].substr(0, hosts[0].find(':'))) != nullptr;
@@ -130,6 +135,12 @@ struct Sandbox::Impl {
     const std::scoped_lock lock(mutex);
     RecordedRequest record = recorder.describe(server, request);
     Delivery delivery = deliver(server, request, record);
+    if (auto kept = keep(); !kept) {
+      // Nobody may count on what the disk has not taken.
+      delivery = {.response = json_answer(500, "{\"error\":\"server_error\"}")};
+      record.status = 500;
+      record.detail = kept.error().detail;
+    }
     delivery.response.headers.emplace_back("Date", http_date(clock->now()));
     if (delivery.way != Delivery::Way::dropped) record.error = error_name(delivery.response);
     recorder.add(std::move(record));
@@ -152,10 +163,26 @@ struct Sandbox::Impl {
     const auto fault = faults.take(server, request);
     if (!fault) return {.response = answer()};
     record.fault = to_string(fault->kind);
-    Delivery delivery = deliver_with(*fault, answer, [&] { return ask_for_bad_nonce(server); });
+    Delivery delivery =
+        deliver_with(*fault, origin(server), answer, [&] { return ask_for_bad_nonce(server); });
     if (delivery.way != Delivery::Way::dropped) record.status = delivery.response.status;
     return delivery;
   }
+
+  [[nodiscard]] Result<void> restore() {
+    if (options.data.empty()) return {};
+    auto opened = Storage::open(options.data);
+    if (!opened) return std::move(opened).error();
+    storage = *std::move(opened);
+    if (auto restored = accounts.restore(*storage); !restored) return restored;
+    if (auto restored = ledger.restore(*storage); !restored) return restored;
+    if (auto restored = issuer.signing_keys().restore(*storage); !restored) return restored;
+    return pds.restore(*storage);
+  }
+
+  [[nodiscard]] Result<void> keep() { return storage ? storage->commit() : Result<void>{}; }
+  /// For changes that can't report: what fails now is tried again with the next.
+  void try_to_keep() { static_cast<void>(keep().has_value()); }
 
   std::string did_of(std::string_view handle_or_did) {
     const Account* account = accounts.find(handle_or_did);
@@ -165,7 +192,8 @@ struct Sandbox::Impl {
   SandboxOptions options;
   std::shared_ptr<SkewedClock> clock;
   std::string pds_origin, issuer_origin, plc_origin;
-  std::mutex mutex;  // of all that follows but `faults`
+  std::mutex mutex;                  // of all that follows but `faults`
+  std::unique_ptr<Storage> storage;  // null: in memory
   Accounts accounts;
   TokenLedger ledger;
   Recorder recorder;
@@ -192,6 +220,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(SandboxOptions options) {
     ports[i] = *bound;
   }
   auto impl = std::make_unique<Impl>(std::move(options), ports);
+  if (auto restored = impl->restore(); !restored) return std::move(restored).error();
   impl->http = std::move(http);
   impl->http->start([state = impl.get()](std::size_t listener, const Request& request) {
     return state->handle(kServers.at(listener), request);
@@ -216,16 +245,36 @@ const std::string& Sandbox::plc() const noexcept {
 }
 
 Result<Account> Sandbox::add_account(std::string_view handle, std::string_view password,
-                                     bool auto_approve) {
+                                     bool auto_approve, std::string_view did) {
   const std::scoped_lock lock(impl_->mutex);
-  return impl_->accounts.add(handle, password, auto_approve);
+  auto added = impl_->accounts.add(handle, password, auto_approve, did);
+  if (auto kept = impl_->keep(); !kept) return std::move(kept).error();
+  return added;
 }
 
 bool Sandbox::set_auto_approve(std::string_view handle_or_did, bool auto_approve) {
   const std::scoped_lock lock(impl_->mutex);
-  Account* account = impl_->accounts.find(handle_or_did);
-  if (account != nullptr) account->auto_approve = auto_approve;
-  return account != nullptr;
+  const bool known = impl_->accounts.set_auto_approve(handle_or_did, auto_approve).has_value();
+  impl_->try_to_keep();
+  return known;
+}
+
+Result<void> Sandbox::move_account(std::string_view handle_or_did, std::string_view pds) {
+  const std::scoped_lock lock(impl_->mutex);
+  if (pds == impl_->pds_origin) pds = {};
+  if (!pds.empty()) {
+    const auto origin = parse_origin(pds, HttpRule::allow_http_for_loopback);
+    if (!origin) return origin.error();
+  }
+  if (auto moved = impl_->accounts.move(handle_or_did, pds); !moved) return moved;
+  impl_->ledger.end_all(impl_->did_of(handle_or_did));
+  return impl_->keep();
+}
+
+Result<void> Sandbox::change_handle(std::string_view handle_or_did, std::string_view handle) {
+  const std::scoped_lock lock(impl_->mutex);
+  if (auto renamed = impl_->accounts.rename(handle_or_did, handle); !renamed) return renamed;
+  return impl_->keep();
 }
 
 std::vector<Account> Sandbox::accounts() const {
@@ -241,7 +290,7 @@ Result<void> Sandbox::add_client(const RegisteredClient& client) {
 bool Sandbox::approve_device(std::string_view user_code, std::string_view handle_or_did) {
   const std::scoped_lock lock(impl_->mutex);
   auto* pending = impl_->issuer.devices().find(user_code);
-  const Account* account = impl_->accounts.find(handle_or_did);
+  const Account* account = impl_->accounts.find_here(handle_or_did);
   if (pending == nullptr || account == nullptr) return false;
   impl_->issuer.devices().approve(*pending, account->did);
   return true;
@@ -257,6 +306,7 @@ bool Sandbox::deny_device(std::string_view user_code) {
 void Sandbox::rotate_signing_keys(std::chrono::seconds keep_old) {
   const std::scoped_lock lock(impl_->mutex);
   impl_->issuer.signing_keys().rotate(keep_old);
+  impl_->try_to_keep();
 }
 
 void Sandbox::inject(Fault fault) {
@@ -301,11 +351,14 @@ void Sandbox::set_nonce_rotation(milliseconds rotation) {
 void Sandbox::expire_access_tokens() {
   const std::scoped_lock lock(impl_->mutex);
   impl_->ledger.expire_access();
+  impl_->try_to_keep();
 }
 
 unsigned Sandbox::end_sessions(std::string_view handle_or_did) {
   const std::scoped_lock lock(impl_->mutex);
-  return impl_->ledger.end_all(impl_->did_of(handle_or_did));
+  const unsigned ended = impl_->ledger.end_all(impl_->did_of(handle_or_did));
+  impl_->try_to_keep();
+  return ended;
 }
 
 unsigned Sandbox::live_sessions(std::string_view handle_or_did) const {

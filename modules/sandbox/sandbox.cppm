@@ -3,6 +3,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,9 +19,10 @@ import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
 
-// A PLC directory, an authorization server and a PDS in one process, on loopback and in memory:
-// strict about every rule that a client can break, and scripted to fail where a test wants it. For
-// development and tests only: its accounts and tokens open nothing else, and are plain text.
+// A PLC directory, an authorization server and a PDS in one process, on loopback, in memory or a
+// file: strict about every rule that a client can break, and scripted to fail where a test wants
+// it. For development and tests only: its accounts and tokens open nothing else, and are plain
+// text.
 
 export namespace latchkey::sandbox {
 
@@ -32,6 +34,11 @@ struct SandboxOptions {
   std::chrono::milliseconds nonce_rotation{60'000};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
+  /// Where accounts, sessions, repositories and signing keys are kept, 0600, between one run and
+  /// the next; empty: in memory. Registered clients, logins and devices that are under way, nonces,
+  /// faults and what was recorded are not kept. Clients stay logged in if the port is the same and
+  /// they are registered again.
+  std::filesystem::path data{};
   /// Also keep what the requests carried: tokens, codes and passwords among it.
   bool record_contents = false;
 };
@@ -39,7 +46,8 @@ struct SandboxOptions {
 /// Thread-safe. All three servers listen on 127.0.0.1 and are called http://localhost:PORT.
 class Sandbox {
  public:
-  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port".
+  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port"; with `data` those of Storage,
+  /// and corrupt, "account.…", "session.…", "repository.…", "signing_key.…".
   [[nodiscard]] static Result<std::unique_ptr<Sandbox>> start(SandboxOptions options = {});
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
@@ -50,18 +58,27 @@ class Sandbox {
   [[nodiscard]] const std::string& issuer() const noexcept;
   [[nodiscard]] const std::string& plc() const noexcept;
 
-  /// An empty password is drawn. Errors: invalid_argument, "sandbox.handle"; conflict,
-  /// "sandbox.account_exists".
+  /// An empty password or DID is drawn. Errors: invalid_argument, "sandbox.handle", "sandbox.did";
+  /// conflict, "sandbox.account_exists".
   [[nodiscard]] Result<Account> add_account(std::string_view handle, std::string_view password = {},
-                                            bool auto_approve = false);
+                                            bool auto_approve = false, std::string_view did = {});
   /// False if there is no such account.
   bool set_auto_approve(std::string_view handle_or_did, bool auto_approve);
   [[nodiscard]] std::vector<Account> accounts() const;
+  /// The account is at another PDS from now on: the directory says so, its sessions here end, and
+  /// nobody signs in to it here. `pds`: an origin, such as that of another sandbox that has an
+  /// account with this DID; empty or our own: back here. Errors: invalid_argument,
+  /// "sandbox.account"; invalid_url.
+  [[nodiscard]] Result<void> move_account(std::string_view handle_or_did, std::string_view pds);
+  /// Errors: invalid_argument, "sandbox.account", "sandbox.handle"; conflict,
+  /// "sandbox.account_exists".
+  [[nodiscard]] Result<void> change_handle(std::string_view handle_or_did, std::string_view handle);
 
   /// Registers a client, or changes its metadata document. Loopback clients of the ATProto profile
   /// need none. Errors as of parse_client.
   [[nodiscard]] Result<void> add_client(const RegisteredClient& client);
-  /// Says yes to the device that shows `user_code`. False if there is no such code or account.
+  /// Says yes to the device that shows `user_code`. False if there is no such code or account, or
+  /// if the account has moved.
   bool approve_device(std::string_view user_code, std::string_view handle_or_did);
   /// Says no. False if there is no such code.
   bool deny_device(std::string_view user_code);

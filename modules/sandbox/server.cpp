@@ -68,6 +68,7 @@ struct Connection {
   asio::steady_timer pause;
   std::size_t listener;
   std::string out;
+  std::size_t sent = 0;  // of `out`, if it is sent byte by byte
   bool keep_alive = false, held = false, idle = false;
 };
 using ConnectionPtr = std::shared_ptr<Connection>;
@@ -193,7 +194,9 @@ struct HttpServer::Impl {
   }
 
   void reply(const ConnectionPtr& connection, Delivery delivery) {
-    if (delivery.held || delivery.delay.count() > 0) {
+    const bool slow =
+        delivery.way == Delivery::Way::slow_head || delivery.way == Delivery::Way::slow_body;
+    if (delivery.held || (!slow && delivery.delay.count() > 0)) {
       connection->held = delivery.held;
       connection->stream.expires_never();
       if (delivery.held) {
@@ -214,18 +217,43 @@ struct HttpServer::Impl {
     const bool cut = delivery.way == Delivery::Way::truncated;
     connection->out = head_of(delivery.response, connection->keep_alive);
     const auto& body = delivery.response.body;
+    const auto head = connection->out.size();
     connection->out.append(body, 0, cut ? body.size() / 2 : body.size());
     connection->keep_alive = connection->keep_alive && !cut;
-    write(connection);
+    if (!slow) return write(connection);
+    connection->sent = 0;
+    write_slowly(connection, delivery.way == Delivery::Way::slow_head ? 1 : head, delivery.delay);
+  }
+
+  // The next `count` bytes, and then a byte every `pause`.
+  void write_slowly(const ConnectionPtr& connection, std::size_t count,
+                    std::chrono::milliseconds pause) {
+    connection->stream.expires_after(kWriteTimeout);
+    const auto next = asio::buffer(asio::buffer(connection->out) + connection->sent, count);
+    asio::async_write(connection->stream, next,
+                      [this, connection, pause](error_code failed, std::size_t written) {
+                        connection->sent += written;
+                        if (failed || connection->sent == connection->out.size()) {
+                          return written_all(connection, failed);
+                        }
+                        connection->stream.expires_never();
+                        connection->pause.expires_after(pause);
+                        connection->pause.async_wait([this, connection, pause](error_code) {
+                          write_slowly(connection, 1, pause);
+                        });
+                      });
   }
 
   void write(const ConnectionPtr& connection) {
     connection->stream.expires_after(kWriteTimeout);
-    asio::async_write(connection->stream, asio::buffer(connection->out),
-                      [this, connection](error_code failed, std::size_t) {
-                        if (failed || !connection->keep_alive) return drop(connection);
-                        read(connection);
-                      });
+    asio::async_write(
+        connection->stream, asio::buffer(connection->out),
+        [this, connection](error_code failed, std::size_t) { written_all(connection, failed); });
+  }
+
+  void written_all(const ConnectionPtr& connection, error_code failed) {
+    if (failed || !connection->keep_alive) return drop(connection);
+    read(connection);
   }
 
   void drop(const ConnectionPtr& connection) {

@@ -21,6 +21,8 @@ struct Delivery {
     whole,
     dropped,    ///< the connection is closed instead
     truncated,  ///< half of the body, then the connection is closed
+    slow_head,  ///< byte by byte, one every `delay`
+    slow_body,  ///< the same, once the head is sent
   } way = Way::whole;
   std::chrono::milliseconds delay{0};
   bool held = false;  ///< wait for release()

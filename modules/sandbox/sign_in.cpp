@@ -71,7 +71,7 @@ Decision SignInDesk::decide(PageState& page, const Request& request, const FormF
   }
   const auto decision = field(form, "decision");
   if (decision == "deny") return {.kind = Decision::Kind::denied};
-  const Account* account = accounts_.find(field(form, "identifier").value_or(""));
+  const Account* account = accounts_.find_here(field(form, "identifier").value_or(""));
   if (account != nullptr && decision == "allow" &&
       constant_time_equal(field(form, "password").value_or(""), account->password)) {
     return {.kind = Decision::Kind::allowed, .account = account};

@@ -28,7 +28,7 @@ auto find(Table& table, std::string_view token) {
 
 }  // namespace
 
-IssuedTokens TokenLedger::issue(SessionId id, Session& session) {
+IssuedTokens TokenLedger::issue(Session& session) {
   IssuedTokens tokens{.access_token = "sat-" + random_token(random_, 32),
                       .refresh_token = {},
                       .grant = session.grant,
@@ -36,27 +36,35 @@ IssuedTokens TokenLedger::issue(SessionId id, Session& session) {
   session.access_hash = sha256_base64url(tokens.access_token);
   session.refreshed = clock_.now();
   session.access_expires = session.refreshed + lifetimes_.access;
-  access_tokens_.emplace(session.access_hash, id);
+  access_tokens_.emplace(session.access_hash, session.id);
   if (session.grant.refreshable) {
     tokens.refresh_token = "srt-" + random_token(random_, 32);
     session.refresh_hash = sha256_base64url(tokens.refresh_token);
-    refresh_tokens_.emplace(session.refresh_hash, id);
+    refresh_tokens_.emplace(session.refresh_hash, session.id);
   }
+  keep(session);
+  keep_tokens(session);
   return tokens;
+}
+
+void TokenLedger::close(Session& session) {
+  session.alive = false;
+  keep(session);
 }
 
 void TokenLedger::kill(Session& session) {
   if (session.alive) ++counts_.ended;
-  session.alive = false;
+  close(session);
 }
 
 TokenLedger::Login TokenLedger::begin(Grant grant) {
   const SessionId id = next_++;
   Session& session = sessions_[id];
+  session.id = id;
   session.grant = std::move(grant);
   session.started = clock_.now();
   ++counts_.logins;
-  return {.session = id, .tokens = issue(id, session)};
+  return {.session = id, .tokens = issue(session)};
 }
 
 Result<IssuedTokens> TokenLedger::refresh(std::string_view token, const Presenter& presenter) {
@@ -85,11 +93,11 @@ Result<IssuedTokens> TokenLedger::refresh(std::string_view token, const Presente
   const TimePoint now = clock_.now();
   if (now >= session.refreshed + lifetimes_.refresh ||
       now >= session.started + lifetimes_.session) {
-    session.alive = false;
+    close(session);
     return invalid_grant("refresh.expired", "session expired");
   }
   ++counts_.refreshes;
-  return issue(found->second, session);
+  return issue(session);
 }
 
 Result<void> TokenLedger::revoke(std::string_view token, const Presenter& presenter) {
@@ -106,7 +114,7 @@ Result<void> TokenLedger::revoke(std::string_view token, const Presenter& presen
     return invalid_grant("revoke.wrong_key", "DPoP key is not the session's");
   }
   if (session.alive) ++counts_.revoked;
-  session.alive = false;
+  close(session);
   return {};
 }
 
@@ -142,6 +150,7 @@ unsigned TokenLedger::end_all(std::string_view did) {
 void TokenLedger::expire_access() {
   for (auto& [id, session] : sessions_) {
     session.access_expires = std::min(session.access_expires, clock_.now());
+    keep(session);
   }
 }
 

@@ -12,6 +12,7 @@ export module latchkey.sandbox.tokens;
 import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
+import latchkey.sandbox.storage;
 
 // The tokens that were issued: rotating refresh tokens, good once; using one twice, or with another
 // key or client, ends the session. Kept are only their hashes.
@@ -67,6 +68,10 @@ class TokenLedger {
   TokenLedger(Random& random, const Clock& clock, TokenLifetimes lifetimes)
       : random_(random), clock_(clock), lifetimes_(lifetimes) {}
 
+  /// Reads what is kept, and keeps everything from now on. Errors: those of Storage; corrupt,
+  /// "session.…".
+  [[nodiscard]] Result<void> restore(Storage& storage);
+
   struct Login {
     SessionId session;
     IssuedTokens tokens;
@@ -98,16 +103,23 @@ class TokenLedger {
 
  private:
   struct Session {
+    SessionId id = 0;
     Grant grant;
     std::string refresh_hash, access_hash;  // of the current ones
     TimePoint started, refreshed, access_expires;
     bool alive = true;
   };
-  [[nodiscard]] IssuedTokens issue(SessionId id, Session& session);
+  [[nodiscard]] IssuedTokens issue(Session& session);
+  void close(Session& session);
   void kill(Session& session);
+  void keep(const Session& session);
+  void keep_tokens(const Session& session);
+  [[nodiscard]] static std::string session_json(const Session& session);
+  [[nodiscard]] static Result<Session> read_session(const KeptRow& row);
 
   Random& random_;
   const Clock& clock_;
+  Storage* storage_ = nullptr;  // null: in memory only
   TokenLifetimes lifetimes_;
   SessionId next_ = 1;
   std::map<SessionId, Session> sessions_;

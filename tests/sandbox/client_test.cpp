@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -172,6 +174,33 @@ TEST_CASE("a refresh that the server has not processed is made up for later", "[
     CHECK(std::none_of(seen.begin(), seen.end(),
                        [](const auto& one) { return one.path == "/stolen"; }));
   }
+}
+
+TEST_CASE("a caller need not wait for a slow answer", "[sandbox]") {
+  for (const auto kind : {FaultKind::slow_head, FaultKind::slow_body}) {
+    INFO(to_string(kind));
+    SandboxWorld world;
+    world.servers->inject({.kind = kind, .server = sandbox::Server::plc, .delay = 1h});
+    std::stop_source stop;
+    auto login = std::async(std::launch::async, [&] {
+      return outcome(world.client.login("alice.test", {.stop = stop.get_token()}));
+    });
+    while (world.servers->faults_left() > 0) std::this_thread::yield();
+    stop.request_stop();
+    CHECK(login.get() == "cancelled http.cancelled");
+    CHECK(outcome(world.log_in()) == "ok");
+  }
+}
+
+TEST_CASE("a slow answer to a refresh is waited for", "[sandbox]") {
+  SandboxWorld world;
+  REQUIRE(outcome(world.log_in()) == "ok");
+  world.expire();
+  auto fault = refresh_fault(FaultKind::slow_body);
+  fault.delay = 1ms;
+  world.servers->inject(fault);
+  CHECK(fresh(world) == "ok");
+  CHECK(world.refreshes().size() == 1);
 }
 
 TEST_CASE("Retry-After is honoured", "[sandbox]") {

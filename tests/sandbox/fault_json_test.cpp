@@ -40,7 +40,11 @@ TEST_CASE("fault JSON: every kind is read and written by its name", "[sandbox]")
     INFO(kind.name);
     const std::string start = R"({"kind":")" + std::string(kind.name) + '"';
     std::string text = start;
-    if (kind.needs == "text") text += R"(,"text":"t")";
+    if (kind.kind == FaultKind::hostile) {
+      text += R"(,"text":"token.sub_missing")";
+    } else if (kind.needs == "text") {
+      text += R"(,"text":"t")";
+    }
     if (kind.needs == "delay_ms" || kind.needs == "size") {
       text += ",\"" + std::string(kind.needs) + "\":7";
     }
@@ -91,7 +95,9 @@ TEST_CASE("fault JSON: what it can't mean is refused", "[sandbox]") {
       {R"({"kind":"status","status":600})", "fault.range"},
       {R"({"kind":"status","retry_after_s":-1})", "fault.range"},
       {R"({"kind":"delay","delay_ms":86400001})", "fault.range"},
-      {R"({"kind":"huge_body","size":67108865})", "fault.range"}};
+      {R"({"kind":"huge_body","size":67108865})", "fault.range"},
+      {R"({"kind":"hostile","text":"token.subject_missing"})", "fault.hostile"},
+      {R"({"kind":"hostile","text":""})", "fault.hostile"}};
   for (const auto& [text, detail] : cases) {
     INFO(text);
     CHECK(problem(text) == detail);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <cstdint>
 #include <future>
 #include <memory>
 #include <string>
@@ -148,6 +149,29 @@ TEST_CASE("a held answer comes when it is released", "[sandbox]") {
   CHECK_FALSE(held.has_news());
   wire.servers->release();
   CHECK(held.read_all().rfind("HTTP/1.1 200", 0) == 0);
+}
+
+TEST_CASE("a slow answer comes byte by byte, whole in the end", "[sandbox]") {
+  Wire wire;
+  for (const auto kind : {FaultKind::slow_head, FaultKind::slow_body}) {
+    INFO(to_string(kind));
+    wire.servers->inject({.kind = kind, .server = sandbox::Server::pds, .delay = 1ms});
+    const auto answer = exchange(wire.servers->pds(), "GET", "/xrpc/_health");
+    CHECK(answer.status == 501);
+    CHECK(answer.header("Content-Length") == std::to_string(answer.body.size()));
+  }
+}
+
+TEST_CASE("a slow body keeps nobody else waiting, and its head is there at once", "[sandbox]") {
+  Wire wire;
+  wire.servers->inject({.kind = FaultKind::slow_body,
+                        .server = sandbox::Server::plc,
+                        .delay = std::chrono::hours{1}});
+  RawClient slow(static_cast<std::uint16_t>(std::stoi(wire.servers->plc().substr(17))));
+  slow.send("GET /" + wire.alice.did + " HTTP/1.1\r\nHost: " + wire.servers->plc().substr(7) +
+            "\r\nConnection: close\r\n\r\n");
+  while (!slow.has_news()) std::this_thread::yield();
+  CHECK(exchange(wire.servers->plc(), "GET", '/' + wire.alice.did).status == 200);
 }
 
 TEST_CASE("a delayed answer does not keep others waiting", "[sandbox]") {

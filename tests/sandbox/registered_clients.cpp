@@ -2,6 +2,7 @@
 module;
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,14 +69,26 @@ WireHeaders basic(std::string_view client_id, std::string_view secret) {
   return {{"Authorization", "Basic " + base64_encode(as_bytes(text))}};
 }
 
-RegisteredWorld::RegisteredWorld(const Members& openid)
+RegisteredWorld::RegisteredWorld(Members openid, std::filesystem::path data)
     : clock(std::make_shared<ManualClock>(SystemClock().now())),
-      servers(sandbox::Sandbox::start({.nonce_rotation = kNonces, .clock = clock}).value()),
-      alice(servers->add_account("alice.test", "secret", true).value()) {
+      openid_(std::move(openid)),
+      data_(std::move(data)) {
+  start();
+  alice = servers->add_account("alice.test", "secret", true).value();
+}
+
+void RegisteredWorld::restart() {
+  servers.reset();
+  start();
+}
+
+void RegisteredWorld::start() {
+  servers =
+      sandbox::Sandbox::start({.nonce_rotation = kNonces, .clock = clock, .data = data_}).value();
   servers->add_client({.metadata = to_json(confidential_metadata(key))}).value();
-  const bool has_secret = !openid.contains("token_endpoint_auth_method");
+  const bool has_secret = !openid_.contains("token_endpoint_auth_method");
   servers
-      ->add_client({.metadata = to_json(openid),
+      ->add_client({.metadata = to_json(openid_),
                     .client_secret = has_secret ? std::optional<std::string>(kSecret)
                                                 : std::optional<std::string>()})
       .value();

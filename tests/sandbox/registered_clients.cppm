@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,7 +39,10 @@ void add_assertion(Form& form, const std::string& jws);
 
 /// A sandbox with alice, who approves by herself, and one registered client of each kind.
 struct RegisteredWorld {
-  explicit RegisteredWorld(const Members& openid = openid_metadata());
+  /// `data`: the sandbox's file; empty: none.
+  explicit RegisteredWorld(Members openid = openid_metadata(), std::filesystem::path data = {});
+  /// Another sandbox with the same file and clients, at other ports.
+  void restart();
 
   /// A client that authenticates itself with `key`.
   [[nodiscard]] std::unique_ptr<WireClient> backend();
@@ -49,10 +53,15 @@ struct RegisteredWorld {
   /// The outcome of registering this: "" if it worked, else the detail.
   std::string register_client(const Members& metadata, std::string_view secret = {}) const;
 
+  ProofKey key;
   std::shared_ptr<ManualClock> clock;
   std::unique_ptr<sandbox::Sandbox> servers;
   sandbox::Account alice;
-  ProofKey key;
+
+ private:
+  void start();
+  Members openid_;
+  std::filesystem::path data_;
 };
 
 }  // namespace latchkey::test

@@ -13,14 +13,17 @@ module;
 module latchkey.test.sandbox_world;
 import latchkey.atproto.client;
 import latchkey.core;
+import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.curl;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
 import latchkey.sandbox;
+import latchkey.session;
 import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.vault;
+import latchkey.test.wire_client;
 
 namespace latchkey::test {
 namespace {
@@ -62,6 +65,15 @@ SandboxWorld::SandboxWorld(std::string scope)
       vault(memory_vault()),
       store(empty_store()),
       client(client_over(store, std::move(scope))) {}
+
+Result<SessionSummary> SandboxWorld::log_in_by_paste(std::string_view start) {
+  std::string page;
+  return client.login(start, {.open_browser = false,
+                              .on_url = [&](const Url& url) { page = url.target(); },
+                              .paste = [&]() -> Result<std::string> {
+                                return exchange(servers->issuer(), "GET", page).header("Location");
+                              }});
+}
 
 std::shared_ptr<OAuthTokenStore> SandboxWorld::empty_store() const {
   return MemoryOAuthTokenStore::create(vault->sealer(), clock);

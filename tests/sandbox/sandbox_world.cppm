@@ -56,6 +56,8 @@ struct SandboxWorld {
   AtprotoClient client;
 
   [[nodiscard]] Result<SessionSummary> log_in() { return client.login("alice.test"); }
+  /// The same without a browser: what the page answers is pasted.
+  [[nodiscard]] Result<SessionSummary> log_in_by_paste(std::string_view start);
   /// A client over another store.
   [[nodiscard]] AtprotoClient client_over(std::shared_ptr<OAuthTokenStore> sessions,
                                           std::string scope = std::string(kScope)) const;
