@@ -69,6 +69,7 @@ struct SandboxCommand {
   int nonce_rotation = 60;
   bool auto_approve = false;
   bool control = false;
+  std::string data{};  ///< the file in which it is kept; empty: in memory
 };
 /// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]}, with `control` also
 /// "control":{"url","token"}, and runs until it is asked to stop.
