@@ -15,18 +15,6 @@ import latchkey.oauth.scope;
 namespace latchkey::sandbox {
 namespace {
 
-std::string_view name_of(RepoAction action) {
-  switch (action) {
-    case RepoAction::create:
-      return "create";
-    case RepoAction::update:
-      return "update";
-    case RepoAction::remove:
-      break;
-  }
-  return "delete";
-}
-
 // repo:COLLECTION or repo?collection=…, each with any number of action=….
 struct RepoScope {
   std::vector<std::string> collections;
@@ -72,16 +60,48 @@ bool is_known(std::string_view token) {
                                                    "transition:email", "transition:chat.bsky"};
   if (std::find(kPlain.begin(), kPlain.end(), token) != kPlain.end()) return true;
   if (parse_repo_scope(token)) return true;
-  constexpr std::array<std::string_view, 4> kOther{"blob:", "rpc:", "account:", "identity:"};
+  constexpr std::array<std::string_view, 5> kOther{"blob:", "blob?", "rpc:", "account:", "identity:"};
   return std::any_of(kOther.begin(), kOther.end(), [&](std::string_view prefix) {
     return token.starts_with(prefix) && token.size() > prefix.size();
   });
 }
 
+// blob:TYPE or blob?accept=TYPE….
+std::vector<std::string> accepted_types(std::string_view token) {
+  if (token.starts_with("blob:")) return {std::string(token.substr(5))};
+  if (!token.starts_with("blob?")) return {};
+  std::vector<std::string> types;
+  const auto fields = form_decode(token.substr(5));
+  if (!fields) return {};
+  for (const auto& [name, value] : *fields) {
+    if (name == "accept") types.push_back(value);
+  }
+  return types;
+}
+
+bool accepts(std::string_view pattern, std::string_view mime_type) {
+  if (pattern == "*/*" || pattern == mime_type) return true;
+  if (!pattern.ends_with("/*")) return false;
+  pattern.remove_suffix(1);
+  return mime_type.starts_with(pattern);
+}
+
 }  // namespace
 
+std::string_view to_string(RepoAction action) noexcept {
+  switch (action) {
+    case RepoAction::create:
+      return "create";
+    case RepoAction::update:
+      return "update";
+    case RepoAction::remove:
+      break;
+  }
+  return "delete";
+}
+
 std::string repo_scope(std::string_view collection, RepoAction action) {
-  return "repo:" + std::string(collection) + "?action=" + std::string(name_of(action));
+  return "repo:" + std::string(collection) + "?action=" + std::string(to_string(action));
 }
 
 bool permits(std::string_view scope, std::string_view collection, RepoAction action) {
@@ -92,7 +112,19 @@ bool permits(std::string_view scope, std::string_view collection, RepoAction act
       tokens->tokens().begin(), tokens->tokens().end(), [&](const std::string& token) {
         const auto repo = parse_repo_scope(token);
         return repo && (has(repo->collections, "*") || has(repo->collections, collection)) &&
-               (repo->actions.empty() || has(repo->actions, name_of(action)));
+               (repo->actions.empty() || has(repo->actions, to_string(action)));
+      });
+}
+
+bool permits_blob(std::string_view scope, std::string_view mime_type) {
+  const auto tokens = ScopeSet::parse(scope);
+  if (!tokens) return false;
+  if (tokens->contains("transition:generic")) return true;
+  return std::any_of(
+      tokens->tokens().begin(), tokens->tokens().end(), [&](const std::string& token) {
+        const auto types = accepted_types(token);
+        return std::any_of(types.begin(), types.end(),
+                           [&](const std::string& type) { return accepts(type, mime_type); });
       });
 }
 
