@@ -39,7 +39,7 @@ class Blobs {
                               const std::string& cursor) const;
 
  private:
-  Storage* storage_ = nullptr;  // null: in memory only
+  Storage* storage_ = nullptr;                                 // null: in memory only
   std::map<std::pair<std::string, std::string>, Blob> blobs_;  // by DID and CID
 };
 

@@ -37,7 +37,8 @@ Response written(const Repositories::Written& written) {
 // `record` has no CID if it was removed.
 std::string result_json(RepoAction action, const StoredRecord& record) {
   constexpr std::string_view type = "com.atproto.repo.applyWrites#";
-  const std::string kind = json_quote(std::string(type) + std::string(to_string(action)) + "Result");
+  const std::string kind =
+      json_quote(std::string(type) + std::string(to_string(action)) + "Result");
   if (action == RepoAction::remove) return json_object({{"$type", kind}});
   return json_object({{"$type", kind},
                       {"uri", json_quote(record.uri)},

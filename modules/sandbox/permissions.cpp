@@ -60,7 +60,8 @@ bool is_known(std::string_view token) {
                                                    "transition:email", "transition:chat.bsky"};
   if (std::find(kPlain.begin(), kPlain.end(), token) != kPlain.end()) return true;
   if (parse_repo_scope(token)) return true;
-  constexpr std::array<std::string_view, 5> kOther{"blob:", "blob?", "rpc:", "account:", "identity:"};
+  constexpr std::array<std::string_view, 5> kOther{"blob:", "blob?",
+                                                   "rpc:", "account:", "identity:"};
   return std::any_of(kOther.begin(), kOther.end(), [&](std::string_view prefix) {
     return token.starts_with(prefix) && token.size() > prefix.size();
   });

@@ -52,8 +52,9 @@ Result<StoredRecord> make_record(const RecordWrite& write) {
 
 void Repositories::keep(const StoredRecord& record) {
   if (storage_ == nullptr) return;
-  storage_->put(kRecord, record.uri, json_object({{"cid", json_quote(record.cid)},
-                                                  {"value", json_quote(record.value)}}));
+  storage_->put(
+      kRecord, record.uri,
+      json_object({{"cid", json_quote(record.cid)}, {"value", json_quote(record.value)}}));
 }
 
 void Repositories::forget(const std::string& uri) {
@@ -109,8 +110,9 @@ Commit Repositories::commit(const std::string& did) {
                                            {"salt", json_quote(random_token(random_, 16))}}));
   repository.head = {.cid = cid ? *cid : std::string(), .rev = rev};
   if (storage_ != nullptr) {
-    storage_->put(kHead, did, json_object({{"cid", json_quote(repository.head.cid)},
-                                           {"rev", json_quote(rev)}}));
+    storage_->put(
+        kHead, did,
+        json_object({{"cid", json_quote(repository.head.cid)}, {"rev", json_quote(rev)}}));
   }
   return repository.head;
 }

@@ -168,8 +168,8 @@ struct Sandbox::Impl {
     const auto fault = faults.take(server, request);
     if (!fault) return {.response = answer()};
     record.fault = to_string(fault->kind);
-    Delivery delivery = deliver_with(*fault, origin(server), answer,
-                                     [&] { return ask_for_bad_nonce(server); });
+    Delivery delivery =
+        deliver_with(*fault, origin(server), answer, [&] { return ask_for_bad_nonce(server); });
     if (fault->rate_limit_reset) add_rate_limit(delivery.response, *fault->rate_limit_reset);
     if (delivery.way != Delivery::Way::dropped) record.status = delivery.response.status;
     return delivery;
@@ -197,7 +197,7 @@ struct Sandbox::Impl {
   SandboxOptions options;
   std::shared_ptr<SkewedClock> clock;
   std::string pds_origin, issuer_origin, plc_origin;
-  std::mutex mutex;  // of all that follows but `faults`
+  std::mutex mutex;                  // of all that follows but `faults`
   std::unique_ptr<Storage> storage;  // null: in memory
   Accounts accounts;
   TokenLedger ledger;

@@ -43,8 +43,8 @@ struct SandboxOptions {
 /// Thread-safe. All three servers listen on 127.0.0.1 and are called http://localhost:PORT.
 class Sandbox {
  public:
-  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port"; with `data` those of Storage, and
-  /// corrupt, "account.…", "session.…", "repository.…".
+  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port"; with `data` those of Storage,
+  /// and corrupt, "account.…", "session.…", "repository.…".
   [[nodiscard]] static Result<std::unique_ptr<Sandbox>> start(SandboxOptions options = {});
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;

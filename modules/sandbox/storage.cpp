@@ -27,6 +27,7 @@ constexpr std::int64_t kApplicationId = 0x4c736278;
 
 constexpr const char* kSchema =
     "CREATE TABLE rows ("
+    "  id INTEGER PRIMARY KEY,"
     "  kind TEXT NOT NULL,"
     "  key TEXT NOT NULL,"
     "  value BLOB NOT NULL,"
@@ -37,9 +38,9 @@ constexpr const char* kSchema =
 static_assert(kApplicationId == 1282630264 && kVersion == 1);
 
 Error refused(ErrorCode code, std::string_view detail, const Path& file, std::string_view why) {
-  return make_error(code, detail,
-                    "cannot keep the sandbox in " + printable(file.native(), 300) + ": " +
-                        std::string(why));
+  return make_error(
+      code, detail,
+      "cannot keep the sandbox in " + printable(file.native(), 300) + ": " + std::string(why));
 }
 
 // SQLite would make it with the permissions of the umask.
@@ -129,7 +130,7 @@ Result<void> Storage::commit() {
 }
 
 Result<std::vector<KeptRow>> Storage::all(std::string_view kind) {
-  auto query = connection_->query("SELECT key, value FROM rows WHERE kind = ?1 ORDER BY key");
+  auto query = connection_->query("SELECT key, value FROM rows WHERE kind = ?1 ORDER BY id");
   if (!query) return std::move(query).error();
   query->text(1, kind);
   std::vector<KeptRow> rows;

@@ -33,8 +33,7 @@ Error corrupt() {
 }
 
 std::string written(TimePoint time) {
-  return std::to_string(
-      std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count());
+  return std::to_string(std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count());
 }
 
 Result<TimePoint> read_time(const JsonObject& json, std::string_view name) {
@@ -73,19 +72,18 @@ Result<TokenLedger::Session> TokenLedger::read_session(const KeptRow& row) {
   const auto id = read_id(row.key);
   if (!id) return id.error();
   session.id = *id;
-  for (const auto& [name, into] : {std::pair{"did", &session.grant.did},
-                                   std::pair{"client_id", &session.grant.client_id},
-                                   std::pair{"scope", &session.grant.scope},
-                                   std::pair{"jkt", &session.grant.jkt},
-                                   std::pair{"refresh_hash", &session.refresh_hash},
-                                   std::pair{"access_hash", &session.access_hash}}) {
+  for (const auto& [name, into] :
+       {std::pair{"did", &session.grant.did}, std::pair{"client_id", &session.grant.client_id},
+        std::pair{"scope", &session.grant.scope}, std::pair{"jkt", &session.grant.jkt},
+        std::pair{"refresh_hash", &session.refresh_hash},
+        std::pair{"access_hash", &session.access_hash}}) {
     auto text = json->string(name);
     if (!text) return std::move(text).error();
     *into = std::move(*text).value_or("");
   }
-  for (const auto& [name, into] : {std::pair{"started", &session.started},
-                                   std::pair{"refreshed", &session.refreshed},
-                                   std::pair{"access_expires", &session.access_expires}}) {
+  for (const auto& [name, into] :
+       {std::pair{"started", &session.started}, std::pair{"refreshed", &session.refreshed},
+        std::pair{"access_expires", &session.access_expires}}) {
     const auto time = read_time(*json, name);
     if (!time) return time.error();
     *into = *time;

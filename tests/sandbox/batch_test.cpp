@@ -31,8 +31,8 @@ struct Batch {
   PdsClient pds = world.client.pds(world.alice.did);
 
   Result<std::string> apply(const std::string& writes, const std::string& more = {}) {
-    return pds.procedure(kApply, R"({"repo":")" + world.alice.did + R"(","writes":[)" + writes +
-                                     ']' + more + '}');
+    return pds.procedure(
+        kApply, R"({"repo":")" + world.alice.did + R"(","writes":[)" + writes + ']' + more + '}');
   }
   std::string detail(const std::string& writes, const std::string& more = {}) {
     const auto done = apply(writes, more);
@@ -55,9 +55,8 @@ TEST_CASE("applyWrites: creates, updates and deletes in one commit", "[sandbox]"
   Batch batch;
   REQUIRE(batch.pds.put_record(kPosts, "old", kPost));
   REQUIRE(batch.pds.put_record(kPosts, "gone", kPost));
-  const auto done =
-      batch.apply(write("create", "new") + ',' + write("update", "old") + ',' +
-                  write("delete", "gone"));
+  const auto done = batch.apply(write("create", "new") + ',' + write("update", "old") + ',' +
+                                write("delete", "gone"));
   REQUIRE(outcome(done) == "ok");
   const auto json = JsonObject::parse(*done, ErrorCode::invalid_response, "batch").value();
   const auto results = json.objects("results").value().value();

@@ -68,8 +68,9 @@ TEST_CASE("blobs: one is uploaded, read, listed and referred to", "[sandbox]") {
   CHECK(blob.integer("size").value() == 8);
   const auto cid = blob.object("ref").value()->string("$link").value().value();
   CHECK(cid == sandbox::blob_cid(bytes));
-  const auto read = exchange(wire.servers->pds(), "GET",
-                             "/xrpc/com.atproto.sync.getBlob?did=" + wire.alice.did + "&cid=" + cid);
+  const auto read =
+      exchange(wire.servers->pds(), "GET",
+               "/xrpc/com.atproto.sync.getBlob?did=" + wire.alice.did + "&cid=" + cid);
   CHECK(read.body == bytes);
   CHECK(read.header("Content-Type") == "image/png");
   CHECK(read.header("X-Content-Type-Options") == "nosniff");
@@ -122,8 +123,8 @@ TEST_CASE("blobs: what is not there is not found", "[sandbox]") {
 
 TEST_CASE("blobs: a record may refer only to what was uploaded", "[sandbox]") {
   Wire wire;
-  const auto blob = R"({"$type":"blob","ref":{"$link":")" + kUnknown +
-                    R"("},"mimeType":"image/png","size":1})";
+  const auto blob =
+      R"({"$type":"blob","ref":{"$link":")" + kUnknown + R"("},"mimeType":"image/png","size":1})";
   CHECK(wire.client.call("POST", kCreate, wire.token, record_with(wire, blob)).outcome() ==
         "400 BlobNotFound");
   CHECK(wire.last_detail() == "record.blob_unknown");
@@ -135,11 +136,13 @@ TEST_CASE("blobs: a list goes on where its page ended", "[sandbox]") {
   std::string cursor;
   std::vector<std::string> cids;
   do {
-    const auto page = JsonObject::parse(
-        exchange(wire.servers->pds(), "GET",
-                 "/xrpc/com.atproto.sync.listBlobs?limit=2&did=" + wire.alice.did + cursor)
-            .body,
-        ErrorCode::invalid_response, "page").value();
+    const auto page =
+        JsonObject::parse(
+            exchange(wire.servers->pds(), "GET",
+                     "/xrpc/com.atproto.sync.listBlobs?limit=2&did=" + wire.alice.did + cursor)
+                .body,
+            ErrorCode::invalid_response, "page")
+            .value();
     const auto found = page.strings("cids").value().value();
     cids.insert(cids.end(), found.begin(), found.end());
     const auto next = page.string("cursor").value();
@@ -156,7 +159,8 @@ TEST_CASE("blobs: granular scopes are enforced", "[sandbox]") {
 }
 
 TEST_CASE("permits_blob: what each form of a blob scope means", "[sandbox]") {
-  for (const auto& [scope, type, permitted] : std::vector<std::tuple<const char*, const char*, bool>>{
+  for (const auto& [scope, type, permitted] :
+       std::vector<std::tuple<const char*, const char*, bool>>{
            {"atproto", "image/png", false},
            {"atproto transition:generic", "image/png", true},
            {"atproto blob:*/*", "video/mp4", true},
@@ -186,8 +190,9 @@ TEST_CASE("blobs: they are kept with the rest of the data", "[sandbox]") {
     REQUIRE(client.call("POST", kUpload, token, bytes, "text/plain").status == 200);
   }
   const auto servers = sandbox::Sandbox::start({.data = data}).value();
-  const auto read = exchange(servers->pds(), "GET", "/xrpc/com.atproto.sync.getBlob?did=" + did +
-                                                        "&cid=" + sandbox::blob_cid(bytes));
+  const auto read =
+      exchange(servers->pds(), "GET",
+               "/xrpc/com.atproto.sync.getBlob?did=" + did + "&cid=" + sandbox::blob_cid(bytes));
   CHECK(read.body == bytes);
   CHECK(read.header("Content-Type") == "text/plain");
 }

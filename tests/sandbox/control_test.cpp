@@ -242,8 +242,8 @@ TEST_CASE("control: accounts are listed, added and made to approve", "[sandbox]"
 TEST_CASE("control: accounts move and change their handles", "[sandbox]") {
   Script script;
   const auto did = script.call("POST", "/accounts", R"({"handle":"carol.test"})").text("did");
-  CHECK(script.outcome("POST", "/move", R"({"account":"carol.test","pds":"https://pds.example"})") ==
-        "200");
+  CHECK(script.outcome("POST", "/move",
+                       R"({"account":"carol.test","pds":"https://pds.example"})") == "200");
   CHECK(exchange(script.servers->plc(), "GET", '/' + did).body.find("https://pds.example") !=
         std::string::npos);
   CHECK(script.outcome("POST", "/move", R"({"account":"carol.test"})") ==
@@ -262,8 +262,7 @@ TEST_CASE("control: accounts move and change their handles", "[sandbox]") {
 
 TEST_CASE("control: hostile forms are listed, and met", "[sandbox]") {
   Script script;
-  const auto forms =
-      json(script.call("GET", "/hostile-forms")).strings("forms").value().value();
+  const auto forms = json(script.call("GET", "/hostile-forms")).strings("forms").value().value();
   REQUIRE(forms.size() == sandbox::hostile_forms().size());
   CHECK(forms.front() == "handle_answer.status_500");
   CHECK(script.outcome("POST", "/faults",

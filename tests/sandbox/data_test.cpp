@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <SQLiteCpp/SQLiteCpp.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdint>
 #include <filesystem>
@@ -17,6 +19,7 @@ import latchkey.store;
 import latchkey.test.folder;
 import latchkey.test.outcome;
 import latchkey.test.sandbox_world;
+import latchkey.test.wire_client;
 
 using namespace latchkey;
 using namespace latchkey::test;
@@ -56,6 +59,27 @@ struct KeptWorld {
   }
 };
 
+/// No file of this process may grow, nor be written at all.
+class FullDisk {
+ public:
+  FullDisk() {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    handler_ = ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit none{0, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = nullptr;
+};
+
 }  // namespace
 
 TEST_CASE("data: a login goes on after the sandbox was stopped and started", "[sandbox]") {
@@ -73,7 +97,8 @@ TEST_CASE("data: a login goes on after the sandbox was stopped and started", "[s
   CHECK(pds.list_records(kPosts).value().records.size() == 2);
 }
 
-TEST_CASE("data: accounts keep DID, password, approval and where they have moved", "[sandbox]") {
+TEST_CASE("data: accounts keep their order, DID, password, approval and where they moved",
+          "[sandbox]") {
   TemporaryFolder folder;
   const auto data = folder.path() / "sandbox.db";
   auto first = start(data).value();
@@ -84,8 +109,9 @@ TEST_CASE("data: accounts keep DID, password, approval and where they have moved
   first.reset();
   const auto again = start(data).value()->accounts();
   REQUIRE(again.size() == 2);
-  const auto& [alicia, bob] = again[0].did == alice.did ? std::pair(again[0], again[1])
-                                                        : std::pair(again[1], again[0]);
+  const auto& alicia = again[0];
+  const auto& bob = again[1];
+  CHECK(alicia.did == alice.did);
   CHECK(alicia.handle == "alicia.test");
   CHECK(alicia.password == alice.password);
   CHECK(alicia.auto_approve);
@@ -173,11 +199,35 @@ TEST_CASE("data: a newer schema and broken rows are refused", "[sandbox]") {
                   "corrupt repository.uri"},
         std::pair{"'head', 'x', CAST('{}' AS BLOB)", "corrupt repository.missing_member"}}) {
     INFO(row);
-    change(("INSERT INTO rows VALUES (" + std::string(row) + ")").c_str());
+    change(("INSERT INTO rows (kind, key, value) VALUES (" + std::string(row) + ")").c_str());
     CHECK(outcome(start(data)) == detail);
     change("DELETE FROM rows WHERE kind <> 'account' OR key = 'did:plc:x'");
   }
   CHECK(start(data).value()->accounts().size() == 1);
+}
+
+TEST_CASE("data: what the disk does not take is not confirmed, and tried again", "[sandbox]") {
+  TemporaryFolder folder;
+  const auto data = folder.path() / "sandbox.db";
+  auto servers = start(data).value();
+  REQUIRE(servers->add_account("alice.test", {}, true));
+  WireClient client(*servers);
+  const auto code = client.code();
+  std::string added;
+  int answer = 0;
+  {
+    const FullDisk full;
+    added = outcome(servers->add_account("bob.test"));
+    answer = client.post("/oauth/token", client.code_form(code)).status;
+  }
+  CHECK(added.rfind("io ", 0) == 0);
+  CHECK(answer == 500);
+  CHECK(servers->requests().back().detail.rfind("io.", 0) == 0);
+  CHECK(servers->set_auto_approve("alice.test", false));
+  servers.reset();
+  servers = start(data).value();
+  CHECK(servers->accounts().size() == 2);
+  CHECK(servers->live_sessions("alice.test") == 1);
 }
 
 TEST_CASE("data: a second sandbox may not have the same file", "[sandbox]") {
