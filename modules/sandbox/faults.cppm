@@ -61,6 +61,9 @@ struct Fault {
   std::chrono::milliseconds delay{0};
   int status = 503;
   std::optional<std::chrono::seconds> retry_after{};
+  /// Adds RateLimit-Limit, -Remaining (0) and -Reset (so long after now) to the answer, whatever
+  /// the kind.
+  std::optional<std::chrono::seconds> rate_limit_reset{};
   std::string text{};
   std::size_t size = 0;
 };

@@ -15,18 +15,6 @@ import latchkey.http;
 namespace latchkey::sandbox {
 namespace {
 
-// The type without its parameters, in lower case.
-std::string content_type_of(const Request& request) {
-  const auto values = request.headers.all("Content-Type");
-  if (values.size() != 1) return {};
-  std::string type(values[0].substr(0, values[0].find(';')));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.pop_back();
-  for (char& c : type) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return type;
-}
-
 // An error that is no refusal is the sandbox's own.
 Response answer_of(const Error& error, std::string_view own_fault, std::string_view text_name) {
   const bool refused = error.oauth.has_value();
@@ -90,6 +78,17 @@ Response oauth_answer(const Error& error) {
 
 Response xrpc_answer(const Error& error) {
   return answer_of(error, "InternalServerError", "message");
+}
+
+std::string content_type_of(const Request& request) {
+  const auto values = request.headers.all("Content-Type");
+  if (values.size() != 1) return {};
+  std::string type(values[0].substr(0, values[0].find(';')));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.pop_back();
+  for (char& c : type) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return type;
 }
 
 Result<FormFields> read_form(const Request& request) {

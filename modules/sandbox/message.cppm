@@ -49,6 +49,8 @@ using JsonMembers = std::vector<std::pair<std::string_view, std::string>>;
 /// {"error","message"}.
 [[nodiscard]] Response xrpc_answer(const Error& error);
 
+/// The content type without its parameters, in lower case; empty unless there is exactly one.
+[[nodiscard]] std::string content_type_of(const Request& request);
 /// The fields of a form POST. Errors: invalid_request, "form.content_type",
 /// "form.malformed", "form.duplicate".
 [[nodiscard]] Result<FormFields> read_form(const Request& request);

@@ -147,6 +147,13 @@ struct Sandbox::Impl {
     return delivery;
   }
 
+  void add_rate_limit(Response& response, std::chrono::seconds reset) const {
+    const auto now = std::chrono::floor<std::chrono::seconds>(clock->now().time_since_epoch());
+    response.headers.emplace_back("RateLimit-Limit", "100");
+    response.headers.emplace_back("RateLimit-Remaining", "0");
+    response.headers.emplace_back("RateLimit-Reset", std::to_string((now + reset).count()));
+  }
+
   Delivery deliver(Server server, const Request& request, RecordedRequest& record) {
     if (!is_our_name(server, request)) {
       record.status = 421;
@@ -165,6 +172,7 @@ struct Sandbox::Impl {
     record.fault = to_string(fault->kind);
     Delivery delivery =
         deliver_with(*fault, origin(server), answer, [&] { return ask_for_bad_nonce(server); });
+    if (fault->rate_limit_reset) add_rate_limit(delivery.response, *fault->rate_limit_reset);
     if (delivery.way != Delivery::Way::dropped) record.status = delivery.response.status;
     return delivery;
   }

@@ -34,10 +34,10 @@ struct SandboxOptions {
   std::chrono::milliseconds nonce_rotation{60'000};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
-  /// Where accounts, sessions, repositories and signing keys are kept, 0600, between one run and
-  /// the next; empty: in memory. Registered clients, logins and devices that are under way, nonces,
-  /// faults and what was recorded are not kept. Clients stay logged in if the port is the same and
-  /// they are registered again.
+  /// Where accounts, sessions, repositories, blobs and signing keys are kept, 0600, between one run
+  /// and the next; empty: in memory. Registered clients, logins and devices that are under way,
+  /// nonces, faults and what was recorded are not kept. Clients stay logged in if the port is the
+  /// same and they are registered again.
   std::filesystem::path data{};
   /// Also keep what the requests carried: tokens, codes and passwords among it.
   bool record_contents = false;

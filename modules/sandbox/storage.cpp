@@ -30,6 +30,7 @@ constexpr std::int64_t kApplicationId = 0x4c736278;
 
 constexpr const char* kSchema =
     "CREATE TABLE rows ("
+    "  id INTEGER PRIMARY KEY,"
     "  kind TEXT NOT NULL,"
     "  key TEXT NOT NULL,"
     "  value BLOB NOT NULL,"
@@ -143,7 +144,7 @@ Result<void> Storage::commit() {
 }
 
 Result<std::vector<KeptRow>> Storage::all(std::string_view kind) {
-  auto query = connection_->query("SELECT key, value FROM rows WHERE kind = ?1 ORDER BY key");
+  auto query = connection_->query("SELECT key, value FROM rows WHERE kind = ?1 ORDER BY id");
   if (!query) return std::move(query).error();
   query->text(1, kind);
   std::vector<KeptRow> rows;

@@ -42,7 +42,7 @@ class Storage {
   /// Writes what was changed, all or nothing; durable when it returns. What fails is tried again by
   /// the next one. Errors: io, corrupt.
   [[nodiscard]] Result<void> commit();
-  /// What was committed of this kind, by key.
+  /// What was committed of this kind, in the order in which it was first put.
   [[nodiscard]] Result<std::vector<KeptRow>> all(std::string_view kind);
 
  private:

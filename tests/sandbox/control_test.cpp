@@ -241,6 +241,38 @@ TEST_CASE("control: accounts are listed, added and made to approve", "[sandbox]"
   CHECK(accounts[1].boolean("auto_approve").value() == true);
 }
 
+TEST_CASE("control: accounts move and change their handles", "[sandbox]") {
+  Script script;
+  const auto did = script.call("POST", "/accounts", R"({"handle":"carol.test"})").text("did");
+  CHECK(script.outcome("POST", "/move",
+                       R"({"account":"carol.test","pds":"https://pds.example"})") == "200");
+  CHECK(exchange(script.servers->plc(), "GET", '/' + did).body.find("https://pds.example") !=
+        std::string::npos);
+  CHECK(script.outcome("POST", "/move", R"({"account":"carol.test"})") ==
+        "400 control.missing_member");
+  CHECK(script.outcome("POST", "/move", R"({"account":"carol.test","pds":"pds.example"})") ==
+        "400 url.malformed");
+  CHECK(script.outcome("POST", "/handle", R"({"account":"carol.test","handle":"carla.test"})") ==
+        "200");
+  CHECK(script.outcome("POST", "/handle", R"({"account":"carol.test","handle":"c.test"})") ==
+        "404 control.account");
+  CHECK(script.outcome("POST", "/handle", R"({"account":"carla.test","handle":"alice.test"})") ==
+        "409 sandbox.account_exists");
+  CHECK(script.outcome("POST", "/accounts", R"({"handle":"dan.test","did":"did:plc:DAN"})") ==
+        "400 sandbox.did");
+}
+
+TEST_CASE("control: hostile forms are listed, and met", "[sandbox]") {
+  Script script;
+  const auto forms = json(script.call("GET", "/hostile-forms")).strings("forms").value().value();
+  REQUIRE(forms.size() == sandbox::hostile_forms().size());
+  CHECK(forms.front() == "handle_answer.status_500");
+  CHECK(script.outcome("POST", "/faults",
+                       R"({"kind":"hostile","text":"server_metadata.issuer_slash"})") == "200");
+  CHECK(exchange(script.servers->issuer(), "GET", "/.well-known/oauth-authorization-server")
+            .text("issuer") == script.servers->issuer() + '/');
+}
+
 TEST_CASE("control: many scripts at once, while the servers work", "[sandbox][concurrency]") {
   Script script;
   const auto add = [&] {

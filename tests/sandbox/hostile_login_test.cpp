@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +15,7 @@ import latchkey.http;
 import latchkey.http.curl;
 import latchkey.http.policy;
 import latchkey.sandbox;
+import latchkey.session;
 import latchkey.test.hostile_world;
 import latchkey.test.outcome;
 import latchkey.test.sandbox_world;
@@ -207,5 +210,23 @@ TEST_CASE("C2.2: every hostile handle file is refused", "[sandbox]") {
     meet(world, name);
     CHECK(outcome(client.login("alice.test", {.open_browser = false})) == expected);
     CHECK((was_last(world, name) || name == "handle_file.unknown"));
+  }
+}
+
+TEST_CASE("C7: a hostile answer to a refresh is not adopted, and its outcome stays unknown",
+          "[sandbox]") {
+  for (const auto& name : forms_of({Document::token})) {
+    INFO(name);
+    SandboxWorld world;
+    REQUIRE(outcome(world.log_in_by_paste("alice.test")) == "ok");
+    const auto before = world.store->load(world.alice.did).value()->revision;
+    world.expire();
+    meet(world, name);
+    CHECK_FALSE(world.client.fresh(world.alice.did));
+    CHECK(world.store->load(world.alice.did).value()->revision == before);
+    world.servers->clear_faults();
+    world.clock->advance(std::chrono::minutes{1});
+    CHECK(outcome(world.client.fresh(world.alice.did)) ==
+          "refresh_interrupted refresh.interrupted");
   }
 }

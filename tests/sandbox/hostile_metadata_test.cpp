@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -272,4 +274,22 @@ TEST_CASE("C2.4, C2.9: a DID whose handle does not point back is still that DID"
     CHECK(session->subject == world.alice.did);
     CHECK(session->handle == "handle.invalid");
   }
+}
+
+TEST_CASE("C7.5: a hostile document before a refresh burns nothing", "[sandbox]") {
+  SandboxWorld world;
+  REQUIRE(outcome(world.log_in()) == "ok");
+  world.expire();
+  for (const auto& [name, expected] : kRefused) {
+    const bool asked = name.starts_with("did_document.") || name.starts_with("resource_metadata.");
+    // A refresh is not interested in handles.
+    if (!asked || expected == "identity_mismatch handle.not_claimed") continue;
+    INFO(name);
+    meet(world, name);
+    CHECK(outcome(world.client.fresh(world.alice.did)) == expected);
+    CHECK(world.refreshes().empty());
+    world.clock->advance(std::chrono::minutes{2});
+  }
+  world.servers->clear_faults();
+  CHECK(outcome(world.client.fresh(world.alice.did)) == "ok");
 }

@@ -261,7 +261,8 @@ TEST_CASE("data: a session that lacks a rule, and a key that is none, are refuse
            {R"({"der":7})", "signing_key.wrong_type"},
            {R"({"der":"AAAA","until":"soon"})", "signing_key.wrong_type"}}) {
     INFO(value);
-    kept.change("INSERT INTO rows VALUES ('signing_key', 'x', CAST('" + value + "' AS BLOB))");
+    kept.change("INSERT INTO rows (kind, key, value) VALUES ('signing_key', 'x', CAST('" + value +
+                "' AS BLOB))");
     CHECK(kept.started() == "corrupt " + detail);
     kept.change("DELETE FROM rows WHERE kind = 'signing_key' AND key = 'x'");
   }

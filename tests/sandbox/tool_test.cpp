@@ -65,6 +65,24 @@ TEST_CASE("latchkey sandbox: registers the clients whose documents it is given",
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--client", file}).wait() == 1);
 }
 
+TEST_CASE("latchkey sandbox: with --data the accounts are the same the next time", "[sandbox]") {
+  TemporaryFolder folder;
+  const auto data = (folder.path() / "sandbox.db").string();
+  const auto accounts = [&] {
+    ChildProcess tool({LATCHKEY_TOOL, "sandbox", "--data", data});
+    const auto line =
+        JsonObject::parse(tool.read_line(), ErrorCode::invalid_response, "line").value();
+    CHECK(::kill(tool.id(), SIGTERM) == 0);
+    CHECK(tool.wait() == 0);
+    return line.json_text("accounts").value();
+  };
+  const auto first = accounts();
+  CHECK(first.find("did:plc:") != std::string::npos);
+  CHECK(accounts() == first);
+  write_text(data, "something else");
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--data", data}).wait() == 1);
+}
+
 TEST_CASE("latchkey sandbox: the control port is there when it is asked for", "[sandbox]") {
   ChildProcess plain({LATCHKEY_TOOL, "sandbox"});
   CHECK(plain.read_line().find("control") == std::string::npos);

@@ -142,15 +142,17 @@ WireAnswer WireClient::post(const std::string& path, const Form& form) {
 }
 
 WireAnswer WireClient::call(std::string_view method, const std::string& target,
-                            const std::string& token, std::string_view json) {
+                            const std::string& token, std::string_view body,
+                            std::string_view type) {
   WireAnswer answer;
   for (int attempt = 0; attempt < 2; ++attempt) {
     auto parts = claims(method, servers.pds() + target);
     parts["ath"] = quoted(hash_text(token));
     WireHeaders headers{{"Authorization", "DPoP " + token},
                         {"DPoP", key.sign(key.header(), parts)}};
-    if (!json.empty()) headers.emplace_back("Content-Type", "application/json");
-    answer = exchange(servers.pds(), method, target, headers, json);
+    const bool typed = !type.empty() && method == "POST";
+    if (typed) headers.emplace_back("Content-Type", type);
+    answer = exchange(servers.pds(), method, target, headers, body);
     if (const auto nonce = answer.header("DPoP-Nonce"); !nonce.empty()) {
       nonces[servers.pds()] = nonce;
     }

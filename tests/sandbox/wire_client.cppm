@@ -58,7 +58,8 @@ class WireClient {
                                      const std::string& proof);
   /// An XRPC call with token and proof, once more if the PDS wants a nonce.
   [[nodiscard]] WireAnswer call(std::string_view method, const std::string& target,
-                                const std::string& token, std::string_view json = {});
+                                const std::string& token, std::string_view body = {},
+                                std::string_view type = "application/json");
 
   [[nodiscard]] Form par_form() const;
   [[nodiscard]] std::string authorize_target(const std::string& request_uri) const;
