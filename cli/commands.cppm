@@ -81,7 +81,9 @@ struct SandboxCommand {
   int access_token_lifetime = 3600;
   int nonce_rotation = 60;
   bool auto_approve = false;
+  std::vector<std::string> clients;  ///< files with metadata documents of registered clients
   bool control = false;
+  std::string data{};  ///< the file in which it is kept; empty: in memory
 };
 /// Prints {"pds","issuer","plc","accounts":[{"handle","did","password"}]}, with `control` also
 /// "control":{"url","token"}, and runs until it is asked to stop.

@@ -198,6 +198,13 @@ void add_sandbox_command(CLI::App& app, Parsed& p) {
       ->capture_default_str();
   sandbox->add_flag("--auto-approve", p.sandbox.auto_approve,
                     "the authorization page says yes without asking");
+  sandbox->add_option("--client", p.sandbox.clients,
+                      "file with the metadata document of a registered client (RFC 7591), its "
+                      "client_secret included; may be repeated");
+  sandbox->add_option(
+      "--data", p.sandbox.data,
+      "keep accounts, sessions and records in this file, with --port for logins that "
+      "outlive a restart; in memory if not given");
   sandbox->add_flag("--control", p.sandbox.control,
                     "also open a port for scripting faults; its address and token are printed");
 }

@@ -7,8 +7,10 @@ module;
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 module latchkey.cli.commands;
+import latchkey.cli.input;
 import latchkey.cli.options;
 import latchkey.cli.report;
 import latchkey.core.error;
@@ -38,6 +40,27 @@ std::string sandbox_json(const sandbox::Sandbox& servers, const Control& control
          "}";
 }
 
+Result<void> add_clients(sandbox::Sandbox& servers, const SandboxCommand& command,
+                         const std::stop_token& stop) {
+  for (const auto& file : command.clients) {
+    auto metadata = read_argument('@' + file, stop);
+    if (!metadata) return std::move(metadata).error();
+    if (auto added = servers.add_client({.metadata = *std::move(metadata)}); !added) return added;
+  }
+  return {};
+}
+
+// Whom the data does not have yet.
+Result<void> add_people(sandbox::Sandbox& servers, bool auto_approve) {
+  for (const char* handle : {"alice.test", "bob.test"}) {
+    if (servers.set_auto_approve(handle, auto_approve)) continue;
+    if (auto added = servers.add_account(handle, {}, auto_approve); !added) {
+      return std::move(added).error();
+    }
+  }
+  return {};
+}
+
 void wait_for_stop(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any never;
@@ -50,13 +73,15 @@ void wait_for_stop(const std::stop_token& stop) {
 Exit run_sandbox(const Options& options, const SandboxCommand& command) {
   sandbox::SandboxOptions wanted{.port = static_cast<std::uint16_t>(command.port)};
   wanted.lifetimes.access = std::chrono::seconds{command.access_token_lifetime};
+  wanted.data = command.data;
   wanted.nonce_rotation = std::chrono::seconds{command.nonce_rotation};
   auto servers = sandbox::Sandbox::start(wanted);
   if (!servers) return report(servers.error(), options.format);
-  for (const char* handle : {"alice.test", "bob.test"}) {
-    if (const auto added = (*servers)->add_account(handle, {}, command.auto_approve); !added) {
-      return report(added.error(), options.format);
-    }
+  if (auto added = add_people(**servers, command.auto_approve); !added) {
+    return report(added.error(), options.format);
+  }
+  if (const auto added = add_clients(**servers, command, options.stop); !added) {
+    return report(added.error(), options.format);
   }
   Control control;
   if (command.control) {

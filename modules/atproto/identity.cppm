@@ -55,9 +55,9 @@ class IdentityResolver {
   /// A DID: document fetched; a handle that does not resolve back becomes "handle.invalid".
   /// Errors: identity_not_found ("handle.not_found", "did.not_found"), identity_mismatch
   /// ("handle.not_claimed", "handle.ambiguous", "identity.no_pds"), invalid_response for answers
-  /// that are neither a document nor a 404 ("handle.status", "handle.content_type", "handle.not_a_did",
-  /// "did_document.status", "did_document.content_type"), those of parse_did_document, and
-  /// transport errors.
+  /// that are neither a document nor a 404 ("handle.status", "handle.content_type",
+  /// "handle.not_a_did", "did_document.status", "did_document.content_type"), those of
+  /// parse_did_document, and transport errors.
   [[nodiscard]] Result<Identity> resolve(std::string_view handle_or_did, std::stop_token stop = {});
   /// DID document -> PDS origin only; what refresh confirms. Error: identity_mismatch,
   /// "identity.no_pds".

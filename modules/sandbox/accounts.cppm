@@ -18,6 +18,8 @@ struct Account {
   std::string password;
   bool auto_approve = false;  ///< the authorization page says yes without asking anybody
   std::string moved_to{};     ///< the origin of the PDS where it is now; empty: it is here
+  /// Its address, at which nobody reads.
+  [[nodiscard]] std::string email() const { return "owner@" + handle; }
 };
 
 /// Not thread-safe.

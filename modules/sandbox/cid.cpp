@@ -25,6 +25,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kBase32 = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr unsigned kLinkTag = 42;
 constexpr std::size_t kMaxDepth = 32;
+constexpr unsigned char kDagCbor = 0x71, kRaw = 0x55;
 
 std::string base32(std::span<const unsigned char> bytes) {
   std::string out;
@@ -108,6 +109,14 @@ std::optional<Json> canonical(const Json& value, std::size_t depth) {
   return out;
 }
 
+template <class Hash>
+std::string cid_of(const Hash& hash, unsigned char codec) {
+  // CID version 1, SHA-256, 32 bytes.
+  Bytes cid{0x01, codec, 0x12, 0x20};
+  cid.insert(cid.end(), hash.begin(), hash.end());
+  return 'b' + base32(cid);
+}
+
 }  // namespace
 
 Result<std::string> record_cid(std::string_view json) {
@@ -121,14 +130,14 @@ Result<std::string> record_cid(std::string_view json) {
       return refusal("InvalidRequest", "record.data_model",
                      "the record has a value that records can't have");
     }
-    const auto hash = sha256(Json::to_cbor(*value));
-    // CID version 1, DAG-CBOR, SHA-256, 32 bytes.
-    Bytes cid{0x01, 0x71, 0x12, 0x20};
-    cid.insert(cid.end(), hash.begin(), hash.end());
-    return 'b' + base32(cid);
+    return cid_of(sha256(Json::to_cbor(*value)), kDagCbor);
   } catch (const std::exception&) {
     return refusal("InvalidRequest", "record.data_model", "the record can't be encoded");
   }
+}
+
+std::string blob_cid(std::string_view bytes) {
+  return cid_of(sha256(bytes), kRaw);
 }
 
 }  // namespace latchkey::sandbox

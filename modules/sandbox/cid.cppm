@@ -14,4 +14,7 @@ export namespace latchkey::sandbox {
 /// $bytes).
 [[nodiscard]] Result<std::string> record_cid(std::string_view json);
 
+/// Of bytes as they are (CIDv1, raw).
+[[nodiscard]] std::string blob_cid(std::string_view bytes);
+
 }  // namespace latchkey::sandbox

@@ -72,7 +72,8 @@ std::string account_json(const Account& account) {
   return json_object({{"handle", json_quote(account.handle)},
                       {"did", json_quote(account.did)},
                       {"password", json_quote(account.password)},
-                      {"auto_approve", account.auto_approve ? "true" : "false"}});
+                      {"auto_approve", account.auto_approve ? "true" : "false"},
+                      {"moved_to", json_quote(account.moved_to)}});
 }
 
 std::string proof_json(const std::optional<ProofSummary>& proof) {
@@ -216,7 +217,7 @@ Answer get_accounts(Sandbox& sandbox, const Call&) {
 }
 
 Answer add_account(Sandbox& sandbox, const Call& call) {
-  const auto known = only(call.body, {"handle", "password", "auto_approve"});
+  const auto known = only(call.body, {"handle", "password", "auto_approve", "did"});
   if (!known) return known.error();
   const auto handle = call.body.required_string("handle");
   if (!handle) return handle.error();
@@ -224,7 +225,10 @@ Answer add_account(Sandbox& sandbox, const Call& call) {
   if (!password) return password.error();
   const auto approve = call.body.boolean("auto_approve");
   if (!approve) return approve.error();
-  const auto added = sandbox.add_account(*handle, password->value_or(""), approve->value_or(false));
+  const auto did = call.body.string("did");
+  if (!did) return did.error();
+  const auto added = sandbox.add_account(*handle, password->value_or(""), approve->value_or(false),
+                                         did->value_or(""));
   if (!added) return added.error();
   return account_json(*added);
 }
@@ -238,6 +242,74 @@ Answer set_auto_approve(Sandbox& sandbox, const Call& call) {
   if (!*approve) return call.body.missing("auto_approve");
   sandbox.set_auto_approve(*account, **approve);
   return std::string(kDone);
+}
+
+Answer add_client(Sandbox& sandbox, const Call& call) {
+  if (const auto known = only(call.body, {"metadata"}); !known) return known.error();
+  const auto metadata = call.body.json_text("metadata");
+  if (!metadata) return call.body.missing("metadata");
+  if (auto added = sandbox.add_client({.metadata = *metadata}); !added) {
+    return std::move(added).error();
+  }
+  return std::string(kDone);
+}
+
+Error no_device() {
+  return control_refusal(404, "control.user_code",
+                         "no device waits with this user_code; it is decided, or over");
+}
+
+Answer approve_device(Sandbox& sandbox, const Call& call) {
+  if (const auto known = only(call.body, {"user_code", "account"}); !known) return known.error();
+  const auto user_code = call.body.required_string("user_code");
+  if (!user_code) return user_code.error();
+  const auto account = account_of(sandbox, call.body);
+  if (!account) return account.error();
+  if (!sandbox.approve_device(*user_code, *account)) return no_device();
+  return std::string(kDone);
+}
+
+Answer deny_device(Sandbox& sandbox, const Call& call) {
+  if (const auto known = only(call.body, {"user_code"}); !known) return known.error();
+  const auto user_code = call.body.required_string("user_code");
+  if (!user_code) return user_code.error();
+  if (!sandbox.deny_device(*user_code)) return no_device();
+  return std::string(kDone);
+}
+
+Answer rotate_keys(Sandbox& sandbox, const Call& call) {
+  constexpr std::int64_t kHour = 3600;
+  if (const auto known = only(call.body, {"keep_old_s"}); !known) return known.error();
+  const auto keep = integer(call.body, "keep_old_s", 0, 24 * kHour);
+  if (!keep) return keep.error();
+  sandbox.rotate_signing_keys(std::chrono::seconds(keep->value_or(kHour)));
+  return std::string(kDone);
+}
+
+Answer move_account(Sandbox& sandbox, const Call& call) {
+  if (const auto known = only(call.body, {"account", "pds"}); !known) return known.error();
+  const auto account = account_of(sandbox, call.body);
+  if (!account) return account.error();
+  const auto pds = call.body.required_string("pds");
+  if (!pds) return pds.error();
+  if (auto moved = sandbox.move_account(*account, *pds); !moved) return std::move(moved).error();
+  return std::string(kDone);
+}
+
+Answer change_handle(Sandbox& sandbox, const Call& call) {
+  if (const auto known = only(call.body, {"account", "handle"}); !known) return known.error();
+  const auto account = account_of(sandbox, call.body);
+  if (!account) return account.error();
+  const auto handle = call.body.required_string("handle");
+  if (!handle) return handle.error();
+  if (auto done = sandbox.change_handle(*account, *handle); !done) return std::move(done).error();
+  return std::string(kDone);
+}
+
+Answer get_hostile_forms(Sandbox&, const Call&) {
+  std::vector<std::string> names;
+  for (const auto& form : hostile_forms()) names.push_back(form.name);
+  return json_object({{"forms", json_strings(names)}});
 }
 
 struct Route {
@@ -261,7 +333,14 @@ constexpr std::array kRoutes{Route{"GET", "/log", get_log},
                              Route{"POST", "/revoke", revoke},
                              Route{"GET", "/accounts", get_accounts},
                              Route{"POST", "/accounts", add_account},
-                             Route{"POST", "/auto-approve", set_auto_approve}};
+                             Route{"POST", "/auto-approve", set_auto_approve},
+                             Route{"POST", "/clients", add_client},
+                             Route{"POST", "/approve-device", approve_device},
+                             Route{"POST", "/deny-device", deny_device},
+                             Route{"POST", "/rotate-keys", rotate_keys},
+                             Route{"POST", "/move", move_account},
+                             Route{"POST", "/handle", change_handle},
+                             Route{"GET", "/hostile-forms", get_hostile_forms}};
 
 Result<const Route*> route_of(const Request& request) {
   bool path_known = false;

@@ -13,8 +13,9 @@ export namespace latchkey::sandbox {
 
 /// Does what a request asks for and gives the JSON to answer with. Errors: invalid_argument,
 /// "control.path" (http_status 404), "control.method" (405), "control.account" (404),
-/// "control.query", "control.range", "control.unknown_member", "control.missing_member",
-/// "control.wrong_type", "control.not_json"; those of fault_from_json and Sandbox::add_account.
+/// "control.user_code" (404), "control.query", "control.range", "control.unknown_member",
+/// "control.missing_member", "control.wrong_type", "control.not_json"; those of fault_from_json,
+/// Sandbox::add_account and Sandbox::add_client.
 [[nodiscard]] Result<std::string> control_call(Sandbox& sandbox, const Request& request);
 
 /// An error that is to be answered with `status`.

@@ -39,12 +39,14 @@ struct NumberMember {
   Number place;
   std::int64_t min, max;
 };
-constexpr std::array kNumbers{NumberMember{"skip", &Fault::skip, 0, 1'000'000},
-                              NumberMember{"times", &Fault::times, 1, 1'000'000},
-                              NumberMember{"delay_ms", &Fault::delay, 0, 86'400'000},
-                              NumberMember{"status", &Fault::status, 200, 599},
-                              NumberMember{"retry_after_s", &Fault::retry_after, 0, 31'536'000},
-                              NumberMember{"size", &Fault::size, 0, 67'108'864}};
+constexpr std::array kNumbers{
+    NumberMember{"skip", &Fault::skip, 0, 1'000'000},
+    NumberMember{"times", &Fault::times, 1, 1'000'000},
+    NumberMember{"delay_ms", &Fault::delay, 0, 86'400'000},
+    NumberMember{"status", &Fault::status, 200, 599},
+    NumberMember{"retry_after_s", &Fault::retry_after, 0, 31'536'000},
+    NumberMember{"rate_limit_reset_s", &Fault::rate_limit_reset, 0, 31'536'000},
+    NumberMember{"size", &Fault::size, 0, 67'108'864}};
 
 void put(int& place, std::int64_t value) {
   place = static_cast<int>(value);

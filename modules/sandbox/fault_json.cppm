@@ -12,7 +12,8 @@ import latchkey.sandbox.faults;
 export namespace latchkey::sandbox {
 
 /// Errors: invalid_argument, "fault.unknown_member", "fault.kind" (there is no such kind),
-/// "fault.server", "fault.range", "fault.hostile" (there is no such form); and those of JsonObject, "<step>.wrong_type" and
+/// "fault.server", "fault.range", "fault.hostile" (there is no such form); and those of JsonObject,
+/// "<step>.wrong_type" and
 /// "<step>.missing_member" (`kind`, or what the kind needs).
 [[nodiscard]] Result<Fault> fault_from_json(const JsonObject& json);
 /// Without the members that have their default.

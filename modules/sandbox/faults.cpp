@@ -159,12 +159,30 @@ Delivery deliver_with(const Fault& fault, std::string_view origin,
   }
   Delivery delivery{.response = process()};
   spoil(delivery.response, fault, origin);
-  if (fault.kind == FaultKind::drop_after) delivery.way = Delivery::Way::dropped;
-  if (fault.kind == FaultKind::truncate) delivery.way = Delivery::Way::truncated;
-  if (fault.kind == FaultKind::slow_head) delivery.way = Delivery::Way::slow_head;
-  if (fault.kind == FaultKind::slow_body) delivery.way = Delivery::Way::slow_body;
-  delivery.delay = fault.delay;
-  if (fault.kind == FaultKind::hold) delivery.held = true;
+  switch (fault.kind) {
+    case FaultKind::drop_after:
+      delivery.way = Delivery::Way::dropped;
+      break;
+    case FaultKind::truncate:
+      delivery.way = Delivery::Way::truncated;
+      break;
+    case FaultKind::slow_head:
+      delivery.way = Delivery::Way::slow_head;
+      delivery.delay = fault.delay;
+      break;
+    case FaultKind::slow_body:
+      delivery.way = Delivery::Way::slow_body;
+      delivery.delay = fault.delay;
+      break;
+    case FaultKind::delay:
+      delivery.delay = fault.delay;
+      break;
+    case FaultKind::hold:
+      delivery.held = true;
+      break;
+    default:
+      break;
+  }
   return delivery;
 }
 

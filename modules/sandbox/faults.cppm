@@ -44,8 +44,7 @@ struct FaultKindName {
   std::string_view name;
   std::string_view needs{};  ///< the member of the JSON without which it makes no sense
 };
-using FaultKindNames =
-    std::array<FaultKindName, static_cast<std::size_t>(FaultKind::hostile) + 1>;
+using FaultKindNames = std::array<FaultKindName, static_cast<std::size_t>(FaultKind::hostile) + 1>;
 /// All kinds, in their order.
 [[nodiscard]] const FaultKindNames& fault_kinds() noexcept;
 
@@ -62,6 +61,9 @@ struct Fault {
   std::chrono::milliseconds delay{0};
   int status = 503;
   std::optional<std::chrono::seconds> retry_after{};
+  /// Adds RateLimit-Limit, -Remaining (0) and -Reset (so long after now) to the answer, whatever
+  /// the kind.
+  std::optional<std::chrono::seconds> rate_limit_reset{};
   std::string text{};
   std::size_t size = 0;
 };
@@ -87,8 +89,9 @@ class FaultScript {
   std::list<Fault> faults_;
 };
 
-/// The delivery of a request to the server at `origin` that meets `fault`; `process` gives the right
-/// answer and is called once or not at all. `ask_for_nonce` answers with a nonce that is not good.
+/// The delivery of a request to the server at `origin` that meets `fault`; `process` gives the
+/// right answer and is called once or not at all. `ask_for_nonce` answers with a nonce that is not
+/// good.
 [[nodiscard]] Delivery deliver_with(const Fault& fault, std::string_view origin,
                                     const std::function<Response()>& process,
                                     const std::function<Response()>& ask_for_nonce);

@@ -74,7 +74,8 @@ void edit_location(Response& response, const HostileForm& form, const std::strin
   for (auto& [name, location] : response.headers) {
     if (name != "Location") continue;
     const auto mark = location.find('?');
-    auto fields = form_decode(mark == std::string::npos ? std::string() : location.substr(mark + 1));
+    auto fields =
+        form_decode(mark == std::string::npos ? std::string() : location.substr(mark + 1));
     if (!fields) return;
     edit(*fields, form, value);
     location = location.substr(0, mark) + '?' + form_encode(*fields);

@@ -44,7 +44,8 @@ constexpr Row kHandleAnswer[] = {
     {"did_number", set, "did", "7"},
     {"did_null", set, "did", "null"},
     {"did_malformed", set, "did", R"("did:plc:ALICE")"},
-    {"did_other_method", set, "did", R"("did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N")"},
+    {"did_other_method", set, "did",
+     R"("did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N")"},
     {"did_with_path", set, "did", R"("did:web:localhost:8080:path")"},
     {"did_unknown", set, "did", R"("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa")"},
 };
@@ -56,7 +57,11 @@ constexpr Row kHandleFile[] = {
     {"html", body, {}, "<html>hello</html>"},
     {"record_form", body, {}, "did=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"},
     {"json", body, {}, R"({"did":"did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"})"},
-    {"byte_order_mark", body, {}, "\xef\xbb\xbf" "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"},
+    {"byte_order_mark",
+     body,
+     {},
+     "\xef\xbb\xbf"
+     "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"},
     {"unknown", body, {}, "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"},
     {"huge", swell},
 };
@@ -90,7 +95,10 @@ constexpr Row kDidDocument[] = {
     {"endpoint_userinfo", endpoint, {}, R"("https://user:secret@pds.example")"},
     {"endpoint_path", endpoint, {}, R"("https://pds.example/path")"},
     {"endpoint_query", endpoint, {}, R"("https://pds.example?a=b")"},
-    {"endpoint_twice", endpoint, {}, R"("https://pds.example","serviceEndpoint":"https://b.example")"},
+    {"endpoint_twice",
+     endpoint,
+     {},
+     R"("https://pds.example","serviceEndpoint":"https://b.example")"},
 };
 
 constexpr Row kResourceMetadata[] = {

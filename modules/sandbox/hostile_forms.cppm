@@ -6,8 +6,8 @@ module;
 export module latchkey.sandbox.hostile_forms;
 import latchkey.sandbox.message;
 
-// What a hostile server may say in each answer that a login depends on: a table of named forms, each
-// of which breaks one rule. The forms are applied by latchkey.sandbox.hostile.
+// What a hostile server may say in each answer that a login depends on: a table of named forms,
+// each of which breaks one rule. The forms are applied by latchkey.sandbox.hostile.
 
 export namespace latchkey::sandbox {
 
@@ -47,7 +47,8 @@ struct HostileForm {
   Document document{};
   Edit edit{};
   std::string_view member{};
-  /// JSON for `set` and `endpoint`, text otherwise. "{self}" stands for the origin of the server that answers.
+  /// JSON for `set` and `endpoint`, text otherwise. "{self}" stands for the origin of the server
+  /// that answers.
   std::string_view value{};
 };
 

@@ -11,11 +11,17 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.sandbox.accounts;
 import latchkey.sandbox.authorization;
+import latchkey.sandbox.client_auth;
+import latchkey.sandbox.clients;
+import latchkey.sandbox.device;
+import latchkey.sandbox.front;
+import latchkey.sandbox.id_tokens;
 import latchkey.sandbox.message;
 import latchkey.sandbox.proofs;
 import latchkey.sandbox.tokens;
 
-// The authorization server: its metadata, pushed requests, the page, tokens and revocation.
+// The authorization server, which is an OpenID provider too: its documents, pushed requests, the
+// pages, tokens, devices, userinfo and revocation.
 
 export namespace latchkey::sandbox {
 
@@ -37,24 +43,36 @@ class Issuer {
     proofs_.set_nonce_rotation(rotation);
   }
 
+  [[nodiscard]] Clients& clients() noexcept { return clients_; }
+  [[nodiscard]] DeviceDesk& devices() noexcept { return devices_; }
+  [[nodiscard]] SigningKeys& signing_keys() noexcept { return keys_; }
+
  private:
-  enum class Endpoint { pushed_request, token, revocation };
-  [[nodiscard]] Response metadata() const;
-  [[nodiscard]] Response with_proof(const Request& request, Endpoint endpoint);
+  enum class Endpoint { pushed_request, token, revocation, device };
+  [[nodiscard]] Response documents(const Request& request);
+  [[nodiscard]] Response authenticated(const Request& request, Endpoint endpoint);
+  [[nodiscard]] Result<Caller> caller_of(const Request& request, const FormFields& form,
+                                         Endpoint endpoint);
+  [[nodiscard]] static std::string_view step_of(Endpoint endpoint) noexcept;
   [[nodiscard]] Result<Response> answer(Endpoint endpoint, const FormFields& form,
-                                        std::string_view jkt);
-  [[nodiscard]] Result<Response> tokens(const FormFields& form, std::string_view jkt);
-  [[nodiscard]] Result<Response> revoke(const FormFields& form, std::string_view jkt);
-  [[nodiscard]] Response open_page(const Request& request);
-  [[nodiscard]] Response decide(const Request& request);
-  [[nodiscard]] Response page(const AuthorizationRequest& request, std::string_view identifier,
-                              std::string_view problem, int status) const;
+                                        const Caller& caller);
+  [[nodiscard]] Result<Response> push(const FormFields& form, const Caller& caller);
+  [[nodiscard]] Result<Response> tokens(const FormFields& form, const Caller& caller);
+  [[nodiscard]] Result<Response> token_answer(const IssuedTokens& issued, const Caller& caller,
+                                              std::string_view nonce);
+  [[nodiscard]] Result<Response> revoke(const FormFields& form, const Caller& caller);
+  [[nodiscard]] Result<Response> start_device(const FormFields& form, const Caller& caller);
 
   IssuerOptions options_;
-  Random& random_;
+  std::shared_ptr<Clock> clock_;
   Accounts& accounts_;
   TokenLedger& ledger_;
+  Clients clients_;
+  ClientGate gate_;
   AuthorizationDesk desk_;
+  DeviceDesk devices_;
+  Front front_;
+  SigningKeys keys_;
   ProofGate proofs_;
 };
 

@@ -15,18 +15,6 @@ import latchkey.http;
 namespace latchkey::sandbox {
 namespace {
 
-// The type without its parameters, in lower case.
-std::string content_type_of(const Request& request) {
-  const auto values = request.headers.all("Content-Type");
-  if (values.size() != 1) return {};
-  std::string type(values[0].substr(0, values[0].find(';')));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.pop_back();
-  for (char& c : type) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return type;
-}
-
 // An error that is no refusal is the sandbox's own.
 Response answer_of(const Error& error, std::string_view own_fault, std::string_view text_name) {
   const bool refused = error.oauth.has_value();
@@ -53,7 +41,7 @@ std::string_view to_string(Server server) noexcept {
   return "pds";
 }
 
-std::string json_object(JsonMembers members) {
+std::string json_object(const JsonMembers& members) {
   std::string out = "{";
   for (const auto& [name, value] : members) {
     if (out.size() > 1) out += ',';
@@ -92,6 +80,17 @@ Response xrpc_answer(const Error& error) {
   return answer_of(error, "InternalServerError", "message");
 }
 
+std::string content_type_of(const Request& request) {
+  const auto values = request.headers.all("Content-Type");
+  if (values.size() != 1) return {};
+  std::string type(values[0].substr(0, values[0].find(';')));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.pop_back();
+  for (char& c : type) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return type;
+}
+
 Result<FormFields> read_form(const Request& request) {
   if (content_type_of(request) != "application/x-www-form-urlencoded") {
     return refusal("invalid_request", "form.content_type",
@@ -120,6 +119,15 @@ Result<std::string> required_field(const FormFields& fields, std::string_view st
   if (auto value = field(fields, name)) return *std::move(value);
   return refusal("invalid_request", std::string(step) + '.' + std::string(name) + "_missing",
                  std::string(name) + " is missing");
+}
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
+    const auto lower = [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
+    return lower(x) == lower(y);
+  });
 }
 
 }  // namespace latchkey::sandbox

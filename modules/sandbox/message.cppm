@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,8 +35,8 @@ struct Response {
 };
 
 /// Names and values that are JSON already.
-using JsonMembers = std::initializer_list<std::pair<std::string_view, std::string>>;
-[[nodiscard]] std::string json_object(JsonMembers members);
+using JsonMembers = std::vector<std::pair<std::string_view, std::string>>;
+[[nodiscard]] std::string json_object(const JsonMembers& members);
 [[nodiscard]] std::string json_strings(const std::vector<std::string>& texts);
 
 [[nodiscard]] Response json_answer(int status, std::string body);
@@ -50,6 +49,8 @@ using JsonMembers = std::initializer_list<std::pair<std::string_view, std::strin
 /// {"error","message"}.
 [[nodiscard]] Response xrpc_answer(const Error& error);
 
+/// The content type without its parameters, in lower case; empty unless there is exactly one.
+[[nodiscard]] std::string content_type_of(const Request& request);
 /// The fields of a form POST. Errors: invalid_request, "form.content_type",
 /// "form.malformed", "form.duplicate".
 [[nodiscard]] Result<FormFields> read_form(const Request& request);
@@ -58,5 +59,8 @@ using JsonMembers = std::initializer_list<std::pair<std::string_view, std::strin
 /// Error: invalid_request, "<step>.<name>_missing".
 [[nodiscard]] Result<std::string> required_field(const FormFields& fields, std::string_view step,
                                                  std::string_view name);
+
+/// Are they the same, whatever the case of their ASCII letters?
+[[nodiscard]] bool same_word(std::string_view a, std::string_view b);
 
 }  // namespace latchkey::sandbox

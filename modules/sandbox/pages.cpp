@@ -46,15 +46,18 @@ button { flex: 1; padding: .65rem; font: inherit; border-radius: .5rem; cursor: 
 button.main { background: var(--act); color: var(--card); font-weight: 600; }
 )css";
 
+constexpr std::string_view kForTests =
+    "<p class=\"soft\">For tests: its accounts exist nowhere else.</p>\n";
+
 std::string shown(std::string_view text) {
   return escape_html(printable(text, 300));
 }
 
 // Where the form may lead: here, and by the redirect to the client. Browsers know no IPv6 literals
-// in a policy.
+// in a policy; a private-use scheme has no origin.
 std::string form_targets(std::string_view redirect_uri) {
   const auto url = Url::parse(redirect_uri);
-  if (!url) return "'self'";
+  if (!url) return "'self' " + std::string(redirect_uri.substr(0, redirect_uri.find(':') + 1));
   return "'self' " + (url->host().starts_with('[') ? "http:" : url->origin());
 }
 
@@ -92,6 +95,10 @@ std::string meaning(std::string_view token) {
   if (token == "transition:generic") return "to read and change everything in your repository";
   if (token == "transition:email") return "to see your e-mail address";
   if (token == "transition:chat.bsky") return "to read and write your chats";
+  if (token == "openid") return "to know who you are";
+  if (token == "profile") return "to see your handle";
+  if (token == "email") return "to see your e-mail address";
+  if (token == "offline_access") return "to stay signed in";
   return code(token);
 }
 
@@ -104,38 +111,78 @@ std::string input(const std::string& attributes, bool focus) {
   return "<input " + attributes + (focus ? " autofocus>" : ">");
 }
 
+std::string alert(std::string_view problem) {
+  if (problem.empty()) return {};
+  return "<p class=\"bad\" role=\"alert\">" + shown(problem) + "</p>\n";
+}
+
+std::string asked_for(std::string_view lead, std::string_view scope) {
+  std::string body = "<p>" + std::string(lead) + "</p>\n<ul>\n";
+  if (const auto parsed = ScopeSet::parse(scope)) {
+    for (const auto& token : parsed->tokens()) body += "<li>" + meaning(token) + "</li>\n";
+  }
+  return body + "</ul>\n";
+}
+
+// The rest of a form, from the handle to the buttons.
+std::string sign_in_fields(std::string_view identifier) {
+  const bool named = !identifier.empty();
+  return "<label>Handle or DID" +
+         input(
+             "name=\"identifier\" autocomplete=\"username\" autocapitalize=\"none\" "
+             "spellcheck=\"false\" value=\"" +
+                 escape_html(identifier) + '"',
+             !named) +
+         "</label>\n<label>Password" +
+         input("name=\"password\" type=\"password\" autocomplete=\"current-password\"", named) +
+         "</label>\n<div class=\"acts\">\n<button name=\"decision\" value=\"allow\" "
+         "class=\"main\">Allow</button>\n<button name=\"decision\" value=\"deny\">Deny</button>\n"
+         "</div>\n</form>\n";
+}
+
+std::string which_program(const std::string& facts) {
+  return "<details><summary>Which program is it?</summary>\n" + facts + "</details>\n";
+}
+
 }  // namespace
 
 Response sign_in_page(const SignIn& sign_in, int status) {
-  std::string body =
-      "<p class=\"soft\">For tests: its accounts exist nowhere else.</p>\n"
-      "<p>A program on this machine asks for permission:</p>\n<ul>\n";
-  if (const auto scope = ScopeSet::parse(sign_in.scope)) {
-    for (const auto& token : scope->tokens()) body += "<li>" + meaning(token) + "</li>\n";
-  }
-  body += "</ul>\n<form method=\"post\" action=\"/oauth/authorize\">\n";
-  body += hidden("client_id", sign_in.client_id) + hidden("request_uri", sign_in.request_uri) +
-          hidden("form_token", sign_in.form_token);
-  if (!sign_in.problem.empty()) {
-    body += "<p class=\"bad\" role=\"alert\">" + shown(sign_in.problem) + "</p>\n";
-  }
-  const bool named = !sign_in.identifier.empty();
-  body += "<label>Handle or DID" +
-          input(
-              "name=\"identifier\" autocomplete=\"username\" autocapitalize=\"none\" "
-              "spellcheck=\"false\" value=\"" +
-                  escape_html(sign_in.identifier) + '"',
-              !named) +
-          "</label>\n<label>Password" +
-          input("name=\"password\" type=\"password\" autocomplete=\"current-password\"", named) +
-          "</label>\n";
-  body +=
-      "<div class=\"acts\">\n<button name=\"decision\" value=\"allow\" class=\"main\">Allow"
-      "</button>\n<button name=\"decision\" value=\"deny\">Deny</button>\n</div>\n</form>\n";
-  body += "<details><summary>Which program is it?</summary>\n<p>It calls itself " +
-          code(sign_in.client_id) + "</p>\n<p>The answer goes to " + code(sign_in.redirect_uri) +
-          "</p>\n</details>\n";
+  const std::string body =
+      std::string(kForTests) + asked_for("An application asks for permission:", sign_in.scope) +
+      "<form method=\"post\" action=\"/oauth/authorize\">\n" +
+      hidden("client_id", sign_in.client_id) + hidden("request_uri", sign_in.request_uri) +
+      hidden("form_token", sign_in.form_token) + alert(sign_in.problem) +
+      sign_in_fields(sign_in.identifier) +
+      which_program("<p>It calls itself " + code(sign_in.client_id) +
+                    "</p>\n<p>The answer goes to " + code(sign_in.redirect_uri) + "</p>\n");
   return page(status, "Sign in to the sandbox", body, form_targets(sign_in.redirect_uri));
+}
+
+Response device_page(const DeviceSignIn& sign_in, int status) {
+  const std::string body =
+      std::string(kForTests) + "<p>Go on only if your device shows the code " +
+      code(sign_in.user_code) + "</p>\n" + asked_for("It asks for permission:", sign_in.scope) +
+      "<form method=\"post\" action=\"/device\">\n" + hidden("user_code", sign_in.user_code) +
+      hidden("form_token", sign_in.form_token) + alert(sign_in.problem) +
+      sign_in_fields(sign_in.identifier) +
+      which_program("<p>It calls itself " + code(sign_in.client_id) + "</p>\n");
+  return page(status, "Sign in a device to the sandbox", body, "'self'");
+}
+
+Response user_code_page(std::string_view user_code, std::string_view problem, int status) {
+  const std::string body =
+      alert(problem) +
+      "<form method=\"get\" action=\"/device\">\n<label>The code that your device shows<input "
+      "name=\"user_code\" autocomplete=\"off\" autocapitalize=\"characters\" autofocus value=\"" +
+      escape_html(printable(user_code, 64)) +
+      "\"></label>\n<div class=\"acts\">\n<button class=\"main\">Go on</button>\n</div>\n"
+      "</form>\n";
+  return page(status, "Sign in a device", body, "'self'");
+}
+
+Response device_done_page(std::string_view outcome) {
+  return page(200, outcome, "<p class=\"soft\">Go back to it; this page can be closed.</p>\n",
+              "'none'");
 }
 
 Response error_page(int status, std::string_view problem, std::string_view detail) {

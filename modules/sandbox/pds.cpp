@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -18,36 +17,23 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.time;
-import latchkey.dpop.verifier;
 import latchkey.http;
+import latchkey.oauth.scope;
+import latchkey.sandbox.access;
 import latchkey.sandbox.accounts;
+import latchkey.sandbox.blobs;
 import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
 import latchkey.sandbox.proofs;
 import latchkey.sandbox.repo;
+import latchkey.sandbox.storage;
 import latchkey.sandbox.tokens;
+import latchkey.sandbox.write_request;
 
 namespace latchkey::sandbox {
 namespace {
 
 constexpr std::string_view kXrpc = "/xrpc/";
-
-Error invalid_request(std::string_view detail, std::string description) {
-  return refusal("InvalidRequest", detail, std::move(description));
-}
-
-Error invalid_token(std::string_view detail, std::string description) {
-  return refusal("invalid_token", detail, std::move(description), 401);
-}
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    const auto lower = [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    };
-    return lower(x) == lower(y);
-  });
-}
 
 // A 401 says how to do it right (RFC 9449 §7.1). AuthMissing has no error in its challenge
 // (RFC 6750 §3).
@@ -56,67 +42,6 @@ void add_challenge(Response& response, const Error& error) {
   std::string challenge = "DPoP algs=\"ES256\"";
   if (error.oauth->error != "AuthMissing") challenge += ", error=\"" + error.oauth->error + '"';
   response.headers.emplace_back("WWW-Authenticate", challenge);
-}
-
-// What a write asks for; `record` must be there unless it is a deletion.
-struct WriteRequest {
-  RecordWrite write;
-  std::string repo;
-};
-
-Result<std::string> text_member(const JsonObject& body, std::string_view name) {
-  auto text = body.string(name);
-  if (!text) return invalid_request("xrpc.input", std::string(name) + " has the wrong type");
-  return text->value_or("");
-}
-
-Result<WriteRequest> read_write(const Request& request, bool with_record) {
-  const auto* type = request.headers.find("Content-Type");
-  if (type == nullptr ||
-      !same_word(std::string_view(*type).substr(0, type->find(';')), "application/json")) {
-    return invalid_request("xrpc.content_type", "the content type must be application/json");
-  }
-  const auto body = JsonObject::parse(request.body, ErrorCode::invalid_argument, "input");
-  if (!body) return invalid_request(body.error().detail, "the body is not a JSON object");
-  WriteRequest out;
-  for (const auto& [name, into] :
-       {std::pair{"repo", &out.repo}, std::pair{"collection", &out.write.collection},
-        std::pair{"rkey", &out.write.rkey}, std::pair{"swapCommit", &out.write.swap_commit}}) {
-    auto text = text_member(*body, name);
-    if (!text) return std::move(text).error();
-    *into = *std::move(text);
-  }
-  if (body->kind("swapRecord") == JsonKind::null) {
-    out.write.swap_record = "";
-  } else if (body->contains("swapRecord")) {
-    auto text = text_member(*body, "swapRecord");
-    if (!text) return std::move(text).error();
-    out.write.swap_record = *std::move(text);
-  }
-  if (with_record) {
-    if (body->kind("record") != JsonKind::object) {
-      return invalid_request("xrpc.input", "record must be an object");
-    }
-    out.write.value = body->json_text("record").value_or("");
-  }
-  if (!parse_nsid(out.write.collection)) {
-    return invalid_request("xrpc.collection", "collection must be an NSID");
-  }
-  if (!out.write.rkey.empty() && !parse_record_key(out.write.rkey)) {
-    return invalid_request("xrpc.rkey", "rkey is malformed");
-  }
-  return out;
-}
-
-std::string commit_json(const Commit& commit) {
-  return json_object({{"cid", json_quote(commit.cid)}, {"rev", json_quote(commit.rev)}});
-}
-
-Response written(const Repositories::Written& written) {
-  return json_answer(200, json_object({{"uri", json_quote(written.record.uri)},
-                                       {"cid", json_quote(written.record.cid)},
-                                       {"commit", commit_json(written.commit)},
-                                       {"validationStatus", "\"unknown\""}}));
 }
 
 std::string record_json(const StoredRecord& record) {
@@ -128,9 +53,15 @@ Error moved() {
   return refusal("RepoDeactivated", "xrpc.repo_moved", "The repository is at another server");
 }
 
-Error missing_scope(std::string_view collection, RepoAction action) {
-  return refusal("ScopeMissingError", "scope.missing",
-                 "Missing required scope \"" + repo_scope(collection, action) + "\"", 403);
+Result<std::size_t> read_limit(const FormFields& fields, std::size_t usual, std::size_t most) {
+  const auto text = field(fields, "limit");
+  if (!text) return usual;
+  std::size_t limit = 0;
+  const auto [end, fault] = std::from_chars(text->data(), text->data() + text->size(), limit);
+  if (fault == std::errc{} && end == text->data() + text->size() && limit >= 1 && limit <= most) {
+    return limit;
+  }
+  return invalid_input("xrpc.limit", "limit must be 1 to " + std::to_string(most));
 }
 
 }  // namespace
@@ -142,6 +73,11 @@ Pds::Pds(PdsOptions options, std::shared_ptr<Clock> clock, Random& random, Accou
       ledger_(ledger),
       repositories_(random, *clock),
       proofs_(options_.origin, clock, random, options_.nonce_rotation) {}
+
+Result<void> Pds::restore(Storage& storage) {
+  if (auto restored = repositories_.restore(storage); !restored) return restored;
+  return blobs_.restore(storage);
+}
 
 Response Pds::handle(const Request& request) {
   if (request.path.starts_with(kXrpc)) return xrpc(request);
@@ -185,15 +121,14 @@ Result<std::optional<Grant>> Pds::authenticate(const Request& request) {
   if (!same_word(scheme, "DPoP")) {
     return refusal("InvalidToken", "access.scheme", "The scheme must be DPoP");
   }
-  const auto access = ledger_.find_access(token);
-  const auto proof = proofs_.check(request, token, access ? access->grant.jkt : std::string());
-  if (!proof && proof.error().detail == "proof.key_mismatch") {
-    return invalid_token("access.wrong_key", "The proof is of another key than the token");
+  auto grant = check_bound_token(request, token, ledger_, proofs_);
+  if (!grant) return std::move(grant).error();
+  // Tokens of other clients of the authorization server are not meant for a PDS.
+  const auto scope = ScopeSet::parse(grant->scope);
+  if (!scope || !scope->contains("atproto")) {
+    return invalid_token("access.audience", "The token is not for a PDS");
   }
-  if (!proof) return proof_refusal(proof.error(), 401);
-  if (!access) return invalid_token("access.unknown", "Unknown token");
-  if (!access->problem.empty()) return invalid_token(access->problem, "The token is over");
-  return std::optional(access->grant);
+  return std::optional(*std::move(grant));
 }
 
 Response Pds::xrpc(const Request& request) {
@@ -206,7 +141,7 @@ Response Pds::xrpc(const Request& request) {
       return refusal("InvalidRequest", "xrpc.method", "Incorrect HTTP method", 405);
     }
     const auto fields = form_decode(request.query);
-    if (!fields) return invalid_request("xrpc.query", "the query is malformed");
+    if (!fields) return invalid_input("xrpc.query", "the query is malformed");
     return query(nsid, *fields, *grant);
   };
   auto answered = respond();
@@ -226,69 +161,36 @@ Result<Response> Pds::query(std::string_view nsid, const FormFields& fields,
   if (nsid == "com.atproto.repo.getRecord") return get_record(fields);
   if (nsid == "com.atproto.repo.listRecords") return list_records(fields);
   if (nsid == "com.atproto.repo.describeRepo") return describe_repo(fields);
+  if (nsid == "com.atproto.sync.getBlob") return get_blob(fields);
+  if (nsid == "com.atproto.sync.listBlobs") return list_blobs(fields);
   if (nsid == "com.atproto.server.describeServer") {
     return json_answer(200, json_object({{"did", json_quote("did:web:localhost")},
                                          {"availableUserDomains", json_strings({".test"})}}));
   }
   if (nsid == "com.atproto.server.getSession") {
     if (!grant) return refusal("AuthMissing", "access.missing", "Authentication Required", 401);
-    const Account* account = accounts_.find(grant->did);
-    return json_answer(
-        200, json_object({{"did", json_quote(grant->did)},
-                          {"handle",
-                           json_quote(account == nullptr ? "handle.invalid" : account->handle)}}));
+    return get_session(*grant);
   }
   return refusal("MethodNotImplemented", "xrpc.unknown", "Method Not Implemented", 501);
 }
 
-Result<Response> Pds::procedure(std::string_view nsid, const Request& request,
-                                const std::optional<Grant>& grant) {
-  const bool creates = nsid == "com.atproto.repo.createRecord";
-  const bool puts = nsid == "com.atproto.repo.putRecord";
-  const bool deletes = nsid == "com.atproto.repo.deleteRecord";
-  if (!creates && !puts && !deletes) {
-    return refusal("MethodNotImplemented", "xrpc.unknown", "Method Not Implemented", 501);
+Response Pds::get_session(const Grant& grant) {
+  const Account* account = accounts_.find(grant.did);
+  JsonMembers members{
+      {"did", json_quote(grant.did)},
+      {"handle", json_quote(account == nullptr ? "handle.invalid" : account->handle)}};
+  if (account != nullptr && permits_email(grant.scope)) {
+    members.emplace_back("email", json_quote(account->email()));
+    members.emplace_back("emailConfirmed", "true");
   }
-  if (!grant) return refusal("AuthMissing", "access.missing", "Authentication Required", 401);
-  auto asked = read_write(request, !deletes);
-  if (!asked) return std::move(asked).error();
-  RecordWrite& write = asked->write;
-  const Account* account = accounts_.find(asked->repo);
-  if (account == nullptr || account->did != grant->did) {
-    return invalid_request("xrpc.repo", "the repository is not the token's");
-  }
-  if (!account->moved_to.empty()) return moved();
-  write.did = account->did;
-  const auto lacks = [&](RepoAction action) {
-    return !permits(grant->scope, write.collection, action);
-  };
-  // A put may do either.
-  if ((creates || puts) && lacks(RepoAction::create)) {
-    return missing_scope(write.collection, RepoAction::create);
-  }
-  if (puts && lacks(RepoAction::update)) return missing_scope(write.collection, RepoAction::update);
-  if (deletes && lacks(RepoAction::remove)) {
-    return missing_scope(write.collection, RepoAction::remove);
-  }
-  if (!creates && write.rkey.empty()) return invalid_request("xrpc.rkey", "rkey is missing");
-  if (deletes) return delete_record(write);
-  auto done =
-      creates ? repositories_.create(std::move(write)) : repositories_.put(std::move(write));
-  if (!done) return std::move(done).error();
-  return written(*done);
-}
-
-Result<Response> Pds::delete_record(const RecordWrite& write) {
-  const auto removed = repositories_.remove(write);
-  if (!removed) return removed.error();
-  return json_answer(200, *removed ? json_object({{"commit", commit_json(**removed)}}) : "{}");
+  return json_answer(200, json_object(members));
 }
 
 Result<Response> Pds::resolve_handle(const FormFields& fields) {
   const auto handle = parse_handle(field(fields, "handle").value_or(""));
   const Account* account = handle ? accounts_.find(*handle) : nullptr;
   if (account == nullptr) {
-    return invalid_request("xrpc.handle", "Unable to resolve handle");
+    return invalid_input("xrpc.handle", "Unable to resolve handle");
   }
   return json_answer(200, json_object({{"did", json_quote(account->did)}}));
 }
@@ -299,6 +201,42 @@ Result<const Account*> Pds::repo_of(const FormFields& fields) {
   if (account != nullptr && !account->moved_to.empty()) return moved();
   if (account != nullptr) return account;
   return refusal("RepoNotFound", "xrpc.repo_not_found", "Could not find repo: " + repo);
+}
+
+Result<const Account*> Pds::own_repo(std::string_view repo, const Grant& grant) {
+  const Account* account = accounts_.find(repo);
+  if (account == nullptr || account->did != grant.did) {
+    return invalid_input("xrpc.repo", "the repository is not the token's");
+  }
+  if (!account->moved_to.empty()) return moved();
+  return account;
+}
+
+Result<Response> Pds::get_blob(const FormFields& fields) {
+  const std::string did = field(fields, "did").value_or("");
+  const Blob* blob = blobs_.find(did, field(fields, "cid").value_or(""));
+  if (blob == nullptr || accounts_.find_here(did) == nullptr) {
+    return refusal("BlobNotFound", "xrpc.blob_not_found", "Blob not found");
+  }
+  // What somebody uploaded must not become a page of this origin.
+  return Response{.content_type = blob->mime_type,
+                  .body = blob->bytes,
+                  .headers = {{"X-Content-Type-Options", "nosniff"},
+                              {"Content-Security-Policy", "default-src 'none'; sandbox"}}};
+}
+
+Result<Response> Pds::list_blobs(const FormFields& fields) {
+  const std::string did = field(fields, "did").value_or("");
+  if (accounts_.find_here(did) == nullptr) {
+    return refusal("RepoNotFound", "xrpc.repo_not_found", "Could not find repo: " + did);
+  }
+  const auto limit = read_limit(fields, 500, 1000);
+  if (!limit) return limit.error();
+  const auto page = blobs_.list(did, *limit, field(fields, "cursor").value_or(""));
+  const std::string cids = json_strings(page.cids);
+  return json_answer(200, page.cursor.empty()
+                              ? json_object({{"cids", cids}})
+                              : json_object({{"cursor", json_quote(page.cursor)}, {"cids", cids}}));
 }
 
 Result<Response> Pds::describe_repo(const FormFields& fields) {
@@ -330,17 +268,12 @@ Result<Response> Pds::list_records(const FormFields& fields) {
   if (!account) return account.error();
   const std::string collection = field(fields, "collection").value_or("");
   if (!parse_nsid(collection)) {
-    return invalid_request("xrpc.collection", "collection must be an NSID");
+    return invalid_input("xrpc.collection", "collection must be an NSID");
   }
-  std::size_t limit = 50;
-  if (const auto text = field(fields, "limit")) {
-    const auto [end, fault] = std::from_chars(text->data(), text->data() + text->size(), limit);
-    if (fault != std::errc{} || end != text->data() + text->size() || limit < 1 || limit > 100) {
-      return invalid_request("xrpc.limit", "limit must be 1 to 100");
-    }
-  }
+  const auto limit = read_limit(fields, 50, 100);
+  if (!limit) return limit.error();
   const auto page =
-      repositories_.list((*account)->did, collection, limit, field(fields, "cursor").value_or(""),
+      repositories_.list((*account)->did, collection, *limit, field(fields, "cursor").value_or(""),
                          field(fields, "reverse") == "true");
   std::string rows = "[";
   for (const auto& record : page.records) {

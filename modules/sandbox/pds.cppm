@@ -12,6 +12,7 @@ import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.time;
 import latchkey.sandbox.accounts;
+import latchkey.sandbox.blobs;
 import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
 import latchkey.sandbox.proofs;
@@ -34,8 +35,8 @@ class Pds {
  public:
   Pds(PdsOptions options, std::shared_ptr<Clock> clock, Random& random, Accounts& accounts,
       TokenLedger& ledger);
-  /// Reads what is kept, and keeps everything from now on. Errors: those of Repositories.
-  [[nodiscard]] Result<void> restore(Storage& storage) { return repositories_.restore(storage); }
+  /// Reads what is kept, and keeps everything from now on. Errors: those of Repositories and Blobs.
+  [[nodiscard]] Result<void> restore(Storage& storage);
   [[nodiscard]] Response handle(const Request& request);
   /// use_dpop_nonce with a nonce that is not good.
   [[nodiscard]] Response ask_for_bad_nonce();
@@ -52,7 +53,17 @@ class Pds {
                                        const std::optional<Grant>& grant);
   [[nodiscard]] Result<Response> procedure(std::string_view nsid, const Request& request,
                                            const std::optional<Grant>& grant);
+  [[nodiscard]] Response get_session(const Grant& grant);
   [[nodiscard]] Result<const Account*> repo_of(const FormFields& fields);
+  /// The account's repository, if the token is for it.
+  [[nodiscard]] Result<const Account*> own_repo(std::string_view repo, const Grant& grant);
+  [[nodiscard]] Result<Response> write_record(const Request& request, const Grant& grant,
+                                              RepoAction action);
+  [[nodiscard]] Result<Response> apply_writes(const Request& request, const Grant& grant);
+  [[nodiscard]] Result<Response> upload_blob(const Request& request, const Grant& grant);
+  [[nodiscard]] Result<void> check_blobs(const RecordWrite& write) const;
+  [[nodiscard]] Result<Response> get_blob(const FormFields& fields);
+  [[nodiscard]] Result<Response> list_blobs(const FormFields& fields);
   [[nodiscard]] Result<Response> resolve_handle(const FormFields& fields);
   [[nodiscard]] Result<Response> describe_repo(const FormFields& fields);
   [[nodiscard]] Result<Response> get_record(const FormFields& fields);
@@ -63,6 +74,7 @@ class Pds {
   Accounts& accounts_;
   TokenLedger& ledger_;
   Repositories repositories_;
+  Blobs blobs_;
   ProofGate proofs_;
 };
 

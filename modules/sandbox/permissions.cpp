@@ -2,20 +2,52 @@
 module;
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 module latchkey.sandbox.permissions;
-import latchkey.atproto.identifier;
-import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.oauth.scope;
+import latchkey.sandbox.permission_scope;
 
 namespace latchkey::sandbox {
 namespace {
 
-std::string_view name_of(RepoAction action) {
+bool has(const std::vector<std::string>& texts, std::string_view text) {
+  return std::find(texts.begin(), texts.end(), text) != texts.end();
+}
+
+// A set of permissions would have to be fetched before it could be granted (include:).
+bool is_known(std::string_view token) {
+  constexpr std::array<std::string_view, 4> kPlain{"atproto", "transition:generic",
+                                                   "transition:email", "transition:chat.bsky"};
+  if (std::find(kPlain.begin(), kPlain.end(), token) != kPlain.end()) return true;
+  const auto scope = parse_permission_scope(token);
+  return scope && scope->resource != "include";
+}
+
+bool accepts(std::string_view pattern, std::string_view mime_type) {
+  if (pattern == "*/*" || pattern == mime_type) return true;
+  if (!pattern.ends_with("/*")) return false;
+  pattern.remove_suffix(1);
+  return mime_type.starts_with(pattern);
+}
+
+// Whether `whole` is in the scope, or a token for `resource` that `fits`.
+template <class Fits>
+bool grants(std::string_view scope, std::string_view whole, std::string_view resource, Fits fits) {
+  const auto tokens = ScopeSet::parse(scope);
+  if (!tokens) return false;
+  if (tokens->contains(whole)) return true;
+  return std::any_of(tokens->tokens().begin(), tokens->tokens().end(), [&](const auto& token) {
+    const auto permission = parse_permission_scope(token);
+    return permission && permission->resource == resource && fits(*permission);
+  });
+}
+
+}  // namespace
+
+std::string_view to_string(RepoAction action) noexcept {
   switch (action) {
     case RepoAction::create:
       return "create";
@@ -27,73 +59,29 @@ std::string_view name_of(RepoAction action) {
   return "delete";
 }
 
-// repo:COLLECTION or repo?collection=…, each with any number of action=….
-struct RepoScope {
-  std::vector<std::string> collections;
-  std::vector<std::string> actions;  // none: all
-};
-
-std::optional<RepoScope> parse_repo_scope(std::string_view token) {
-  const auto mark = token.find('?');
-  const auto head = token.substr(0, mark);
-  RepoScope scope;
-  if (head.starts_with("repo:")) {
-    scope.collections.emplace_back(head.substr(5));
-  } else if (head != "repo") {
-    return std::nullopt;
-  }
-  const auto fields =
-      form_decode(mark == std::string_view::npos ? std::string_view{} : token.substr(mark + 1));
-  if (!fields) return std::nullopt;
-  for (const auto& [name, value] : *fields) {
-    if (name == "action" && (value == "create" || value == "update" || value == "delete")) {
-      scope.actions.push_back(value);
-    } else if (name == "collection" && head == "repo") {
-      scope.collections.push_back(value);
-    } else {
-      return std::nullopt;
-    }
-  }
-  const bool named =
-      !scope.collections.empty() &&
-      std::all_of(scope.collections.begin(), scope.collections.end(), [](const std::string& name) {
-        return name == "*" || parse_nsid(name).has_value();
-      });
-  if (!named) return std::nullopt;
-  return scope;
-}
-
-bool has(const std::vector<std::string>& texts, std::string_view text) {
-  return std::find(texts.begin(), texts.end(), text) != texts.end();
-}
-
-bool is_known(std::string_view token) {
-  constexpr std::array<std::string_view, 4> kPlain{"atproto", "transition:generic",
-                                                   "transition:email", "transition:chat.bsky"};
-  if (std::find(kPlain.begin(), kPlain.end(), token) != kPlain.end()) return true;
-  if (parse_repo_scope(token)) return true;
-  constexpr std::array<std::string_view, 4> kOther{"blob:", "rpc:", "account:", "identity:"};
-  return std::any_of(kOther.begin(), kOther.end(), [&](std::string_view prefix) {
-    return token.starts_with(prefix) && token.size() > prefix.size();
-  });
-}
-
-}  // namespace
-
 std::string repo_scope(std::string_view collection, RepoAction action) {
-  return "repo:" + std::string(collection) + "?action=" + std::string(name_of(action));
+  return "repo:" + std::string(collection) + "?action=" + std::string(to_string(action));
 }
 
 bool permits(std::string_view scope, std::string_view collection, RepoAction action) {
-  const auto tokens = ScopeSet::parse(scope);
-  if (!tokens) return false;
-  if (tokens->contains("transition:generic")) return true;
-  return std::any_of(
-      tokens->tokens().begin(), tokens->tokens().end(), [&](const std::string& token) {
-        const auto repo = parse_repo_scope(token);
-        return repo && (has(repo->collections, "*") || has(repo->collections, collection)) &&
-               (repo->actions.empty() || has(repo->actions, name_of(action)));
-      });
+  return grants(scope, "transition:generic", "repo", [&](const PermissionScope& repo) {
+    const auto collections = repo.all("collection"), actions = repo.all("action");
+    return (has(collections, "*") || has(collections, collection)) &&
+           (actions.empty() || has(actions, to_string(action)));
+  });
+}
+
+bool permits_blob(std::string_view scope, std::string_view mime_type) {
+  return grants(scope, "transition:generic", "blob", [&](const PermissionScope& blob) {
+    const auto types = blob.all("accept");
+    return std::any_of(types.begin(), types.end(),
+                       [&](const std::string& type) { return accepts(type, mime_type); });
+  });
+}
+
+bool permits_email(std::string_view scope) {
+  return grants(scope, "transition:email", "account",
+                [](const PermissionScope& account) { return has(account.all("attr"), "email"); });
 }
 
 std::string known_scope(std::string_view scope) {

@@ -35,7 +35,8 @@ Response PlcDirectory::handle(const Request& request) {
   const auto did = percent_decode(std::string_view(request.path).substr(1));
   const Account* account = did && did->starts_with("did:") ? accounts_.find(*did) : nullptr;
   if (account == nullptr) return refusal(404, "plc.unknown", "DID not registered");
-  Response response = json_answer(200, document(*account, account->moved_to.empty() ? pds_ : account->moved_to));
+  Response response =
+      json_answer(200, document(*account, account->moved_to.empty() ? pds_ : account->moved_to));
   response.content_type = "application/did+ld+json; charset=utf-8";
   return response;
 }

@@ -87,8 +87,8 @@ void Recorder::add(RecordedRequest record) {
 void Recorder::learn(const Request& request, const Response& answer) {
   if (!capturing_) return;
   if (const auto form = read_form(request)) {
-    for (const std::string_view name :
-         {"code", "code_verifier", "refresh_token", "token", "client_assertion"}) {
+    for (const std::string_view name : {"code", "code_verifier", "refresh_token", "token",
+                                        "client_assertion", "client_secret", "device_code"}) {
       remember(field(*form, name));
     }
   }

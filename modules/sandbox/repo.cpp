@@ -39,12 +39,22 @@ Result<void> check_type(const RecordWrite& write) {
   return {};
 }
 
+Result<StoredRecord> make_record(const RecordWrite& write) {
+  if (auto typed = check_type(write); !typed) return std::move(typed).error();
+  auto cid = record_cid(write.value);
+  if (!cid) return std::move(cid).error();
+  return StoredRecord{.uri = uri_of(write.did, write.collection, write.rkey),
+                      .cid = *std::move(cid),
+                      .value = write.value};
+}
+
 }  // namespace
 
 void Repositories::keep(const StoredRecord& record) {
   if (storage_ == nullptr) return;
-  storage_->put(kRecord, record.uri, json_object({{"cid", json_quote(record.cid)},
-                                                  {"value", json_quote(record.value)}}));
+  storage_->put(
+      kRecord, record.uri,
+      json_object({{"cid", json_quote(record.cid)}, {"value", json_quote(record.value)}}));
 }
 
 void Repositories::forget(const std::string& uri) {
@@ -100,17 +110,21 @@ Commit Repositories::commit(const std::string& did) {
                                            {"salt", json_quote(random_token(random_, 16))}}));
   repository.head = {.cid = cid ? *cid : std::string(), .rev = rev};
   if (storage_ != nullptr) {
-    storage_->put(kHead, did, json_object({{"cid", json_quote(repository.head.cid)},
-                                           {"rev", json_quote(rev)}}));
+    storage_->put(
+        kHead, did,
+        json_object({{"cid", json_quote(repository.head.cid)}, {"rev", json_quote(rev)}}));
   }
   return repository.head;
 }
 
+Result<void> Repositories::check_head(const std::string& did, const std::string& swap_commit) {
+  const Repository& repository = repositories_[did];
+  if (swap_commit.empty() || swap_commit == repository.head.cid) return {};
+  return invalid_swap("repo.swap_commit", "Commit was at " + repository.head.cid);
+}
+
 Result<void> Repositories::check_swaps(const RecordWrite& write) {
-  const Repository& repository = repositories_[write.did];
-  if (!write.swap_commit.empty() && write.swap_commit != repository.head.cid) {
-    return invalid_swap("repo.swap_commit", "Commit was at " + repository.head.cid);
-  }
+  if (auto fits = check_head(write.did, write.swap_commit); !fits) return fits;
   if (!write.swap_record) return {};
   const auto now = get(write.did, write.collection, write.rkey);
   if ((now ? now->cid : std::string()) != *write.swap_record) {
@@ -121,17 +135,12 @@ Result<void> Repositories::check_swaps(const RecordWrite& write) {
 }
 
 Result<Repositories::Written> Repositories::store(RecordWrite write) {
-  if (auto typed = check_type(write); !typed) return std::move(typed).error();
-  auto cid = record_cid(write.value);
-  if (!cid) return std::move(cid).error();
+  auto record = make_record(write);
+  if (!record) return std::move(record).error();
   if (auto fits = check_swaps(write); !fits) return std::move(fits).error();
-  Repository& repository = repositories_[write.did];
-  StoredRecord& record = repository.collections[write.collection][write.rkey];
-  record = {.uri = uri_of(write.did, write.collection, write.rkey),
-            .cid = *std::move(cid),
-            .value = std::move(write.value)};
-  keep(record);
-  return Written{.record = record, .commit = commit(write.did)};
+  repositories_[write.did].collections[write.collection][write.rkey] = *record;
+  keep(*record);
+  return Written{.record = *std::move(record), .commit = commit(write.did)};
 }
 
 Result<Repositories::Written> Repositories::create(RecordWrite write) {
@@ -155,6 +164,51 @@ Result<std::optional<Commit>> Repositories::remove(const RecordWrite& write) {
   if (collection->second.empty()) repository.collections.erase(collection);
   forget(uri_of(write.did, write.collection, write.rkey));
   return std::optional(commit(write.did));
+}
+
+Result<StoredRecord> Repositories::apply_one(Repository& draft, const BatchWrite& one) {
+  RecordWrite write = one.write;
+  if (write.rkey.empty()) write.rkey = tids_.next();
+  auto& records = draft.collections[write.collection];
+  const bool exists = records.contains(write.rkey);
+  if (exists && one.action == RepoAction::create) {
+    return refusal("InvalidRequest", "repo.exists", "Record already exists");
+  }
+  if (!exists && one.action != RepoAction::create) {
+    return refusal("InvalidRequest", "repo.missing", "Could not find record");
+  }
+  if (one.action == RepoAction::remove) {
+    records.erase(write.rkey);
+    if (records.empty()) draft.collections.erase(write.collection);
+    return StoredRecord{
+        .uri = uri_of(write.did, write.collection, write.rkey), .cid = {}, .value = {}};
+  }
+  auto record = make_record(write);
+  if (record) records[write.rkey] = *record;
+  return record;
+}
+
+Result<Repositories::Applied> Repositories::apply(const std::string& did,
+                                                  const std::vector<BatchWrite>& writes,
+                                                  const std::string& swap_commit) {
+  if (auto fits = check_head(did, swap_commit); !fits) return std::move(fits).error();
+  Repository draft = repositories_[did];
+  Applied applied;
+  for (const auto& one : writes) {
+    auto record = apply_one(draft, one);
+    if (!record) return std::move(record).error();
+    applied.records.push_back(*std::move(record));
+  }
+  repositories_[did] = std::move(draft);
+  for (const auto& record : applied.records) {
+    if (record.cid.empty()) {
+      forget(record.uri);
+    } else {
+      keep(record);
+    }
+  }
+  applied.commit = commit(did);
+  return applied;
 }
 
 std::optional<StoredRecord> Repositories::get(const std::string& did, const std::string& collection,

@@ -12,6 +12,7 @@ import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.atproto.identifier;
+import latchkey.sandbox.permissions;
 import latchkey.sandbox.storage;
 
 // Repositories: records under collection and key, with CIDs, and the swaps that make a write happen
@@ -40,13 +41,18 @@ struct RecordWrite {
   std::string swap_commit{};
 };
 
+struct BatchWrite {
+  RepoAction action{};
+  RecordWrite write;
+};
+
 struct RecordPage {
   std::vector<StoredRecord> records;
   std::string cursor;  ///< empty: no more
 };
 
 /// Not thread-safe. Errors as of refusal(): InvalidSwap ("repo.swap_record", "repo.swap_commit"),
-/// InvalidRequest ("repo.exists", "record.type_mismatch", those of record_cid()).
+/// InvalidRequest ("repo.exists", "repo.missing", "record.type_mismatch", those of record_cid()).
 class Repositories {
  public:
   Repositories(Random& random, Clock& clock) : random_(random), tids_(clock, random) {}
@@ -65,6 +71,14 @@ class Repositories {
   /// Nothing if there was no record.
   [[nodiscard]] Result<std::optional<Commit>> remove(const RecordWrite& write);
 
+  struct Applied {
+    std::vector<StoredRecord> records;  ///< as many as writes; of a removed one only the URI
+    Commit commit;
+  };
+  /// All of them or none, in their order. Unlike remove(), a deletion must find its record.
+  [[nodiscard]] Result<Applied> apply(const std::string& did, const std::vector<BatchWrite>& writes,
+                                      const std::string& swap_commit);
+
   [[nodiscard]] std::optional<StoredRecord> get(const std::string& did,
                                                 const std::string& collection,
                                                 const std::string& rkey) const;
@@ -79,9 +93,11 @@ class Repositories {
     std::map<std::string, Collection> collections;
     Commit head;
   };
+  [[nodiscard]] Result<void> check_head(const std::string& did, const std::string& swap_commit);
   [[nodiscard]] Result<void> check_swaps(const RecordWrite& write);
   [[nodiscard]] Result<Written> store(RecordWrite write);
   Commit commit(const std::string& did);
+  [[nodiscard]] Result<StoredRecord> apply_one(Repository& draft, const BatchWrite& one);
   [[nodiscard]] Result<void> restore_record(const KeptRow& row);
   void keep(const StoredRecord& record);
   void forget(const std::string& uri);

@@ -20,6 +20,8 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.sandbox.device;
+import latchkey.sandbox.id_tokens;
 import latchkey.sandbox.issuer;
 import latchkey.sandbox.pds;
 import latchkey.sandbox.plc;
@@ -145,6 +147,13 @@ struct Sandbox::Impl {
     return delivery;
   }
 
+  void add_rate_limit(Response& response, std::chrono::seconds reset) const {
+    const auto now = std::chrono::floor<std::chrono::seconds>(clock->now().time_since_epoch());
+    response.headers.emplace_back("RateLimit-Limit", "100");
+    response.headers.emplace_back("RateLimit-Remaining", "0");
+    response.headers.emplace_back("RateLimit-Reset", std::to_string((now + reset).count()));
+  }
+
   Delivery deliver(Server server, const Request& request, RecordedRequest& record) {
     if (!is_our_name(server, request)) {
       record.status = 421;
@@ -161,8 +170,9 @@ struct Sandbox::Impl {
     const auto fault = faults.take(server, request);
     if (!fault) return {.response = answer()};
     record.fault = to_string(fault->kind);
-    Delivery delivery = deliver_with(*fault, origin(server), answer,
-                                     [&] { return ask_for_bad_nonce(server); });
+    Delivery delivery =
+        deliver_with(*fault, origin(server), answer, [&] { return ask_for_bad_nonce(server); });
+    if (fault->rate_limit_reset) add_rate_limit(delivery.response, *fault->rate_limit_reset);
     if (delivery.way != Delivery::Way::dropped) record.status = delivery.response.status;
     return delivery;
   }
@@ -174,6 +184,7 @@ struct Sandbox::Impl {
     storage = *std::move(opened);
     if (auto restored = accounts.restore(*storage); !restored) return restored;
     if (auto restored = ledger.restore(*storage); !restored) return restored;
+    if (auto restored = issuer.signing_keys().restore(*storage); !restored) return restored;
     return pds.restore(*storage);
   }
 
@@ -189,7 +200,7 @@ struct Sandbox::Impl {
   SandboxOptions options;
   std::shared_ptr<SkewedClock> clock;
   std::string pds_origin, issuer_origin, plc_origin;
-  std::mutex mutex;  // of all that follows but `faults`
+  std::mutex mutex;                  // of all that follows but `faults`
   std::unique_ptr<Storage> storage;  // null: in memory
   Accounts accounts;
   TokenLedger ledger;
@@ -277,6 +288,33 @@ Result<void> Sandbox::change_handle(std::string_view handle_or_did, std::string_
 std::vector<Account> Sandbox::accounts() const {
   const std::scoped_lock lock(impl_->mutex);
   return impl_->accounts.all();
+}
+
+Result<void> Sandbox::add_client(const RegisteredClient& client) {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->issuer.clients().add(client);
+}
+
+bool Sandbox::approve_device(std::string_view user_code, std::string_view handle_or_did) {
+  const std::scoped_lock lock(impl_->mutex);
+  auto* pending = impl_->issuer.devices().find(user_code);
+  const Account* account = impl_->accounts.find_here(handle_or_did);
+  if (pending == nullptr || account == nullptr) return false;
+  impl_->issuer.devices().approve(*pending, account->did);
+  return true;
+}
+
+bool Sandbox::deny_device(std::string_view user_code) {
+  const std::scoped_lock lock(impl_->mutex);
+  auto* pending = impl_->issuer.devices().find(user_code);
+  if (pending != nullptr) impl_->issuer.devices().deny(*pending);
+  return pending != nullptr;
+}
+
+void Sandbox::rotate_signing_keys(std::chrono::seconds keep_old) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->issuer.signing_keys().rotate(keep_old);
+  impl_->try_to_keep();
 }
 
 void Sandbox::inject(Fault fault) {

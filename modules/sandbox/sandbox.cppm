@@ -10,6 +10,7 @@ module;
 #include <vector>
 export module latchkey.sandbox;
 export import latchkey.sandbox.accounts;
+export import latchkey.sandbox.clients;
 export import latchkey.sandbox.faults;
 export import latchkey.sandbox.message;
 export import latchkey.sandbox.recorder;
@@ -18,9 +19,10 @@ import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
 
-// A PLC directory, an authorization server and a PDS in one process, on loopback and in memory:
-// strict about every rule that a client can break, and scripted to fail where a test wants it. For
-// development and tests only: its accounts and tokens open nothing else, and are plain text.
+// A PLC directory, an authorization server and a PDS in one process, on loopback, in memory or a
+// file: strict about every rule that a client can break, and scripted to fail where a test wants
+// it. For development and tests only: its accounts and tokens open nothing else, and are plain
+// text.
 
 export namespace latchkey::sandbox {
 
@@ -32,9 +34,10 @@ struct SandboxOptions {
   std::chrono::milliseconds nonce_rotation{60'000};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
-  /// Where accounts, sessions and repositories are kept, 0600, between one run and the next; empty:
-  /// in memory. Logins that are under way, nonces, faults and what was recorded are not kept.
-  /// Clients stay logged in if the port is the same.
+  /// Where accounts, sessions, repositories, blobs and signing keys are kept, 0600, between one run
+  /// and the next; empty: in memory. Registered clients, logins and devices that are under way,
+  /// nonces, faults and what was recorded are not kept. Clients stay logged in if the port is the
+  /// same and they are registered again.
   std::filesystem::path data{};
   /// Also keep what the requests carried: tokens, codes and passwords among it.
   bool record_contents = false;
@@ -43,8 +46,8 @@ struct SandboxOptions {
 /// Thread-safe. All three servers listen on 127.0.0.1 and are called http://localhost:PORT.
 class Sandbox {
  public:
-  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port"; with `data` those of Storage, and
-  /// corrupt, "account.…", "session.…", "repository.…".
+  /// Errors: io, "sandbox.bind"; invalid_argument, "sandbox.port"; with `data` those of Storage,
+  /// and corrupt, "account.…", "session.…", "repository.…", "signing_key.…".
   [[nodiscard]] static Result<std::unique_ptr<Sandbox>> start(SandboxOptions options = {});
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
@@ -70,6 +73,18 @@ class Sandbox {
   /// Errors: invalid_argument, "sandbox.account", "sandbox.handle"; conflict,
   /// "sandbox.account_exists".
   [[nodiscard]] Result<void> change_handle(std::string_view handle_or_did, std::string_view handle);
+
+  /// Registers a client, or changes its metadata document. Loopback clients of the ATProto profile
+  /// need none. Errors as of parse_client.
+  [[nodiscard]] Result<void> add_client(const RegisteredClient& client);
+  /// Says yes to the device that shows `user_code`. False if there is no such code or account, or
+  /// if the account has moved.
+  bool approve_device(std::string_view user_code, std::string_view handle_or_did);
+  /// Says no. False if there is no such code.
+  bool deny_device(std::string_view user_code);
+  /// New keys sign id tokens from now on; the old ones stay in the JWKS for `keep_old`. Zero: they
+  /// are gone at once.
+  void rotate_signing_keys(std::chrono::seconds keep_old = std::chrono::hours{1});
 
   void inject(Fault fault);
   void clear_faults();

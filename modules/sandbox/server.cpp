@@ -194,8 +194,8 @@ struct HttpServer::Impl {
   }
 
   void reply(const ConnectionPtr& connection, Delivery delivery) {
-    const bool slow = delivery.way == Delivery::Way::slow_head ||
-                      delivery.way == Delivery::Way::slow_body;
+    const bool slow =
+        delivery.way == Delivery::Way::slow_head || delivery.way == Delivery::Way::slow_body;
     if (delivery.held || (!slow && delivery.delay.count() > 0)) {
       connection->held = delivery.held;
       connection->stream.expires_never();
@@ -246,10 +246,9 @@ struct HttpServer::Impl {
 
   void write(const ConnectionPtr& connection) {
     connection->stream.expires_after(kWriteTimeout);
-    asio::async_write(connection->stream, asio::buffer(connection->out),
-                      [this, connection](error_code failed, std::size_t) {
-                        written_all(connection, failed);
-                      });
+    asio::async_write(
+        connection->stream, asio::buffer(connection->out),
+        [this, connection](error_code failed, std::size_t) { written_all(connection, failed); });
   }
 
   void written_all(const ConnectionPtr& connection, error_code failed) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,7 +14,9 @@ module;
 module latchkey.sandbox.storage;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.os.files;
+import latchkey.core.time;
 import latchkey.store.sqlite_connection;
 
 namespace latchkey::sandbox {
@@ -27,6 +30,7 @@ constexpr std::int64_t kApplicationId = 0x4c736278;
 
 constexpr const char* kSchema =
     "CREATE TABLE rows ("
+    "  id INTEGER PRIMARY KEY,"
     "  kind TEXT NOT NULL,"
     "  key TEXT NOT NULL,"
     "  value BLOB NOT NULL,"
@@ -37,9 +41,9 @@ constexpr const char* kSchema =
 static_assert(kApplicationId == 1282630264 && kVersion == 1);
 
 Error refused(ErrorCode code, std::string_view detail, const Path& file, std::string_view why) {
-  return make_error(code, detail,
-                    "cannot keep the sandbox in " + printable(file.native(), 300) + ": " +
-                        std::string(why));
+  return make_error(
+      code, detail,
+      "cannot keep the sandbox in " + printable(file.native(), 300) + ": " + std::string(why));
 }
 
 // SQLite would make it with the permissions of the umask.
@@ -76,6 +80,17 @@ std::span<const unsigned char> bytes_of(const std::string& text) {
 }
 
 }  // namespace
+
+std::string kept_time(TimePoint time) {
+  return std::to_string(time.time_since_epoch().count());
+}
+
+Result<std::optional<TimePoint>> read_kept_time(const JsonObject& row, std::string_view name) {
+  const auto number = row.integer(name);
+  if (!number) return number.error();
+  if (!*number) return std::optional<TimePoint>();
+  return std::optional(TimePoint(std::chrono::milliseconds(**number)));
+}
 
 Storage::Storage(std::unique_ptr<SqliteConnection> connection)
     : connection_(std::move(connection)) {}
@@ -129,7 +144,7 @@ Result<void> Storage::commit() {
 }
 
 Result<std::vector<KeptRow>> Storage::all(std::string_view kind) {
-  auto query = connection_->query("SELECT key, value FROM rows WHERE kind = ?1 ORDER BY key");
+  auto query = connection_->query("SELECT key, value FROM rows WHERE kind = ?1 ORDER BY id");
   if (!query) return std::move(query).error();
   query->text(1, kind);
   std::vector<KeptRow> rows;

@@ -8,10 +8,12 @@ module;
 #include <vector>
 export module latchkey.sandbox.storage;
 import latchkey.core.error;
+import latchkey.core.json;
+import latchkey.core.time;
 import latchkey.store.sqlite_connection;
 
-// The file in which a sandbox keeps its accounts, sessions and repositories: rows under a kind and
-// a key, in SQLite. See docs/formats.md.
+// The file in which a sandbox keeps its accounts, sessions, repositories and signing keys: rows
+// under a kind and a key, in SQLite. See docs/formats.md.
 
 export namespace latchkey::sandbox {
 
@@ -19,6 +21,12 @@ struct KeptRow {
   std::string key;
   std::string value;
 };
+
+/// A time in a row: milliseconds since 1970, as a JSON number.
+[[nodiscard]] std::string kept_time(TimePoint time);
+/// Nothing if the member is absent. Errors: those of JsonObject::integer.
+[[nodiscard]] Result<std::optional<TimePoint>> read_kept_time(const JsonObject& row,
+                                                              std::string_view name);
 
 /// Changes are collected, and written together by commit(). Not thread-safe; the file is one
 /// sandbox's at a time.
@@ -34,7 +42,7 @@ class Storage {
   /// Writes what was changed, all or nothing; durable when it returns. What fails is tried again by
   /// the next one. Errors: io, corrupt.
   [[nodiscard]] Result<void> commit();
-  /// What was committed of this kind, by key.
+  /// What was committed of this kind, in the order in which it was first put.
   [[nodiscard]] Result<std::vector<KeptRow>> all(std::string_view kind);
 
  private:

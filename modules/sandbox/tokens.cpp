@@ -30,16 +30,18 @@ auto find(Table& table, std::string_view token) {
 
 IssuedTokens TokenLedger::issue(Session& session) {
   IssuedTokens tokens{.access_token = "sat-" + random_token(random_, 32),
-                      .refresh_token = "srt-" + random_token(random_, 32),
-                      .did = session.grant.did,
-                      .scope = session.grant.scope,
+                      .refresh_token = {},
+                      .grant = session.grant,
                       .expires_in = lifetimes_.access};
   session.access_hash = sha256_base64url(tokens.access_token);
-  session.refresh_hash = sha256_base64url(tokens.refresh_token);
   session.refreshed = clock_.now();
   session.access_expires = session.refreshed + lifetimes_.access;
   access_tokens_.emplace(session.access_hash, session.id);
-  refresh_tokens_.emplace(session.refresh_hash, session.id);
+  if (session.grant.refreshable) {
+    tokens.refresh_token = "srt-" + random_token(random_, 32);
+    session.refresh_hash = sha256_base64url(tokens.refresh_token);
+    refresh_tokens_.emplace(session.refresh_hash, session.id);
+  }
   keep(session);
   keep_tokens(session);
   return tokens;
@@ -65,8 +67,7 @@ TokenLedger::Login TokenLedger::begin(Grant grant) {
   return {.session = id, .tokens = issue(session)};
 }
 
-Result<IssuedTokens> TokenLedger::refresh(std::string_view token, std::string_view client_id,
-                                          std::string_view jkt) {
+Result<IssuedTokens> TokenLedger::refresh(std::string_view token, const Presenter& presenter) {
   const auto found = find(refresh_tokens_, token);
   if (found == refresh_tokens_.end()) {
     return invalid_grant("refresh.unknown", "unknown refresh token");
@@ -78,11 +79,14 @@ Result<IssuedTokens> TokenLedger::refresh(std::string_view token, std::string_vi
     return invalid_grant("refresh.replayed", "refresh token replayed");
   }
   if (!session.alive) return invalid_grant("refresh.ended", "session has ended");
-  if (session.grant.client_id != client_id) {
+  if (session.grant.client_id != presenter.client_id) {
     kill(session);
     return invalid_grant("refresh.wrong_client", "refresh token of another client");
   }
-  if (session.grant.jkt != jkt) {
+  if (session.grant.client_key != presenter.client_key) {
+    return invalid_grant("refresh.wrong_client_key", "the session is of another key of the client");
+  }
+  if (session.grant.jkt != presenter.jkt) {
     kill(session);
     return invalid_grant("refresh.wrong_key", "DPoP key is not the session's");
   }
@@ -96,18 +100,17 @@ Result<IssuedTokens> TokenLedger::refresh(std::string_view token, std::string_vi
   return issue(session);
 }
 
-Result<void> TokenLedger::revoke(std::string_view token, std::string_view client_id,
-                                 std::string_view jkt) {
+Result<void> TokenLedger::revoke(std::string_view token, const Presenter& presenter) {
   auto found = find(refresh_tokens_, token);
   if (found == refresh_tokens_.end()) {
     found = find(access_tokens_, token);
     if (found == access_tokens_.end()) return {};
   }
   Session& session = sessions_.at(found->second);
-  if (session.grant.client_id != client_id) {
+  if (session.grant.client_id != presenter.client_id) {
     return invalid_grant("revoke.wrong_client", "token of another client");
   }
-  if (session.grant.jkt != jkt) {
+  if (!presenter.jkt.empty() && session.grant.jkt != presenter.jkt) {
     return invalid_grant("revoke.wrong_key", "DPoP key is not the session's");
   }
   if (session.alive) ++counts_.revoked;

@@ -30,15 +30,25 @@ struct Grant {
   std::string did;
   std::string client_id;
   std::string scope;
-  std::string jkt;
+  std::string jkt;           ///< the DPoP key that the tokens are bound to; empty: Bearer tokens
+  std::string client_key{};  ///< thumbprint of the key with which the client authenticated itself
+  std::string nonce{};       ///< of the authorization request, for the id token
+  TimePoint auth_time{};     ///< when the owner signed in
+  bool refreshable = true;   ///< the client may use refresh tokens
 };
 
 struct IssuedTokens {
   std::string access_token;
-  std::string refresh_token;
-  std::string did;
-  std::string scope;
+  std::string refresh_token;  ///< empty unless the grant is refreshable
+  Grant grant;
   std::chrono::seconds expires_in{0};
+};
+
+/// Who presents a token, after all checks of client and proof.
+struct Presenter {
+  std::string_view client_id;
+  std::string_view client_key;
+  std::string_view jkt;
 };
 
 /// How sessions fared, for tests.
@@ -68,13 +78,13 @@ class TokenLedger {
   };
   [[nodiscard]] Login begin(Grant grant);
   /// Errors, as of refusal: invalid_grant, "refresh.unknown", "refresh.replayed",
-  /// "refresh.ended", "refresh.expired", "refresh.wrong_key", "refresh.wrong_client".
-  [[nodiscard]] Result<IssuedTokens> refresh(std::string_view token, std::string_view client_id,
-                                             std::string_view jkt);
+  /// "refresh.ended", "refresh.expired", "refresh.wrong_key", "refresh.wrong_client"; and
+  /// "refresh.wrong_client_key", which uses nothing up: a session stays with the key that its
+  /// client had at the login (C8.3).
+  [[nodiscard]] Result<IssuedTokens> refresh(std::string_view token, const Presenter& presenter);
   /// Either token ends the session; an unknown one is fine (RFC 7009 §2.2). Errors: invalid_grant,
-  /// "revoke.wrong_key", "revoke.wrong_client": nothing is revoked.
-  [[nodiscard]] Result<void> revoke(std::string_view token, std::string_view client_id,
-                                    std::string_view jkt);
+  /// "revoke.wrong_key" (unless no key was proven), "revoke.wrong_client": nothing is revoked.
+  [[nodiscard]] Result<void> revoke(std::string_view token, const Presenter& presenter);
   /// The grant behind an access token, whatever became of it.
   struct Access {
     Grant grant;

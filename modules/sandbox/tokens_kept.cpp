@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <charconv>
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -22,26 +21,12 @@ import latchkey.sandbox.storage;
 namespace latchkey::sandbox {
 namespace {
 
-using std::chrono::milliseconds;
-
 constexpr std::string_view kSession = "session", kAccess = "access_token",
                            kRefresh = "refresh_token";
 
 Error corrupt() {
   return make_error(ErrorCode::corrupt, "session.number",
                     "cannot read the sandbox's sessions: a number is malformed; use another file");
-}
-
-std::string written(TimePoint time) {
-  return std::to_string(
-      std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count());
-}
-
-Result<TimePoint> read_time(const JsonObject& json, std::string_view name) {
-  const auto number = json.integer(name);
-  if (!number) return number.error();
-  if (!*number) return json.missing(name);
-  return TimePoint(milliseconds(**number));
 }
 
 Result<SessionId> read_id(std::string_view text) {
@@ -58,11 +43,15 @@ std::string TokenLedger::session_json(const Session& session) {
                       {"client_id", json_quote(session.grant.client_id)},
                       {"scope", json_quote(session.grant.scope)},
                       {"jkt", json_quote(session.grant.jkt)},
+                      {"client_key", json_quote(session.grant.client_key)},
+                      {"nonce", json_quote(session.grant.nonce)},
+                      {"auth_time", kept_time(session.grant.auth_time)},
+                      {"refreshable", session.grant.refreshable ? "true" : "false"},
                       {"refresh_hash", json_quote(session.refresh_hash)},
                       {"access_hash", json_quote(session.access_hash)},
-                      {"started", written(session.started)},
-                      {"refreshed", written(session.refreshed)},
-                      {"access_expires", written(session.access_expires)},
+                      {"started", kept_time(session.started)},
+                      {"refreshed", kept_time(session.refreshed)},
+                      {"access_expires", kept_time(session.access_expires)},
                       {"alive", session.alive ? "true" : "false"}});
 }
 
@@ -73,26 +62,33 @@ Result<TokenLedger::Session> TokenLedger::read_session(const KeptRow& row) {
   const auto id = read_id(row.key);
   if (!id) return id.error();
   session.id = *id;
-  for (const auto& [name, into] : {std::pair{"did", &session.grant.did},
-                                   std::pair{"client_id", &session.grant.client_id},
-                                   std::pair{"scope", &session.grant.scope},
-                                   std::pair{"jkt", &session.grant.jkt},
-                                   std::pair{"refresh_hash", &session.refresh_hash},
-                                   std::pair{"access_hash", &session.access_hash}}) {
+  for (const auto& [name, into] :
+       {std::pair{"did", &session.grant.did}, std::pair{"client_id", &session.grant.client_id},
+        std::pair{"scope", &session.grant.scope}, std::pair{"jkt", &session.grant.jkt},
+        std::pair{"client_key", &session.grant.client_key},
+        std::pair{"nonce", &session.grant.nonce}, std::pair{"refresh_hash", &session.refresh_hash},
+        std::pair{"access_hash", &session.access_hash}}) {
     auto text = json->string(name);
     if (!text) return std::move(text).error();
-    *into = std::move(*text).value_or("");
+    if (!*text) return json->missing(name);  // no key would be another rule: Bearer, no client key
+    *into = **std::move(text);
   }
-  for (const auto& [name, into] : {std::pair{"started", &session.started},
-                                   std::pair{"refreshed", &session.refreshed},
-                                   std::pair{"access_expires", &session.access_expires}}) {
-    const auto time = read_time(*json, name);
+  for (const auto& [name, into] :
+       {std::pair{"auth_time", &session.grant.auth_time}, std::pair{"started", &session.started},
+        std::pair{"refreshed", &session.refreshed},
+        std::pair{"access_expires", &session.access_expires}}) {
+    const auto time = read_kept_time(*json, name);
     if (!time) return time.error();
-    *into = *time;
+    if (!*time) return json->missing(name);
+    *into = **time;
   }
-  const auto alive = json->boolean("alive");
-  if (!alive) return alive.error();
-  session.alive = alive->value_or(false);
+  for (const auto& [name, into] :
+       {std::pair{"refreshable", &session.grant.refreshable}, std::pair{"alive", &session.alive}}) {
+    const auto said = json->boolean(name);
+    if (!said) return said.error();
+    if (!*said) return json->missing(name);
+    *into = **said;
+  }
   return session;
 }
 
@@ -104,6 +100,7 @@ void TokenLedger::keep(const Session& session) {
 void TokenLedger::keep_tokens(const Session& session) {
   if (storage_ == nullptr) return;
   storage_->put(kAccess, session.access_hash, std::to_string(session.id));
+  if (!session.grant.refreshable) return;
   storage_->put(kRefresh, session.refresh_hash, std::to_string(session.id));
 }
 

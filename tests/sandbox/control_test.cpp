@@ -11,6 +11,8 @@ import latchkey.core;
 import latchkey.core.json;
 import latchkey.sandbox;
 import latchkey.sandbox.control;
+import latchkey.test.proof_key;
+import latchkey.test.registered_clients;
 import latchkey.test.wire_client;
 
 using namespace latchkey;
@@ -239,6 +241,38 @@ TEST_CASE("control: accounts are listed, added and made to approve", "[sandbox]"
   CHECK(accounts[1].boolean("auto_approve").value() == true);
 }
 
+TEST_CASE("control: accounts move and change their handles", "[sandbox]") {
+  Script script;
+  const auto did = script.call("POST", "/accounts", R"({"handle":"carol.test"})").text("did");
+  CHECK(script.outcome("POST", "/move",
+                       R"({"account":"carol.test","pds":"https://pds.example"})") == "200");
+  CHECK(exchange(script.servers->plc(), "GET", '/' + did).body.find("https://pds.example") !=
+        std::string::npos);
+  CHECK(script.outcome("POST", "/move", R"({"account":"carol.test"})") ==
+        "400 control.missing_member");
+  CHECK(script.outcome("POST", "/move", R"({"account":"carol.test","pds":"pds.example"})") ==
+        "400 url.malformed");
+  CHECK(script.outcome("POST", "/handle", R"({"account":"carol.test","handle":"carla.test"})") ==
+        "200");
+  CHECK(script.outcome("POST", "/handle", R"({"account":"carol.test","handle":"c.test"})") ==
+        "404 control.account");
+  CHECK(script.outcome("POST", "/handle", R"({"account":"carla.test","handle":"alice.test"})") ==
+        "409 sandbox.account_exists");
+  CHECK(script.outcome("POST", "/accounts", R"({"handle":"dan.test","did":"did:plc:DAN"})") ==
+        "400 sandbox.did");
+}
+
+TEST_CASE("control: hostile forms are listed, and met", "[sandbox]") {
+  Script script;
+  const auto forms = json(script.call("GET", "/hostile-forms")).strings("forms").value().value();
+  REQUIRE(forms.size() == sandbox::hostile_forms().size());
+  CHECK(forms.front() == "handle_answer.status_500");
+  CHECK(script.outcome("POST", "/faults",
+                       R"({"kind":"hostile","text":"server_metadata.issuer_slash"})") == "200");
+  CHECK(exchange(script.servers->issuer(), "GET", "/.well-known/oauth-authorization-server")
+            .text("issuer") == script.servers->issuer() + '/');
+}
+
 TEST_CASE("control: many scripts at once, while the servers work", "[sandbox][concurrency]") {
   Script script;
   const auto add = [&] {
@@ -253,4 +287,41 @@ TEST_CASE("control: many scripts at once, while the servers work", "[sandbox][co
   CHECK(script.client.log_in().status == 200);
   for (auto& answer : answers) CHECK(answer.get() == "200");
   CHECK(script.servers->faults_left() == 4);
+}
+
+TEST_CASE("control: clients, devices and keys", "[sandbox]") {
+  const Script script;
+  auto metadata = openid_metadata();
+  metadata["client_secret"] = quoted(kSecret);
+  CHECK(script.outcome("POST", "/clients", "{\"metadata\":" + to_json(metadata) + "}") == "200");
+  CHECK(script.outcome("POST", "/clients", R"({"metadata":{}})") == "400 client.missing_member");
+  CHECK(script.outcome("POST", "/clients", R"({"metadata":"x"})") == "400 client.not_json");
+  CHECK(script.outcome("POST", "/clients", to_json(metadata)) == "400 control.unknown_member");
+  CHECK(script.outcome("POST", "/clients") == "400 control.missing_member");
+
+  WireClient client(*script.servers);
+  client.extra_headers = basic("books app");
+  const auto start = [&] {
+    return quoted(client.post("/oauth/device", {{"client_id", "books app"}, {"scope", "openid"}})
+                      .text("user_code"));
+  };
+  const auto approve = [&](const std::string& code, const std::string& account) {
+    return script.outcome("POST", "/approve-device",
+                          to_json({{"user_code", code}, {"account", quoted(account)}}));
+  };
+  const auto code = start();
+  CHECK(approve(code, "nobody.test") == "404 control.account");
+  CHECK(approve(quoted("BBBB-BBBB"), "alice.test") == "404 control.user_code");
+  CHECK(approve(code, "alice.test") == "200");
+  CHECK(approve(code, "alice.test") == "404 control.user_code");
+  const auto other = to_json({{"user_code", start()}});
+  CHECK(script.outcome("POST", "/approve-device", other) == "400 control.missing_member");
+  CHECK(script.outcome("POST", "/deny-device", other) == "200");
+  CHECK(script.outcome("POST", "/deny-device", other) == "404 control.user_code");
+
+  const auto keys = exchange(script.servers->issuer(), "GET", "/oauth/jwks").body;
+  CHECK(script.outcome("POST", "/rotate-keys", R"({"keep_old_s":-1})") == "400 control.range");
+  CHECK(exchange(script.servers->issuer(), "GET", "/oauth/jwks").body == keys);
+  CHECK(script.outcome("POST", "/rotate-keys", R"({"keep_old_s":0})") == "200");
+  CHECK(exchange(script.servers->issuer(), "GET", "/oauth/jwks").body != keys);
 }

@@ -59,7 +59,7 @@ TEST_CASE("fault JSON: every member is read and written", "[sandbox]") {
   const std::string text =
       R"({"kind":"status","server":"authorization","method":"POST","path":"/oauth/token",)"
       R"("grant_type":"refresh_token","text":"{}","skip":2,"times":3,"delay_ms":40,"status":429,)"
-      R"("retry_after_s":0,"size":5})";
+      R"("retry_after_s":0,"rate_limit_reset_s":9,"size":5})";
   const auto fault = read(text).value();
   CHECK(fault.server == sandbox::Server::authorization);
   CHECK(fault.method == "POST");
@@ -71,6 +71,7 @@ TEST_CASE("fault JSON: every member is read and written", "[sandbox]") {
   CHECK(fault.delay == 40ms);
   CHECK(fault.status == 429);
   CHECK(fault.retry_after == 0s);
+  CHECK(fault.rate_limit_reset == 9s);
   CHECK(fault.size == 5);
   CHECK(again(text) == text);
   CHECK(read(R"({"kind":"hold"})").value().times == 1);

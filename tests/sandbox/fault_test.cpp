@@ -164,8 +164,9 @@ TEST_CASE("a slow answer comes byte by byte, whole in the end", "[sandbox]") {
 
 TEST_CASE("a slow body keeps nobody else waiting, and its head is there at once", "[sandbox]") {
   Wire wire;
-  wire.servers->inject(
-      {.kind = FaultKind::slow_body, .server = sandbox::Server::plc, .delay = std::chrono::hours{1}});
+  wire.servers->inject({.kind = FaultKind::slow_body,
+                        .server = sandbox::Server::plc,
+                        .delay = std::chrono::hours{1}});
   RawClient slow(static_cast<std::uint16_t>(std::stoi(wire.servers->plc().substr(17))));
   slow.send("GET /" + wire.alice.did + " HTTP/1.1\r\nHost: " + wire.servers->plc().substr(7) +
             "\r\nConnection: close\r\n\r\n");

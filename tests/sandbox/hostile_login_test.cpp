@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +15,7 @@ import latchkey.http;
 import latchkey.http.curl;
 import latchkey.http.policy;
 import latchkey.sandbox;
+import latchkey.session;
 import latchkey.test.hostile_world;
 import latchkey.test.outcome;
 import latchkey.test.sandbox_world;
@@ -130,9 +133,8 @@ class HandleFiles final : public HttpTransport {
                    .value()) {}
   Result<HttpResponse> send(const HttpRequest& request, const SendOptions& options) override {
     if (request.url.origin() != "https://alice.test") return inner_->send(request, options);
-    return inner_->send({.method = request.method,
-                         .url = pds_.with_target(request.url.target()).value()},
-                        options);
+    return inner_->send(
+        {.method = request.method, .url = pds_.with_target(request.url.target()).value()}, options);
   }
 
  private:
@@ -181,33 +183,50 @@ TEST_CASE("C4, C5: the tables of hostile answers are complete", "[sandbox]") {
   names.merge(names_of(kRevoked));
   names.merge(names_of(kUnreadable));
   names.merge(names_of(kHandleFiles));
-  CHECK(names == forms_of({Document::par, Document::callback, Document::token,
-                           Document::handle_file}));
+  CHECK(names ==
+        forms_of({Document::par, Document::callback, Document::token, Document::handle_file}));
 }
 
 TEST_CASE("C5.8: a server may not issue tokens for accounts that are not its own", "[sandbox]") {
   SandboxWorld world;
   meet(world, "token.sub_other");
-  CHECK(outcome(world.log_in_by_paste(world.servers->pds())) ==
-        "identity_not_found did.not_found");
+  CHECK(outcome(world.log_in_by_paste(world.servers->pds())) == "identity_not_found did.not_found");
   CHECK(world.servers->live_sessions("alice.test") == 0);
 }
 
 TEST_CASE("C2.2: every hostile handle file is refused", "[sandbox]") {
   SandboxWorld world;
-  auto client = AtprotoClient::create(
-                    {.client = loopback_client(std::string(kScope)),
-                     .store = world.store,
-                     .vault = world.vault,
-                     .plc_url = world.servers->plc(),
-                     .http_rule = HttpRule::allow_http_for_loopback,
-                     .strangers = std::make_shared<HandleFiles>(world.servers->pds()),
-                     .clock = world.clock})
-                    .value();
+  auto client =
+      AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+                             .store = world.store,
+                             .vault = world.vault,
+                             .plc_url = world.servers->plc(),
+                             .http_rule = HttpRule::allow_http_for_loopback,
+                             .strangers = std::make_shared<HandleFiles>(world.servers->pds()),
+                             .clock = world.clock})
+          .value();
   for (const auto& [name, expected] : kHandleFiles) {
     INFO(name);
     meet(world, name);
     CHECK(outcome(client.login("alice.test", {.open_browser = false})) == expected);
     CHECK((was_last(world, name) || name == "handle_file.unknown"));
+  }
+}
+
+TEST_CASE("C7: a hostile answer to a refresh is not adopted, and its outcome stays unknown",
+          "[sandbox]") {
+  for (const auto& name : forms_of({Document::token})) {
+    INFO(name);
+    SandboxWorld world;
+    REQUIRE(outcome(world.log_in_by_paste("alice.test")) == "ok");
+    const auto before = world.store->load(world.alice.did).value()->revision;
+    world.expire();
+    meet(world, name);
+    CHECK_FALSE(world.client.fresh(world.alice.did));
+    CHECK(world.store->load(world.alice.did).value()->revision == before);
+    world.servers->clear_faults();
+    world.clock->advance(std::chrono::minutes{1});
+    CHECK(outcome(world.client.fresh(world.alice.did)) ==
+          "refresh_interrupted refresh.interrupted");
   }
 }

@@ -23,8 +23,7 @@ namespace {
 /// Alice is logged in, and has an account with her DID at a second PDS too.
 struct TwoServers {
   SandboxWorld world;
-  std::unique_ptr<sandbox::Sandbox> other =
-      sandbox::Sandbox::start({.clock = world.clock}).value();
+  std::unique_ptr<sandbox::Sandbox> other = sandbox::Sandbox::start({.clock = world.clock}).value();
 
   TwoServers() {
     REQUIRE(other->add_account("alice.test", "secret", true, world.alice.did));
@@ -76,9 +75,8 @@ TEST_CASE("move: C5.8: a server may not speak for an account that has left it", 
   TwoServers two;
   SandboxWorld& world = two.world;
   world.servers->inject({.kind = FaultKind::hold, .path = "/oauth/token"});
-  auto login = std::async(std::launch::async, [&] {
-    return outcome(world.log_in_by_paste(world.servers->pds()));
-  });
+  auto login = std::async(std::launch::async,
+                          [&] { return outcome(world.log_in_by_paste(world.servers->pds())); });
   while (world.servers->faults_left() > 0) std::this_thread::yield();
   REQUIRE(two.move());
   world.servers->release();

@@ -264,7 +264,9 @@ TEST_CASE("revoke: either token ends the session, and only its own client may", 
   CHECK(revoke(wire.client, "anything") == "200 ");
   CHECK(wire.client.post("/oauth/revoke", {{"client_id", wire.client.client_id}}).outcome() ==
         "400 invalid_request");
-  CHECK(wire.client.post_with("/oauth/revoke", {{"token", "x"}}, "").outcome() ==
-        "400 invalid_dpop_proof");
+  const Form form{{"client_id", wire.client.client_id}, {"token", "x"}};
+  CHECK(wire.client.post_with("/oauth/revoke", form, "").outcome() == "400 invalid_dpop_proof");
+  CHECK(wire.client.post("/oauth/revoke", {{"token", "x"}}).outcome() == "400 invalid_request");
+  CHECK(wire.last_detail() == "revoke.client_id_missing");
   CHECK(wire.servers->counts().revoked == 2);
 }

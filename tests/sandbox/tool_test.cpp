@@ -7,6 +7,9 @@
 import latchkey.core;
 import latchkey.core.json;
 import latchkey.test.child;
+import latchkey.test.folder;
+import latchkey.test.proof_key;
+import latchkey.test.registered_clients;
 import latchkey.test.wire_client;
 
 using namespace latchkey;
@@ -40,6 +43,44 @@ TEST_CASE("latchkey sandbox: a port that is taken or impossible is an error", "[
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--port", port}).wait() == 1);
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--port", "70000"}).wait() == 2);
   CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--nonce-rotation", "0"}).wait() == 2);
+}
+
+TEST_CASE("latchkey sandbox: registers the clients whose documents it is given", "[sandbox]") {
+  const TemporaryFolder folder;
+  const auto file = (folder.path() / "client.json").string();
+  auto metadata = openid_metadata();
+  metadata["client_secret"] = quoted(kSecret);
+  write_text(file, to_json(metadata));
+  ChildProcess tool({LATCHKEY_TOOL, "sandbox", "--client", file});
+  const auto line =
+      JsonObject::parse(tool.read_line(), ErrorCode::invalid_response, "line").value();
+  auto headers = basic("books app");
+  headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+  CHECK(exchange(line.required_string("issuer").value(), "POST", "/oauth/device", headers,
+                 "scope=openid")
+            .text("user_code") != "");
+
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--client", file + "x"}).wait() == 1);
+  write_text(file, "{}");
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--client", file}).wait() == 1);
+}
+
+TEST_CASE("latchkey sandbox: with --data the accounts are the same the next time", "[sandbox]") {
+  TemporaryFolder folder;
+  const auto data = (folder.path() / "sandbox.db").string();
+  const auto accounts = [&] {
+    ChildProcess tool({LATCHKEY_TOOL, "sandbox", "--data", data});
+    const auto line =
+        JsonObject::parse(tool.read_line(), ErrorCode::invalid_response, "line").value();
+    CHECK(::kill(tool.id(), SIGTERM) == 0);
+    CHECK(tool.wait() == 0);
+    return line.json_text("accounts").value();
+  };
+  const auto first = accounts();
+  CHECK(first.find("did:plc:") != std::string::npos);
+  CHECK(accounts() == first);
+  write_text(data, "something else");
+  CHECK(ChildProcess({LATCHKEY_TOOL, "sandbox", "--data", data}).wait() == 1);
 }
 
 TEST_CASE("latchkey sandbox: the control port is there when it is asked for", "[sandbox]") {

@@ -5,6 +5,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -118,9 +119,10 @@ std::string WireClient::proof(std::string_view method, const std::string& url) c
 
 WireAnswer WireClient::post_with(const std::string& path, const Form& form,
                                  const std::string& dpop) {
-  WireHeaders headers{{"Content-Type", "application/x-www-form-urlencoded"}};
-  if (!dpop.empty()) headers.emplace_back("DPoP", dpop);
-  auto answer = exchange(servers.issuer(), "POST", path, headers, encode(form));
+  WireHeaders sent = extra_headers;
+  sent.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+  if (!dpop.empty()) sent.emplace_back("DPoP", dpop);
+  auto answer = exchange(servers.issuer(), "POST", path, sent, encode(form));
   if (const auto nonce = answer.header("DPoP-Nonce"); !nonce.empty()) {
     nonces[servers.issuer()] = nonce;
   }
@@ -129,21 +131,28 @@ WireAnswer WireClient::post_with(const std::string& path, const Form& form,
 
 WireAnswer WireClient::post(const std::string& path, const Form& form) {
   const std::string url = servers.issuer() + path;
-  auto answer = post_with(path, form, proof("POST", url));
-  if (answer.text("error") == "use_dpop_nonce") answer = post_with(path, form, proof("POST", url));
+  const auto attempt = [&] {
+    Form sent = form;
+    if (authenticate) authenticate(sent);
+    return post_with(path, sent, bearer ? std::string() : proof("POST", url));
+  };
+  auto answer = attempt();
+  if (answer.text("error") == "use_dpop_nonce") answer = attempt();
   return answer;
 }
 
 WireAnswer WireClient::call(std::string_view method, const std::string& target,
-                            const std::string& token, std::string_view json) {
+                            const std::string& token, std::string_view body,
+                            std::string_view type) {
   WireAnswer answer;
   for (int attempt = 0; attempt < 2; ++attempt) {
     auto parts = claims(method, servers.pds() + target);
     parts["ath"] = quoted(hash_text(token));
     WireHeaders headers{{"Authorization", "DPoP " + token},
                         {"DPoP", key.sign(key.header(), parts)}};
-    if (!json.empty()) headers.emplace_back("Content-Type", "application/json");
-    answer = exchange(servers.pds(), method, target, headers, json);
+    const bool typed = !type.empty() && method == "POST";
+    if (typed) headers.emplace_back("Content-Type", type);
+    answer = exchange(servers.pds(), method, target, headers, body);
     if (const auto nonce = answer.header("DPoP-Nonce"); !nonce.empty()) {
       nonces[servers.pds()] = nonce;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -49,14 +50,16 @@ class WireClient {
   /// The claims of a proof for this request, with the last nonce of its server.
   [[nodiscard]] Members claims(std::string_view method, const std::string& url) const;
   [[nodiscard]] std::string proof(std::string_view method, const std::string& url) const;
-  /// A form POST to the authorization server with a right proof, once more if it wants a nonce.
+  /// A form POST to the authorization server with a right proof (unless `bearer`) and what
+  /// `authenticate` adds, once more if it wants a nonce.
   [[nodiscard]] WireAnswer post(const std::string& path, const Form& form);
   /// The same with this very proof, and no second attempt.
   [[nodiscard]] WireAnswer post_with(const std::string& path, const Form& form,
                                      const std::string& proof);
   /// An XRPC call with token and proof, once more if the PDS wants a nonce.
   [[nodiscard]] WireAnswer call(std::string_view method, const std::string& target,
-                                const std::string& token, std::string_view json = {});
+                                const std::string& token, std::string_view body = {},
+                                std::string_view type = "application/json");
 
   [[nodiscard]] Form par_form() const;
   [[nodiscard]] std::string authorize_target(const std::string& request_uri) const;
@@ -70,6 +73,10 @@ class WireClient {
   const sandbox::Sandbox& servers;
   std::string client_id, redirect_uri, scope, verifier, state;
   std::string login_hint = "alice.test";
+  bool bearer = false;        ///< sends no proofs to the authorization server
+  WireHeaders extra_headers;  ///< further ones for the authorization server
+  /// Adds a client's authentication to a form, anew for each attempt.
+  std::function<void(Form&)> authenticate;
   std::int64_t ahead = 0;  ///< seconds that its clock is ahead of the machine's
   ProofKey key;
   std::map<std::string, std::string> nonces;  ///< by origin

@@ -56,6 +56,8 @@ ProofKey::ProofKey() : impl_(std::make_unique<Impl>()) {
   must(impl_->key != nullptr);
 }
 
+ProofKey::ProofKey(ProofKey&&) noexcept = default;
+ProofKey& ProofKey::operator=(ProofKey&&) noexcept = default;
 ProofKey::~ProofKey() = default;
 
 std::string ProofKey::jwk() const {

@@ -19,8 +19,8 @@ using Members = std::map<std::string, std::string>;
 class ProofKey {
  public:
   ProofKey();
-  ProofKey(const ProofKey&) = delete;
-  ProofKey& operator=(const ProofKey&) = delete;
+  ProofKey(ProofKey&&) noexcept;
+  ProofKey& operator=(ProofKey&&) noexcept;
   ~ProofKey();
 
   /// The public key, members in RFC 7638 order.
