@@ -463,8 +463,8 @@ Result<std::shared_ptr<OAuthTokenStore>> SqliteOAuthTokenStore::open(
   if (!locks) return std::move(locks).error();
   const auto nonces = beside_sqlite(*path, ".nonces");
   if (auto made = files->make_folder(nonces); !made) return std::move(made).error();
-  // One at a time, in all processes and threads: see check_sqlite_files for why nobody may make the file
-  // while another has it open.
+  // One at a time, in all processes and threads: see check_sqlite_files for why nobody may make the
+  // file while another has it open.
   const auto whole =
       (*locks)->acquire(LockKind::whole, "", {.deadline = clock->steady_now() + kOpenPatience});
   if (!whole) return whole.error();

@@ -259,7 +259,10 @@ TEST_CASE("finish: an answer without tokens leaves nothing to revoke", "[login]"
     add(json_answer(200, "<html>" + std::string(kCode)), "invalid_response token.not_json");
     add(json_answer(307, "", {{"Location", "https://evil.test/"}}),
         "invalid_response token.status");
-    add(answer(200, {{"Content-Type", "text/plain"}}, "{}"), "invalid_response token.content_type");
+    add(answer(200, {{"Content-Type", "text/plain"}}, "<p>"),
+        "invalid_response token.content_type");
+    add(answer(200, {{"Content-Type", "text/plain"}}, "{}"),
+        "invalid_response token.missing_member");
     add(make_error(ErrorCode::connection_lost, "test.lost", "lost"), "connection_lost test.lost");
     return out;
   }();

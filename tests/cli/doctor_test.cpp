@@ -91,7 +91,7 @@ TEST_CASE("doctor: a healthy home is healthy, in both forms, and stays as it is"
   CHECK(has(text.out, "note\tsession.revoking\tsession did:web:carol.test: logged out here"));
   CHECK(has(text.out, "note\tbrowser.none\tbrowser: "));
   CHECK(has(text.out, "--paste"));
-  CHECK(has(text.out, "note\tvault.master_key\tmaster key: a key file ("));
+  CHECK(has(text.out, "note\tvault.master_key\tmaster key: key-file "));
   CHECK(has(text.out, "ok\tlocks.work"));
   CHECK(has(text.out, "ok\tfiles.private"));
   CHECK(has(text.out, "note\tclock.unknown"));

@@ -163,6 +163,10 @@ void Tool::type(std::string_view line) const {
   write_all(input_, std::string(line) + '\n');
 }
 
+void Tool::press(std::string_view keys) const {
+  write_all(input_, std::string(keys));
+}
+
 ToolRun Tool::finish() {
   {
     std::unique_lock lock(mutex_);

@@ -59,6 +59,8 @@ class Tool {
   void signal(int number) const;
   /// Types a line, with Input::Kind::silent.
   void type(std::string_view line) const;
+  /// Without an end of line.
+  void press(std::string_view keys) const;
   /// Waits for its end.
   [[nodiscard]] ToolRun finish();
 

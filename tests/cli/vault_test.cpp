@@ -199,9 +199,10 @@ TEST_CASE("vault: what is typed as a passphrase is not shown, and a signal ends 
   REQUIRE(tool.says("new passphrase for the vault"));
   tool.type("marked passphrase");
   REQUIRE(tool.says("the same again"));
-  tool.type("\x03");  // Ctrl-C
+  tool.press("\x03");  // Ctrl-C
   const auto done = tool.finish();
   CHECK(done.status != 0);
+  CAPTURE(done.err);
   CHECK(done.err.find("marked") == std::string::npos);
   CHECK(done.err.find("stopped waiting for the passphrase") != std::string::npos);
 }

@@ -146,7 +146,7 @@ std::vector<Case> cases_of_the_request() {
      meets(FaultKind::truncate)},
     {{"send", "the caller's time is over first", kRefresh, "timeout refresh.timeout", kNothing, kNew},
      meets(FaultKind::hold), call_briefly},
-    {{"answer", "200 of another content type", "refresh: 200, answer wrong", "invalid_response refresh.content_type", kReplay, kInterrupted},
+    {{"answer", "200 of another content type", "refresh: 200, answer wrong", kNew, kNothing, kNew},
      meets(FaultKind::content_type)},
     {{"answer", "200 for another subject", "refresh: 200, answer wrong; revoke: 200", "token_invalid token.sub_mismatch", kReplay, kInterrupted},
      answers("DPoP", "did:plc:z72i7hdynmk6r22z27h6tvur")},

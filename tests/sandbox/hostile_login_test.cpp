@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,8 +68,6 @@ const std::vector<Refused> kBeforeTokens{
 
 // Tokens were issued and could be read: they are revoked.
 const std::vector<Refused> kRevoked{
-    {"token.content_type_html", "invalid_response token.content_type"},
-    {"token.content_type_missing", "invalid_response token.content_type"},
     {"token.access_token_missing", "invalid_response token.missing_member"},
     {"token.access_token_empty", "invalid_response token.bad_token"},
     {"token.access_token_number", "invalid_response token.wrong_type"},
@@ -92,6 +91,9 @@ const std::vector<Refused> kRevoked{
     {"token.expires_in_immense", "invalid_response token.expires_in"},
     {"token.id_token", "token_invalid token.unexpected_id_token"},
 };
+
+// Strange, and no reason to throw tokens away that will not be given again.
+const std::set<std::string> kTaken{"token.content_type_html", "token.content_type_missing"};
 
 // Nobody can tell what was issued.
 const std::vector<Refused> kUnreadable{
@@ -167,6 +169,20 @@ TEST_CASE("C5.11: tokens in a hostile answer are revoked", "[sandbox]") {
   }
 }
 
+TEST_CASE("tokens are taken from an answer of another content type", "[sandbox]") {
+  for (const auto& name : kTaken) {
+    INFO(name);
+    SandboxWorld world;
+    meet(world, name);
+    CHECK(outcome(world.log_in_by_paste("alice.test")) == "ok");
+    world.expire();
+    meet(world, name);
+    CHECK(outcome(world.client.fresh(world.alice.did)) == "ok");
+    CHECK(world.servers->counts().refreshes == 1);
+    CHECK(world.servers->live_sessions("alice.test") == 1);
+  }
+}
+
 TEST_CASE("C5: a token answer that nobody can read is refused", "[sandbox]") {
   SandboxWorld world;
   for (const auto& [name, expected] : kUnreadable) {
@@ -182,6 +198,7 @@ TEST_CASE("C4, C5: the tables of hostile answers are complete", "[sandbox]") {
   auto names = names_of(kBeforeTokens);
   names.merge(names_of(kRevoked));
   names.merge(names_of(kUnreadable));
+  names.insert(kTaken.begin(), kTaken.end());
   names.merge(names_of(kHandleFiles));
   CHECK(names ==
         forms_of({Document::par, Document::callback, Document::token, Document::handle_file}));
@@ -216,6 +233,7 @@ TEST_CASE("C2.2: every hostile handle file is refused", "[sandbox]") {
 TEST_CASE("C7: a hostile answer to a refresh is not adopted, and its outcome stays unknown",
           "[sandbox]") {
   for (const auto& name : forms_of({Document::token})) {
+    if (kTaken.contains(name)) continue;
     INFO(name);
     SandboxWorld world;
     REQUIRE(outcome(world.log_in_by_paste("alice.test")) == "ok");
