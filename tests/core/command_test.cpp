@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <catch2/catch_test_macros.hpp>
+#include <cerrno>
 #include <chrono>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr CommandLimits kPatient{.timeout = 60'000ms};
+const std::string kForEver = "tail -f /dev/null";
 
 Result<CommandOutput> shell(const std::string& script, const CommandLimits& limits = kPatient) {
   return run_command({"sh", "-c", script}, limits);
@@ -27,17 +30,14 @@ std::string text_of(const Result<CommandOutput>& run) {
   return run ? std::string(as_text(run->out.expose())) : outcome(run);
 }
 
-// Dead, whether or not init has taken its leave of it: that one does so when it likes.
+// Waits for its end, whether or not init has taken its leave of it: that one does so when it likes.
 bool is_gone(int process) {
-  for (int i = 0; i < 20'000; ++i) {
-    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-    std::string stat;
-    if (!std::getline(file, stat)) return true;
-    const auto state = stat.find_last_of(')') + 2;  // proc(5): the name may hold anything
-    if (state < stat.size() && stat[state] == 'Z') return true;
-    usleep(1000);
-  }
-  return false;
+  const auto descriptor = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+  if (descriptor < 0) return errno == ESRCH;
+  pollfd waiting{descriptor, POLLIN, 0};
+  const bool ended = poll(&waiting, 1, 20'000) == 1;
+  close(descriptor);
+  return ended;
 }
 
 }  // namespace
@@ -70,14 +70,14 @@ TEST_CASE("run_command: a program that does not end is killed, with what it star
   const TemporaryFolder folder;
   const auto note = (folder.path() / "pid").string();
   const auto began = std::chrono::steady_clock::now();
-  const auto run = shell("sleep 600 & echo $! >" + note + "; wait", {.timeout = 300ms});
+  const auto run = shell(kForEver + " & echo $! >" + note + "; wait", {.timeout = 300ms});
   CHECK(outcome(run) == "timeout process.timeout");
   CHECK(std::chrono::steady_clock::now() - began < 20s);
   CHECK(is_gone(std::stoi(read_text(note).value())));
 }
 
 TEST_CASE("run_command: closing its output is not the end of a program", "[command]") {
-  CHECK(outcome(shell("exec >&-; sleep 600", {.timeout = 300ms})) == "timeout process.timeout");
+  CHECK(outcome(shell("exec >&-; kill -STOP $$", {.timeout = 300ms})) == "timeout process.timeout");
   CHECK(shell("printf x; exec >&-; exit 4").value().status == 4);
 }
 
@@ -85,7 +85,7 @@ TEST_CASE("run_command: what it leaves in the background is not waited for, and 
           "[command]") {
   const TemporaryFolder folder;
   const auto note = (folder.path() / "pid").string();
-  CHECK(text_of(shell("sleep 600 & echo $! >" + note + "; echo done")) == "done\n");
+  CHECK(text_of(shell(kForEver + " & echo $! >" + note + "; echo done")) == "done\n");
   CHECK(is_gone(std::stoi(read_text(note).value())));
 }
 

@@ -169,7 +169,7 @@ TEST_CASE("keychain: rewrapping into it and out of it leaves no item behind", "[
   CHECK(outcome(FileKeyVault::open(folder, key_file)) == "ok");
 }
 
-TEST_CASE("keychain: a vault is made while it is unlocked", "[.][before_lock]") {
+TEST_CASE("keychain: a vault is made while it is unlocked", "[before_lock]") {
   const auto keeper = secret_service_keychain();
   CHECK(open_vault(lasting("vault"), keeper) == "ok");
   CHECK(outcome(keeper->keep("0123", key_of('k'))) == "ok");
