@@ -20,7 +20,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr CommandLimits kPatient{.timeout = 60'000ms};
-const std::string kForEver = "tail -f /dev/null";
+// Killed long before its time; if it is not, it is not left behind for ever. (tail -f would end
+// with the pipe, by itself.)
+const std::string kLongRun = "sleep 600";
 
 Result<CommandOutput> shell(const std::string& script, const CommandLimits& limits = kPatient) {
   return run_command({"sh", "-c", script}, limits);
@@ -70,14 +72,15 @@ TEST_CASE("run_command: a program that does not end is killed, with what it star
   const TemporaryFolder folder;
   const auto note = (folder.path() / "pid").string();
   const auto began = std::chrono::steady_clock::now();
-  const auto run = shell(kForEver + " & echo $! >" + note + "; wait", {.timeout = 300ms});
+  const auto run = shell(kLongRun + " & echo $! >" + note + "; wait", {.timeout = 300ms});
   CHECK(outcome(run) == "timeout process.timeout");
   CHECK(std::chrono::steady_clock::now() - began < 20s);
   CHECK(is_gone(std::stoi(read_text(note).value())));
 }
 
 TEST_CASE("run_command: closing its output is not the end of a program", "[command]") {
-  CHECK(outcome(shell("exec >&-; kill -STOP $$", {.timeout = 300ms})) == "timeout process.timeout");
+  CHECK(outcome(shell("exec >&-; exec " + kLongRun, {.timeout = 300ms})) ==
+        "timeout process.timeout");
   CHECK(shell("printf x; exec >&-; exit 4").value().status == 4);
 }
 
@@ -85,7 +88,7 @@ TEST_CASE("run_command: what it leaves in the background is not waited for, and 
           "[command]") {
   const TemporaryFolder folder;
   const auto note = (folder.path() / "pid").string();
-  CHECK(text_of(shell(kForEver + " & echo $! >" + note + "; echo done")) == "done\n");
+  CHECK(text_of(shell(kLongRun + " & echo $! >" + note + "; echo done")) == "done\n");
   CHECK(is_gone(std::stoi(read_text(note).value())));
 }
 
