@@ -24,6 +24,7 @@ module latchkey.dpop.p256;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.owned;
 import latchkey.core.secret;
 import latchkey.dpop.jwk;
 import latchkey.dpop.key_format;
@@ -33,20 +34,13 @@ import latchkey.dpop.prover;
 namespace latchkey {
 namespace {
 
-template <auto free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using Pkey = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>>;
-using Digest = std::unique_ptr<EVP_MD, Freed<EVP_MD_free>>;
-using DigestContext = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
-using SecretNumber = std::unique_ptr<BIGNUM, Freed<BN_clear_free>>;
-using Group = std::unique_ptr<EC_GROUP, Freed<EC_GROUP_free>>;
-using Point = std::unique_ptr<EC_POINT, Freed<EC_POINT_clear_free>>;
+using Pkey = Owned<EVP_PKEY, EVP_PKEY_free>;
+using PkeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+using Digest = Owned<EVP_MD, EVP_MD_free>;
+using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
+using SecretNumber = Owned<BIGNUM, BN_clear_free>;
+using Group = Owned<EC_GROUP, EC_GROUP_free>;
+using Point = Owned<EC_POINT, EC_POINT_clear_free>;
 
 constexpr unsigned char kFormat = 1;
 constexpr std::size_t kMaxIdleSigners = 16;

@@ -24,6 +24,7 @@ import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.owned;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
@@ -38,17 +39,10 @@ constexpr std::size_t kMaxProof = 8 * 1024;
 constexpr std::size_t kMaxJti = 512;
 constexpr std::size_t kSignatureSize = 64;
 
-template <auto free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using Pkey = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>>;
-using DigestContext = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
-using Signature = std::unique_ptr<ECDSA_SIG, Freed<ECDSA_SIG_free>>;
+using Pkey = Owned<EVP_PKEY, EVP_PKEY_free>;
+using PkeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
+using Signature = Owned<ECDSA_SIG, ECDSA_SIG_free>;
 
 Error refused(std::string_view detail, std::string_view cause) {
   return make_error(ErrorCode::dpop_refused, detail,

@@ -27,6 +27,7 @@ export import latchkey.oauth.revocation;
 export import latchkey.oauth.scope;
 export import latchkey.oauth.server_metadata;
 export import latchkey.oauth.token;
+export import latchkey.oidc.id_token;
 export import latchkey.refresh.authorized;
 export import latchkey.refresh.classify;
 export import latchkey.refresh.context;

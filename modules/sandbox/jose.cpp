@@ -22,6 +22,7 @@ module latchkey.sandbox.jose;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.owned;
 import latchkey.core.secret;
 import latchkey.dpop.jwk;
 
@@ -33,20 +34,13 @@ constexpr unsigned kRsaBits = 2048;
 constexpr int kMaxRsaBits = 8192;
 constexpr std::size_t kCoordinate = 32;
 
-template <auto free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using Pkey = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>>;
-using DigestContext = std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>>;
-using Signature = std::unique_ptr<ECDSA_SIG, Freed<ECDSA_SIG_free>>;
-using Number = std::unique_ptr<BIGNUM, Freed<BN_free>>;
-using ParamBuilder = std::unique_ptr<OSSL_PARAM_BLD, Freed<OSSL_PARAM_BLD_free>>;
-using Params = std::unique_ptr<OSSL_PARAM, Freed<OSSL_PARAM_free>>;
+using Pkey = Owned<EVP_PKEY, EVP_PKEY_free>;
+using PkeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
+using DigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
+using Signature = Owned<ECDSA_SIG, ECDSA_SIG_free>;
+using Number = Owned<BIGNUM, BN_free>;
+using ParamBuilder = Owned<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free>;
+using Params = Owned<OSSL_PARAM, OSSL_PARAM_free>;
 
 Error bad_jwk(std::string_view detail, std::string_view cause) {
   return make_error(ErrorCode::invalid_key, detail,
