@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <atomic>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <initializer_list>
 #include <memory>
@@ -66,10 +66,10 @@ TEST_CASE("JWKS lifetime: is what Cache-Control says, within bounds", "[oidc]") 
 }
 
 TEST_CASE("JWKS lifetime: what cannot be read, or forbids keeping, is the least", "[oidc]") {
-  for (const char* value : {"no-store", "no-cache", "no-cache=\"x\"", "NO-STORE, max-age=3600",
-                            "max-age=3600, no-cache", "max-age", "max-age=", "max-age=-1",
-                            "max-age=1h", "max-age=3600, max-age=10", "max-age=\"3600\"",
-                            "max-age= 3600", "max-age=3.6e3"}) {
+  for (const char* value :
+       {"no-store", "no-cache", "no-cache=\"x\"", "NO-STORE, max-age=3600",
+        "max-age=3600, no-cache", "max-age", "max-age=", "max-age=-1", "max-age=1h",
+        "max-age=3600, max-age=10", "max-age=\"3600\"", "max-age= 3600", "max-age=3.6e3"}) {
     INFO(value);
     CHECK(lifetime({{"Cache-Control", value}}) == 5min);
   }
@@ -233,9 +233,9 @@ TEST_CASE("JWKS cache: who has good keys does not wait for another's fetch",
   std::shared_ptr<const JwkSet> others;
   std::jthread asking([&] { others = keys.other(first); });
   keys.transport->wait_for(2);
-  CHECK(keys.now() == first);        // fresh
+  CHECK(keys.now() == first);  // fresh
   keys.clock->advance(kLife);
-  CHECK(keys.now() == first);        // old, but another thread is at it
+  CHECK(keys.now() == first);  // old, but another thread is at it
   CHECK(keys.fetches() == 2);
   keys.transport->release();
   asking.join();
@@ -260,8 +260,7 @@ TEST_CASE("JWKS cache: who needs others waits for those that are being fetched",
   CHECK(keys.fetches() == 2);
 }
 
-TEST_CASE("JWKS cache: waiting is cancelled, the fetch of another is not",
-          "[oidc][concurrency]") {
+TEST_CASE("JWKS cache: waiting is cancelled, the fetch of another is not", "[oidc][concurrency]") {
   Keys keys;
   keys.transport->hold();
   std::string fetched;
