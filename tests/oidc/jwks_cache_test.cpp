@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
@@ -43,6 +44,24 @@ struct Keys {
     return cache.other_than(seen, {});
   }
   [[nodiscard]] std::size_t fetches() const { return transport->count(); }
+};
+
+// Counts how often it was asked.
+class CountingClock final : public Clock {
+ public:
+  [[nodiscard]] TimePoint now() const override { return kNow; }
+  [[nodiscard]] std::chrono::steady_clock::time_point steady_now() const override {
+    ++asked_;
+    asked_.notify_all();
+    return {};
+  }
+  bool sleep_for(Duration, std::stop_token) override { return true; }
+  void wait_for(int count) const {
+    for (int seen = asked_; seen < count; seen = asked_) asked_.wait(seen);
+  }
+
+ private:
+  mutable std::atomic<int> asked_ = 0;
 };
 
 Duration lifetime(HeaderList headers) {
@@ -210,19 +229,25 @@ TEST_CASE("JWKS cache: threads share one fetch", "[oidc][concurrency]") {
 }
 
 TEST_CASE("JWKS cache: threads share one failure", "[oidc][concurrency]") {
-  Keys keys;
-  keys.transport->hold();
-  for (int i = 0; i < 8; ++i) keys.fail();
+  constexpr int kThreads = 8;
+  const auto transport = std::make_shared<ScriptedTransport>();
+  const auto clock = std::make_shared<CountingClock>();
+  JwksCache cache(transport, clock, Url::parse(kJwksUri).value());
+  transport->hold();
+  transport->push(down()).push(json_answer(200, R"({"keys":[]})"));
   std::atomic<int> failed = 0;
   {
     std::vector<std::jthread> threads;
-    for (int i = 0; i < 8; ++i) {
-      threads.emplace_back([&] { failed += !keys.cache.current({}); });
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back(
+          [&] { failed += outcome(cache.current({})) == "unreachable test.down"; });
     }
-    keys.transport->wait_for(1);
-    keys.transport->release();
+    // Each looks at the clock with the cache's lock, and waits before it gives that up.
+    clock->wait_for(kThreads);
+    transport->release();
   }
-  CHECK(failed == 8);
+  CHECK(failed == kThreads);
+  CHECK(transport->count() == 1);
 }
 
 TEST_CASE("JWKS cache: who has good keys does not wait for another's fetch",
@@ -285,6 +310,31 @@ TEST_CASE("JWKS cache: a cancelled fetch leaves the next one free", "[oidc]") {
   cancelled();
   CHECK(keys.other(first) == nullptr);
   CHECK(keys.other(first) != nullptr);
+}
+
+TEST_CASE("JWKS cache: a cancelled fetch is no failure of the server", "[oidc]") {
+  Keys keys;
+  const auto old = keys.now();
+  keys.clock->advance(kLife);
+  keys.transport->push(make_error(ErrorCode::cancelled, "test.cancelled", "stopped"));
+  CHECK(keys.now() == old);
+  CHECK(keys.now() != old);  // at once, and not after a minute
+  CHECK(keys.fetches() == 3);
+}
+
+TEST_CASE("JWKS cache: who waited for a cancelled fetch makes his own", "[oidc][concurrency]") {
+  Keys keys;
+  keys.transport->hold();
+  keys.transport->push(make_error(ErrorCode::cancelled, "test.cancelled", "stopped"));
+  std::vector<std::string> got(4);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& slot : got) threads.emplace_back([&] { slot = outcome(keys.cache.current({})); });
+    keys.transport->wait_for(1);
+    keys.transport->release();
+  }
+  CHECK(std::count(got.begin(), got.end(), "ok") == 3);
+  CHECK(std::count(got.begin(), got.end(), "cancelled test.cancelled") == 1);
 }
 
 TEST_CASE("JWKS cache: keys change under load, and everybody finds them", "[oidc][concurrency]") {

@@ -206,6 +206,14 @@ TEST_CASE("validator: another key under the same name is found by its signature"
   CHECK(world.transport->count() == 2);
 }
 
+TEST_CASE("validator: a key of another type under the same name is found too", "[oidc]") {
+  Checked world;
+  CHECK(fault(world.check(good_token())) == "");
+  world.jwks = jwks_text({published("ES256", "k1")});
+  CHECK(fault(world.check(good_token("ES256"))) == "");
+  CHECK(world.transport->count() == 2);
+}
+
 TEST_CASE("validator: a flood of unknown names costs one request a minute", "[oidc]") {
   Checked world;
   CHECK(fault(world.check(good_token())) == "");
