@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 export module latchkey.loopback.listener;
 import latchkey.core.error;
 import latchkey.loopback.callback;
 import latchkey.loopback.callback_request;
-import latchkey.loopback.certificate;
+import latchkey.loopback.sockets;
 
-// The sockets of the receiver: connections with their deadlines and limits, TLS, and answers that
-// reach the browser whole. It knows nothing of logins. For the receiver only.
+// The thread that serves browsers: whose connection gives way, who waits, and whose page is still
+// to come. It knows nothing of logins. For the receiver only.
 
 export namespace latchkey {
-
-struct ListenerOptions {
-  /// IP literals. The first must be had, the others only where this machine has them.
-  std::vector<std::string> addresses;
-  std::uint16_t port = 0;                               ///< 0: any that is free at all addresses
-  std::shared_ptr<const TlsCertificate> certificate{};  ///< null: no TLS
-  std::size_t max_header = 0;
-  std::chrono::milliseconds read_timeout{};
-  unsigned max_connections = 0;
-};
 
 /// A request that arrived whole, on its connection. For the listener's own thread only.
 class Visit {
@@ -52,9 +40,10 @@ class Listener {
  public:
   using Handler = std::function<void(const std::shared_ptr<Visit>&)>;
 
-  /// Binds and listens. Errors: io, "loopback.bind"; invalid_argument, "loopback.certificate"
-  /// (OpenSSL does not serve with it, such as for a key that is too short).
-  [[nodiscard]] static Result<std::unique_ptr<Listener>> open(ListenerOptions options);
+  /// Binds and listens, for at most so many connections at once: then the oldest gives way, held
+  /// and kept ones excepted. Errors: those of Sockets::open.
+  [[nodiscard]] static Result<std::unique_ptr<Listener>> open(const SocketOptions& options,
+                                                              unsigned max_connections);
   Listener() = default;
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;

@@ -19,6 +19,7 @@ import latchkey.loopback.certificate;
 import latchkey.loopback.desk;
 import latchkey.loopback.listener;
 import latchkey.loopback.pages;
+import latchkey.loopback.sockets;
 
 namespace latchkey {
 namespace {
@@ -137,13 +138,12 @@ Result<void> check(const ReceiverOptions& options) {
   return {};
 }
 
-ListenerOptions listener_options(const ReceiverOptions& options) {
+SocketOptions socket_options(const ReceiverOptions& options) {
   return {.addresses = addresses(options.host),
           .port = options.port,
           .certificate = options.certificate,
           .max_header = options.max_header,
-          .read_timeout = options.read_timeout,
-          .max_connections = options.max_connections};
+          .read_timeout = options.read_timeout};
 }
 
 }  // namespace
@@ -152,13 +152,13 @@ LoopbackReceiver::~LoopbackReceiver() {}
 
 Result<std::unique_ptr<LoopbackReceiver>> LoopbackReceiver::open(ReceiverOptions options) {
   if (auto good = check(options); !good) return std::move(good).error();
-  auto wanted = listener_options(options);
-  auto listener = Listener::open(wanted);
+  auto wanted = socket_options(options);
+  auto listener = Listener::open(wanted, options.max_connections);
   const bool fell_back = !listener && listener.error().detail == "loopback.bind" &&
                          options.port != 0 && options.port_policy == PortPolicy::preferred;
   if (fell_back) {
     wanted.port = 0;
-    listener = Listener::open(std::move(wanted));
+    listener = Listener::open(wanted, options.max_connections);
   }
   if (!listener) return std::move(listener).error();
   CallbackPlace place{.scheme = options.certificate ? "https" : "http",
