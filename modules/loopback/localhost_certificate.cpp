@@ -74,7 +74,7 @@ class LocalhostFolder {
  private:
   Result<void> prepare() {
     if (auto made = files_->make_folder(folder_); !made)
-      return storage_error(made.error(), "certificate.create_folder");
+      return certificate_error(ErrorCode::io, "certificate.create_folder", made.error().message);
     for (const auto& path : {folder_, chain_path(), key_path()}) {
       if (auto ours = check(path); !ours) return ours;
     }

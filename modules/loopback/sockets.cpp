@@ -106,6 +106,9 @@ class BeastConnection final : public Connection,
         max_header_(options.max_header),
         buffer_(options.max_header + 1),
         timer_(stream_.get_executor()) {
+    // Else the goodbye of TLS waits for the page to be acknowledged.
+    error_code ignored;
+    stream_.socket().set_option(tcp::no_delay(true), ignored);
     if (tls != nullptr) tls_.emplace(stream_, *tls);
     parser_.header_limit(static_cast<std::uint32_t>(max_header_));
   }

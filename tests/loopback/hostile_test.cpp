@@ -123,9 +123,7 @@ const std::vector<Hostile>& hostile_requests() {
              }),
       origin("our origin with a path", [](const LoginWait& l) { return l.origin() + "/"; }),
       origin("two origins, one of them ours",
-             [](const LoginWait& l) {
-               return l.origin() + "\r\nOrigin: https://evil.example";
-             }),
+             [](const LoginWait& l) { return l.origin() + "\r\nOrigin: https://evil.example"; }),
       with("an image", 400, "Dest: document", "Dest: image"),
       with("a script", 400, "Dest: document", "Dest: script"),
       with("a frame", 400, "Dest: document", "Dest: iframe"),

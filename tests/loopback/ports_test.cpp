@@ -76,8 +76,8 @@ TEST_CASE("port: no port at all is any free one, whatever the policy", "[receive
 }
 
 TEST_CASE("port: options that make no sense do not become another port", "[receiver]") {
-  const auto receiver = LoopbackReceiver::open(
-      {.path = "none", .port = 1, .port_policy = PortPolicy::preferred});
+  const auto receiver =
+      LoopbackReceiver::open({.path = "none", .port = 1, .port_policy = PortPolicy::preferred});
   REQUIRE_FALSE(receiver);
   CHECK(receiver.error().detail == "loopback.options");
 }
@@ -115,16 +115,16 @@ TEST_CASE("host: localhost is refused where somebody else listens on [::1] at th
 
 TEST_CASE("host: a receiver named localhost refuses the address as Host, and the other way round",
           "[receiver]") {
-  const auto [host, foreign] = GENERATE(
-      table<LoopbackHost, std::string>({{LoopbackHost::localhost, "127.0.0.1"},
-                                        {LoopbackHost::localhost, "[::1]"},
-                                        {LoopbackHost::ipv4, "localhost"},
-                                        {LoopbackHost::ipv6, "localhost"},
-                                        {LoopbackHost::ipv6, "[0:0:0:0:0:0:0:1]"}}));
+  const auto [host, foreign] =
+      GENERATE(table<LoopbackHost, std::string>({{LoopbackHost::localhost, "127.0.0.1"},
+                                                 {LoopbackHost::localhost, "[::1]"},
+                                                 {LoopbackHost::ipv4, "localhost"},
+                                                 {LoopbackHost::ipv6, "localhost"},
+                                                 {LoopbackHost::ipv6, "[0:0:0:0:0:0:0:1]"}}));
   LoginWait login({.host = host});
-  const auto answer =
-      login.exchange("GET /callback?state=" + std::string(kState) + " HTTP/1.1\r\nHost: " + foreign +
-                     ':' + std::to_string(login.port()) + "\r\n\r\n");
+  const auto answer = login.exchange("GET /callback?state=" + std::string(kState) +
+                                     " HTTP/1.1\r\nHost: " + foreign + ':' +
+                                     std::to_string(login.port()) + "\r\n\r\n");
   CHECK(status_of(answer) == 400);
   CHECK(login.is_waiting());
 }

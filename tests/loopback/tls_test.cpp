@@ -43,10 +43,10 @@ void finish(LoginWait& login) {
 }  // namespace
 
 TEST_CASE("https: a callback arrives, and its page comes back whole", "[receiver][tls]") {
-  const auto [host, name] = GENERATE(
-      table<LoopbackHost, std::string>({{LoopbackHost::ipv4, "127.0.0.1"},
-                                        {LoopbackHost::ipv6, "[::1]"},
-                                        {LoopbackHost::localhost, "localhost"}}));
+  const auto [host, name] =
+      GENERATE(table<LoopbackHost, std::string>({{LoopbackHost::ipv4, "127.0.0.1"},
+                                                 {LoopbackHost::ipv6, "[::1]"},
+                                                 {LoopbackHost::localhost, "localhost"}}));
   LoginWait login(https(host));
   CHECK(login.redirect_uri() ==
         "https://" + name + ':' + std::to_string(login.port()) + "/callback");
@@ -96,10 +96,9 @@ TEST_CASE("https: a client that trusts another authority, or wants another host,
 
 TEST_CASE("https: plain http and other noise on the port do not end the wait", "[receiver][tls]") {
   LoginWait login(https());
-  for (const auto& noise :
-       {login.get("/callback?state=" + std::string(kState) + "&code=c"), std::string("\x16\x03"),
-        std::string("\x16\x03\x01\xff\xff garbage"), std::string(70'000, '\0'),
-        std::string("\n")}) {
+  for (const auto& noise : {login.get("/callback?state=" + std::string(kState) + "&code=c"),
+                            std::string("\x16\x03"), std::string("\x16\x03\x01\xff\xff garbage"),
+                            std::string(70'000, '\0'), std::string("\n")}) {
     RawClient client(login.port());
     client.send(noise);
     // Connections that send nothing: browsers open some in advance.
@@ -112,9 +111,8 @@ TEST_CASE("https: plain http and other noise on the port do not end the wait", "
 
 TEST_CASE("https: plain http is answered by nothing that a page could read", "[receiver][tls]") {
   LoginWait login(https());
-  const auto answer = RawClient(login.port())
-                          .send(login.get("/callback?state=" + std::string(kState)))
-                          .read_all();
+  const auto answer =
+      RawClient(login.port()).send(login.get("/callback?state=" + std::string(kState))).read_all();
   CHECK(answer.find("HTTP/") == std::string::npos);
   CHECK(login.is_waiting());
 }
@@ -162,8 +160,8 @@ TEST_CASE("https: a browser that leaves before its page does not disturb", "[rec
 TEST_CASE("https: a certificate that does not name the host is refused before anybody comes",
           "[receiver][tls]") {
   const auto pair = Authority().issue({"localhost"});
-  const auto only_name = TlsCertificate::from_pem(
-                             pair.certificate_pem, SecretString(pair.key_pem), SystemClock().now())
+  const auto only_name = TlsCertificate::from_pem(pair.certificate_pem, SecretString(pair.key_pem),
+                                                  SystemClock().now())
                              .value();
   CHECK(LoopbackReceiver::open({.host = LoopbackHost::localhost, .certificate = only_name}));
   const auto host = GENERATE(LoopbackHost::ipv4, LoopbackHost::ipv6);
