@@ -31,19 +31,22 @@ main { width: 100%; max-width: 32rem; padding: 2.5rem 2rem 2.25rem; border-radiu
 .success { color: var(--good); background: var(--good-back); }
 .failure { color: var(--bad); background: var(--bad-back); }
 .neutral { color: var(--calm); background: var(--calm-back); }
+h1, p { text-wrap: balance; }
 h1 { margin: 1.25rem 0 0; font-size: 1.625rem; line-height: 1.25; letter-spacing: -.01em; }
 h2 { margin: 0 0 .5rem; font-size: .875rem; font-weight: 600; color: var(--soft); }
 p { margin: .75rem 0 0; }
 .soft { color: var(--soft); }
+.soft strong { color: var(--text); }
 .cause::first-letter { text-transform: uppercase; }
-.person { display: flex; align-items: center; gap: .875rem; margin: 1.5rem auto 0;
+.person { display: flex; align-items: center; gap: .875rem; margin: 1.5rem auto;
           padding: .75rem 1rem; border: 1px solid var(--line); border-radius: .875rem;
           text-align: left; width: fit-content; max-width: 100%; }
 .person span { display: block; }
 .initials { flex: none; width: 2.75rem; height: 2.75rem; border-radius: 50%; line-height: 2.75rem;
             text-align: center; text-transform: uppercase; font-weight: 600; color: var(--good);
             background: var(--good-back); }
-.who { min-width: 0; line-height: 1.35; }
+.who { min-width: 0; line-height: 1.4; }
+.who .soft { font-size: .9375rem; }
 section, details { margin-top: 1.75rem; padding-top: 1.25rem; border-top: 1px solid var(--line);
                    text-align: left; }
 ul { display: flex; flex-wrap: wrap; gap: .5rem; margin: 0; padding: 0; list-style: none; }

@@ -53,6 +53,12 @@ std::string initials(std::string_view name) {
   return escape_html(out);
 }
 
+// A long address breaks at its @ first.
+std::string breakable(std::string html) {
+  if (const auto at = html.find('@'); at != std::string::npos) html.insert(at, "<wbr>");
+  return html;
+}
+
 std::string person(const SuccessContext& context) {
   const bool named = !context.name.empty();
   if (!named && context.email.empty()) {
@@ -65,13 +71,13 @@ std::string person(const SuccessContext& context) {
   out += "<div class=\"who\">";
   if (named) out += "<span>" + strong(context.name) + "</span>";
   const auto& account = context.email.empty() ? context.account : context.email;
-  if (!account.empty()) out += "<span class=\"soft\">" + shown(account) + "</span>";
+  if (!account.empty()) out += "<span class=\"soft\">" + breakable(shown(account)) + "</span>";
   return out + "</div>\n</div>\n";
 }
 
 std::string scopes(const std::vector<std::string>& all) {
   if (all.empty()) return {};
-  std::string out = "<section>\n<h2>It may use</h2>\n<ul>\n";
+  std::string out = "<section>\n<h2>Granted permissions</h2>\n<ul>\n";
   for (std::size_t i = 0; i < std::min(all.size(), kMaxScopes); ++i) {
     out += "<li>" + shown(all[i], kMaxScope) + "</li>\n";
   }
@@ -122,8 +128,8 @@ std::string success_details(const SuccessContext& context) {
     rows += row("Access ends", time_left(context.expires_in));
   }
   if (context.has_refresh_token) {
-    rows += row("Renewal", *context.has_refresh_token ? "without a new login"
-                                                      : "by a new login: no refresh token came");
+    rows += row("Refresh token", *context.has_refresh_token ? "yes: it goes on without a new login"
+                                                            : "no: log in again when access ends");
   }
   return details(rows);
 }
@@ -149,10 +155,8 @@ std::string failure(std::string_view problem, std::string_view application,
   if (!problem.empty()) said += "<p class=\"cause\">" + shown(problem) + "</p>\n";
   said += "<p class=\"soft\">You can close this tab. Go back to " + application_name(application) +
           " to try again.</p>\n";
-  return lay_out({.mood = PageMood::failure,
-                  .title = "The login did not work",
-                  .said = said,
-                  .more = more});
+  return lay_out(
+      {.mood = PageMood::failure, .title = "The login did not work", .said = said, .more = more});
 }
 
 }  // namespace
@@ -187,21 +191,22 @@ std::string escape_html(std::string_view text) {
 std::string success_page(const SuccessContext& context) {
   return lay_out({.mood = PageMood::success,
                   .title = "You are logged in",
-                  .said = person(context) + "<p class=\"soft\">You can close this tab and go back to " +
+                  .said = person(context) +
+                          "<p class=\"soft\">You can close this tab and go back to " +
                           application_name(context.application) + ".</p>\n",
                   .more = scopes(context.scopes) + success_details(context)});
 }
 
 std::string failure_page(const FailureContext& context) {
   const auto& error = context.error;
-  return failure(error.message, context.application,
-                 details(row("Kind", shown(to_string(error.code))) +
-                         row("Cause", shown(error.detail))));
+  return failure(
+      error.message, context.application,
+      details(row("Kind", shown(to_string(error.code))) + row("Cause", shown(error.detail))));
 }
 
 std::string success_page(std::string_view account, std::string_view application) {
-  return success_page(SuccessContext{.account = std::string(account),
-                                     .application = std::string(application)});
+  return success_page(
+      SuccessContext{.account = std::string(account), .application = std::string(application)});
 }
 
 std::string failure_page(std::string_view problem, std::string_view application) {
@@ -211,20 +216,19 @@ std::string failure_page(std::string_view problem, std::string_view application)
 std::string stray_page() {
   return lay_out({.mood = PageMood::neutral,
                   .title = "No login is waiting here",
-                  .said = "<p>This page belongs to a login that has ended or was begun elsewhere.</p>\n"
-                          "<p class=\"soft\">You can close this tab. If you were logging in, go back "
-                          "to the application and begin again.</p>\n",
+                  .said =
+                      "<p>This page belongs to a login that has ended or was begun elsewhere.</p>\n"
+                      "<p class=\"soft\">You can close this tab. If you were logging in, go back "
+                      "to the application and begin again.</p>\n",
                   .more = {}});
 }
 
 ResultPage render_success(const ResultPages& pages, const SuccessContext& context) {
-  return chosen(pages.success, pages.fixed_success, context,
-                [&] { return success_page(context); });
+  return chosen(pages.success, pages.fixed_success, context, [&] { return success_page(context); });
 }
 
 ResultPage render_failure(const ResultPages& pages, const FailureContext& context) {
-  return chosen(pages.failure, pages.fixed_failure, context,
-                [&] { return failure_page(context); });
+  return chosen(pages.failure, pages.fixed_failure, context, [&] { return failure_page(context); });
 }
 
 }  // namespace latchkey
