@@ -100,8 +100,10 @@ describe('pages in Chromium', { skip }, () => {
     server?.stop()
   })
 
-  /** Opens the page and checks what holds for every page; `act(page)` sees it before it goes. */
-  async function visit(name, device, colorScheme, act = () => {}) {
+  /**
+   * Opens the page and checks what holds for every page. `act(page)` sees it before it goes; then there is no screenshot.
+   */
+  async function visit(name, device, colorScheme, act) {
     const context = await browser.newContext({ ...devices[device], colorScheme })
     const page = await context.newPage()
     const requests = []
@@ -123,8 +125,8 @@ describe('pages in Chromium', { skip }, () => {
       ])
       assert.ok(wide <= room, `${wide} px of content in ${room} px`)
       assert.deepEqual(await page.evaluate(lowContrasts), [])
-      await act(page)
-      await page.screenshot({ path: join(screenshots, `${name}-${device}-${colorScheme}.png`), fullPage: true })
+      const path = join(screenshots, `${name}-${device}-${colorScheme}.png`)
+      await (act ? act(page) : page.screenshot({ path, fullPage: true }))
       assert.deepEqual(requests, [url], 'nothing else was asked for')
       assert.deepEqual(complaints, [])
     } finally {
@@ -139,6 +141,12 @@ describe('pages in Chromium', { skip }, () => {
       }
     }
   }
+
+  test('the check of contrasts finds one that is too low', () =>
+    visit('success', 'phone', 'light', async (page) => {
+      await page.addStyleTag({ content: '.soft { color: #999 }' })
+      assert.match((await page.evaluate(lowContrasts)).join(), /You can close/)
+    }))
 
   test('the two palettes differ', async () => {
     const grounds = []
