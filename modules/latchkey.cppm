@@ -22,6 +22,7 @@ export import latchkey.loopback.receiver;
 export import latchkey.oauth.authorization;
 export import latchkey.oauth.client_auth;
 export import latchkey.oauth.client_metadata;
+export import latchkey.oauth.client_secret;
 export import latchkey.oauth.pkce;
 export import latchkey.oauth.revocation;
 export import latchkey.oauth.scope;
