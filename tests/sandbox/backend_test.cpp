@@ -33,7 +33,8 @@ class KeyedClient final : public ClientAuthenticator {
   KeyedClient(const RegisteredWorld& world, const ProofKey& key) : world_(world), key_(key) {}
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::private_key_jwt; }
   std::string kid() const override { return "one"; }
-  Result<void> apply(ClientRequest& request, std::string_view issuer, std::string_view kid) override {
+  Result<void> apply(ClientRequest& request, std::string_view issuer,
+                     std::string_view kid) override {
     Form assertion;
     add_assertion(assertion, key_.sign(assertion_header(kid),
                                        assertion_claims(kWebClient, issuer, world_.now())));

@@ -25,9 +25,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr TimePoint kNow{std::chrono::milliseconds{1'790'000'000'000}};
-const ClientCredentialsRequest kRequest{.token_endpoint = "https://id.test/token",
-                                        .issuer = "https://id.test",
-                                        .scope = "jobs"};
+const ClientCredentialsRequest kRequest{
+    .token_endpoint = "https://id.test/token", .issuer = "https://id.test", .scope = "jobs"};
 
 struct Rig {
   Result<ClientCredentialsToken> obtain(std::stop_token stop = {}) {
