@@ -194,7 +194,7 @@ TEST_CASE("a device answer that lacks something, or has it wrong, is refused", "
       {"verification_uri", "", "device.missing_member"},
       {"verification_uri", "[]", "device.wrong_type"},
       {"verification_uri", R"("http://example.com/device")", "device.verification_uri"},
-      {"verification_uri", R"("javascript:alert(1)")", "device.verification_uri"},
+      {"verification_uri", "\"javascript:alert(1)\"", "device.verification_uri"},
       {"verification_uri", R"("https://user@example.com/")", "device.verification_uri"},
       {"verification_uri_complete", "1", "device.wrong_type"},
       {"verification_uri_complete", R"("http://example.com/d")",

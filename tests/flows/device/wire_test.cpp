@@ -27,6 +27,7 @@ import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.vault;
 import latchkey.test.outcome;
+import latchkey.test.proof_key;
 import latchkey.test.registered_clients;
 import latchkey.test.wire_client;
 
