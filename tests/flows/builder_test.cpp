@@ -2,10 +2,12 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 import latchkey.core;
 import latchkey.flows.authorization_code;
@@ -28,14 +30,14 @@ namespace {
 
 auto start() { return AuthorizationCodeFlow::builder(); }
 auto client() { return start().client_id("c"); }
-auto pages() {
+[[maybe_unused]] auto pages() {
   return start().authorization_endpoint("https://op.test/a").token_endpoint("https://op.test/t");
 }
 auto whole() {
   return client().authorization_endpoint("https://op.test/a").token_endpoint("https://op.test/t");
 }
-auto undecided() { return whole().openid(); }
-auto found() { return client().discovered(OpenIdProvider{}); }
+[[maybe_unused]] auto undecided() { return whole().openid(); }
+[[maybe_unused]] auto found() { return client().discovered(OpenIdProvider{}); }
 auto validator() { return std::make_shared<ToldValidator>(); }
 
 template <class B>

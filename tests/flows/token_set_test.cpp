@@ -110,7 +110,7 @@ TEST_CASE("LA-63: a refresh is due exactly at the threshold, and once they are e
 TEST_CASE("LA-60: a validator's answer makes a token set a validated one", "[token_set]") {
   ToldValidator validator;
   const auto set = validate(tokens(), validator,
-                            {.issuer = "https://op.test", .client_id = "c", .nonce = "n"})
+                            {.issuer = "https://op.test", .client_id = "c", .nonce = "n", .subject = {}})
                        .value();
   CHECK(set.claims().subject == "alice-1");
   CHECK(set.access_token().expose() == std::string_view("access"));
