@@ -5,6 +5,7 @@ module;
 #include <string>
 #include <string_view>
 export module latchkey.atproto.login;
+export import latchkey.flows.interaction;
 import latchkey.atproto.discovery;
 import latchkey.core.error;
 import latchkey.flows.code_login;

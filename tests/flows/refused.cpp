@@ -85,6 +85,7 @@ void shows_claims_only_when_validated(const TokenSet<Validated>& yes,
 
 void is_validated_by_a_validator_only(TokenSet<Unvalidated> tokens, IdTokenValidator& validator,
                                       const IdTokenClaims& claims) {
+  use(claims);
   REFUSED(use(TokenSet<Validated>(std::move(tokens), claims)));  // refused: calling a private constructor
   use(validate(std::move(tokens), validator, {}));
 }

@@ -29,6 +29,7 @@ import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.vault;
 import latchkey.test.outcome;
+import latchkey.test.proof_key;
 import latchkey.test.sandbox_world;
 import latchkey.test.wire_client;
 
@@ -51,7 +52,7 @@ struct Provider {
   std::shared_ptr<HttpTransport> transport =
       CpprestTransport::open({.http_rule = HttpRule::allow_http_for_loopback}).value();
   std::shared_ptr<KeyVault> vault = memory_vault();
-  std::shared_ptr<OAuthTokenStore> store = std::make_shared<MemoryOAuthTokenStore>(vault->sealer());
+  std::shared_ptr<OAuthTokenStore> store = MemoryOAuthTokenStore::create(vault->sealer(), clock);
   OpenIdProvider found;
 
   /// `method`: token_endpoint_auth_method.
