@@ -143,7 +143,8 @@ TEST_CASE("grant: tokens must be bound to the key that was proven, and to none i
   CHECK(typed("user", "") == refused);
 }
 
-TEST_CASE("grant: the id token says whose session it is, and what the person is called", "[grant]") {
+TEST_CASE("grant: the id token says whose session it is, and what the person is called",
+          "[grant]") {
   const auto validator = std::make_shared<ToldValidator>();
   const OAuthSession session =
       session_from_grant(with_id_token(), openid_terms(validator), kNow).value();
@@ -278,7 +279,8 @@ TEST_CASE("without a validator the id token of a refresh is not looked at", "[gr
   CHECK(outcome(generic_profile(nullptr).check(with_id_token(), session)) == "ok");
 }
 
-TEST_CASE("G-18: a refused answer is ended by its refresh token, or by its access token", "[grant]") {
+TEST_CASE("G-18: a refused answer is ended by its refresh token, or by its access token",
+          "[grant]") {
   FlowWorld w;
   SessionContext context = w.world.context;
   context.transport = w.transport;
@@ -296,7 +298,8 @@ TEST_CASE("G-18: of an answer that can't be read, what looks like a token is end
   context.transport = w.transport;
   context.client_id = "my-client";
   revoke_unread(context, terms(), json_answer(200, R"({"access_token":"a-1"})"));
-  revoke_unread(context, terms(), json_answer(200, R"({"access_token":"a-2","refresh_token":"r-2"})"));
+  revoke_unread(context, terms(),
+                json_answer(200, R"({"access_token":"a-2","refresh_token":"r-2"})"));
   revoke_unread(context, terms(), json_answer(200, R"({"access_token":7,"refresh_token":""})"));
   revoke_unread(context, terms(), json_answer(400, R"({"access_token":"a-3"})"));
   revoke_unread(context, terms(), json_answer(200, "not JSON"));

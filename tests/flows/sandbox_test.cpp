@@ -64,8 +64,8 @@ struct Provider {
                                   {"redirect_uris", R"(["http://127.0.0.1/callback"])"},
                                   {"grant_types", R"(["authorization_code","refresh_token"])"},
                                   {"token_endpoint_auth_method", quoted(method)}}),
-             .client_secret = has_secret ? std::optional<std::string>("s3cret/with+signs")
-                                         : std::nullopt})
+             .client_secret =
+                 has_secret ? std::optional<std::string>("s3cret/with+signs") : std::nullopt})
         .value();
     found = discover_openid(*transport, servers->issuer(),
                             {.http_rule = HttpRule::allow_http_for_loopback})
