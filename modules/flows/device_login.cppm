@@ -50,11 +50,13 @@ struct DeviceCodes {
   TimePoint expires_at{};
 };
 
+/// What of it the person may see.
 [[nodiscard]] DeviceCodes codes_of(const PendingDevice& pending);
 
+/// How the waiting goes.
 struct DeviceProgress {
-  Duration time_left{};
-  Duration next_poll{};
+  Duration time_left{};  ///< for the person
+  Duration next_poll{};  ///< until then
   const Error* trouble = nullptr;  ///< why the last poll brought nothing; null: it was answered
 };
 
