@@ -55,8 +55,8 @@ struct DeviceCodes {
 
 /// How the waiting goes.
 struct DeviceProgress {
-  Duration time_left{};  ///< for the person
-  Duration next_poll{};  ///< until then
+  Duration time_left{};            ///< for the person
+  Duration next_poll{};            ///< until then
   const Error* trouble = nullptr;  ///< why the last poll brought nothing; null: it was answered
 };
 
