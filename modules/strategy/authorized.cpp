@@ -46,7 +46,7 @@ Result<HttpResponse> send_authorized(AuthStrategy& strategy,
   auto token = strategy.get_token(wanted);
   if (!token) return std::move(token).error();
   auto answer = send_with(strategy, *token, transport, request, repeat, options);
-  if (!answer || !refuses_token(*answer)) return answer;
+  if (!answer || !strategy.refuses(*answer)) return answer;
 
   wanted.rejected = token->fingerprint;
   token = strategy.get_token(wanted);
@@ -54,7 +54,7 @@ Result<HttpResponse> send_authorized(AuthStrategy& strategy,
   // A fixed token comes back as it was: to send it again would be to ask the same question.
   if (token->fingerprint == wanted.rejected) return refused_again(request);
   answer = send_with(strategy, *token, transport, request, repeat, options);
-  if (answer && refuses_token(*answer)) return refused_again(request);
+  if (answer && strategy.refuses(*answer)) return refused_again(request);
   return answer;
 }
 

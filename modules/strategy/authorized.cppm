@@ -12,7 +12,7 @@ import latchkey.strategy;
 export namespace latchkey {
 
 /// Sends with a token that is good now, and with a proof if it is bound to a key; once more with
-/// another token if the server refuses the first (401 with error="invalid_token", RFC 6750 §3.1).
+/// another token if the server refuses the first (AuthStrategy::refuses).
 /// Any answer is a result, but for a second such refusal: token_invalid, "resource.token_refused".
 /// Errors also: those of the strategy and of `transport`. `request` has no authorization of its
 /// own; it may be sent again as `repeat` says. Thread-safe.

@@ -97,13 +97,18 @@ Result<void> TokenRenewal::renew(std::stop_token stop) {
   }
   auto stored = options_.store->load();
   if (!stored) return std::move(stored).error();
-  const bool active = stored->has_value() && (*stored)->state == SessionState::active;
-  if (active && adopt(**stored)) return {};
-  auto obtained = options_.source(active ? &**stored : held.get(), std::move(stop));
+  const bool usable = is_of_use(*stored);
+  if (usable && adopt(**stored)) return {};
+  auto obtained = options_.source(usable ? &**stored : held.get(), std::move(stop));
   if (!obtained) return std::move(obtained).error();
   if (auto checked = check(*obtained); !checked) return checked;
   obtained->revision = draw_revision(*options_.random);
   return keep(*std::move(obtained), stored->has_value() ? (*stored)->revision : Revision{});
+}
+
+bool TokenRenewal::is_of_use(const std::optional<OAuthSession>& stored) const {
+  return stored && stored->state == SessionState::active &&
+         (!options_.is_ours || options_.is_ours(*stored));
 }
 
 // Takes over what another process has saved, unless it is what we have, was refused, or is due.
@@ -150,9 +155,7 @@ Result<void> TokenRenewal::keep(OAuthSession session, Revision expected) {
   Error why = std::move(saved).error();
   if (why.code == ErrorCode::conflict) {
     auto stored = options_.store->load();
-    const bool active =
-        stored && stored->has_value() && (*stored)->state == SessionState::active;
-    if (active && adopt(**stored)) return {};
+    if (stored && is_of_use(*stored) && adopt(**stored)) return {};
     return why;
   }
   if (!session.refresh_token) {

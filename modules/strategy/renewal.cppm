@@ -31,6 +31,9 @@ using TokenSource = std::function<Result<OAuthSession>(const OAuthSession* held,
 struct RenewalOptions {
   std::string purpose;  ///< in messages: "cannot <purpose>", e.g. "exchange the access key"
   TokenSource source;
+  /// Is what the store has from these credentials? What is not is neither used nor given to
+  /// `source`, but replaced. Null: everything is.
+  std::function<bool(const OAuthSession&)> is_ours{};
   std::shared_ptr<TokenStore> store{};  ///< null: NoStore
   std::shared_ptr<Clock> clock{};       ///< null: the machine's
   std::shared_ptr<Random> random{};     ///< null: the system's
@@ -69,6 +72,7 @@ class TokenRenewal {
   };
   [[nodiscard]] Due due(const std::string& rejected, SharedSession& held);
   [[nodiscard]] Result<void> renew(std::stop_token stop);
+  [[nodiscard]] bool is_of_use(const std::optional<OAuthSession>& stored) const;
   [[nodiscard]] bool adopt(OAuthSession& stored);
   [[nodiscard]] Result<void> check(const OAuthSession& session) const;
   [[nodiscard]] Result<void> keep(OAuthSession session, Revision expected);

@@ -7,6 +7,7 @@ module latchkey.strategy;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.http;
+import latchkey.refresh.authorized;
 import latchkey.session;
 
 namespace latchkey {
@@ -19,6 +20,10 @@ Result<std::shared_ptr<HttpTransport>> AuthStrategy::bind(std::shared_ptr<HttpTr
   return make_error(ErrorCode::key_missing, "strategy.no_key",
                     "cannot use the token: it is bound to a key, and this strategy has none; use "
                     "one that does, such as OAuthStrategy");
+}
+
+bool AuthStrategy::refuses(const HttpResponse& response) const {
+  return refuses_token(response);
 }
 
 AuthToken AuthToken::clone() const {

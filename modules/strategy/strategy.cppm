@@ -57,6 +57,9 @@ class AuthStrategy {
   /// this kind has no keys.
   [[nodiscard]] virtual Result<std::shared_ptr<HttpTransport>> bind(
       std::shared_ptr<HttpTransport> plain, const AuthToken& token);
+  /// Does this answer refuse the token that the request carried? 401 with error="invalid_token"
+  /// in a challenge (RFC 6750 §3.1), unless this kind's servers say it otherwise.
+  [[nodiscard]] virtual bool refuses(const HttpResponse& response) const;
 };
 
 /// A strategy that is a function, for what this library does not know. The function must be
