@@ -174,7 +174,7 @@ TEST_CASE("refresh_if_needed: absent, ended and failing sessions are their own e
 TEST_CASE("refuses_token: only a typed 401 is a refusal of the token", "[outcome]") {
   CHECK(refuses_token(refusal(ErrorCode::token_invalid, 401)));
   Error named = refusal(ErrorCode::provider_error, 401);
-  named.oauth = OAuthErrorBody{.error = "invalid_token"};
+  named.oauth.emplace().error = "invalid_token";
   CHECK(refuses_token(named));
   named.http_status = 400;
   CHECK_FALSE(refuses_token(named));
