@@ -18,6 +18,7 @@ import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.oauth.client_auth;
+import latchkey.session;
 
 namespace latchkey {
 namespace {
@@ -141,18 +142,20 @@ Result<HttpRequest> build_par_request(const PendingLogin& pending, std::string_v
                                       std::string_view login_hint, ClientAuthenticator& client) {
   auto url = parse_endpoint(pending.par_endpoint, "par");
   if (!url) return std::move(url).error();
-  SecretForm form;
-  form.add("response_type", "code")
+  ClientRequest request{.url = *std::move(url)};
+  request.form.add("response_type", "code")
       .add("code_challenge", code_challenge)
       .add("code_challenge_method", "S256")
       .add("state", pending.state)
       .add("redirect_uri", pending.redirect_uri);
-  if (!pending.scope.empty()) form.add("scope", pending.scope);
-  if (!login_hint.empty()) form.add("login_hint", login_hint);
-  if (auto applied = client.apply(form, pending.issuer, pending.client_auth_kid); !applied) {
-    return std::move(applied).error();
+  if (!pending.scope.empty()) request.form.add("scope", pending.scope);
+  if (!login_hint.empty()) request.form.add("login_hint", login_hint);
+  // It is a parameter of the authorization request itself, also where a header names the client
+  // (RFC 9126 §2.1).
+  if (client.method() == ClientAuthMethod::client_secret_basic) {
+    request.form.add("client_id", pending.client_id);
   }
-  return form_post(*url, std::move(form).finish());
+  return finish_request(std::move(request), client, pending.issuer, pending.client_auth_kid);
 }
 
 Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint now) {

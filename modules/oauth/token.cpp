@@ -132,15 +132,12 @@ Result<HttpRequest> build_code_exchange(const PendingLogin& pending, const Secre
                                         ClientAuthenticator& client) {
   auto url = parse_endpoint(pending.token_endpoint, "token");
   if (!url) return std::move(url).error();
-  SecretForm form;
-  form.add("grant_type", "authorization_code")
+  ClientRequest request{.url = *std::move(url)};
+  request.form.add("grant_type", "authorization_code")
       .add("code", code.expose())
       .add("redirect_uri", pending.redirect_uri)
       .add("code_verifier", pending.code_verifier.expose());
-  if (auto applied = client.apply(form, pending.issuer, pending.client_auth_kid); !applied) {
-    return std::move(applied).error();
-  }
-  return form_post(*url, std::move(form).finish());
+  return finish_request(std::move(request), client, pending.issuer, pending.client_auth_kid);
 }
 
 Result<HttpRequest> build_refresh_request(const OAuthSession& session,
@@ -158,12 +155,9 @@ Result<HttpRequest> build_refresh_request(const OAuthSession& session,
   }
   auto url = parse_endpoint(session.token_endpoint, "refresh");
   if (!url) return std::move(url).error();
-  SecretForm form;
-  form.add("grant_type", "refresh_token").add("refresh_token", session.refresh_token->expose());
-  if (auto applied = client.apply(form, session.issuer, session.client_auth_kid); !applied) {
-    return std::move(applied).error();
-  }
-  return form_post(*url, std::move(form).finish());
+  ClientRequest request{.url = *std::move(url)};
+  request.form.add("grant_type", "refresh_token").add("refresh_token", session.refresh_token->expose());
+  return finish_request(std::move(request), client, session.issuer, session.client_auth_kid);
 }
 
 Result<TokenAnswer> process_token_response(std::string_view step, const HttpResponse& response,

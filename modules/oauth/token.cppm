@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 export module latchkey.oauth.token;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.http;
@@ -27,7 +31,18 @@ struct TokenAnswer {
   std::optional<SecretString> id_token;
   std::optional<std::string> scope;
   std::string sub;  ///< ATProto; empty if absent
+  /// What else the answer says: each further member with its JSON text, which may be a secret.
+  std::vector<std::pair<std::string, SecretString>> others{};
 };
+
+/// Reads an answer of an unusual shape; Slack, for one, nests the user's token in `authed_user`.
+/// What it makes is then checked like any other answer.
+using TokenAnswerMapper = std::function<Result<TokenAnswer>(JsonObject& answer)>;
+
+/// Reads a JSON object in the shape of RFC 6749 §5.1, for mappers. `default_type`: the token_type of
+/// one that does not say; empty: it must. Errors: those of process_token_response.
+[[nodiscard]] Result<TokenAnswer> read_token_answer(JsonObject& object, std::string_view step,
+                                                    std::string_view default_type = {});
 
 [[nodiscard]] Result<HttpRequest> build_code_exchange(const PendingLogin& pending,
                                                       const SecretString& code,
@@ -45,10 +60,12 @@ struct TokenAnswer {
 /// spent, and these will not be given again. Errors: invalid_response ("<step>.content_type",
 /// ".not_json", ".duplicate_member", ".wrong_type", ".missing_member", ".bad_token"), or the
 /// server's OAuth error. expires_in: a number of seconds; absurd ones (under
-/// 1 s, over a day's bound of 366 days) are invalid_response, "<step>.expires_in".
+/// 1 s, over a day's bound of 366 days) are invalid_response, "<step>.expires_in". With `map`, that
+/// reads the object instead; what it refuses is invalid_response, "<step>.not_mapped".
 [[nodiscard]] Result<TokenAnswer> process_token_response(std::string_view step,
                                                          const HttpResponse& response,
-                                                         TimePoint now);
+                                                         TimePoint now,
+                                                         const TokenAnswerMapper& map = {});
 
 /// The ATProto rules for a token answer (C5.5 to C5.10): token_type DPoP, sub a DID and equal to
 /// `expected_subject` (unless that is empty), scope present with "atproto", expires_in at most a
