@@ -1,91 +1,28 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
 #include <memory>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <vector>
 export module latchkey.flows.client;
+export import latchkey.flows.client_options;
 export import latchkey.flows.interaction;
-import latchkey.core.crypto;
-import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.time;
-import latchkey.core.url;
 import latchkey.http;
-import latchkey.http.policy;
-import latchkey.loopback.browser;
-import latchkey.loopback.receiver;
-import latchkey.oauth.client_auth;
-import latchkey.oauth.server_metadata;
-import latchkey.oauth.token;
-import latchkey.oidc.id_token;
-import latchkey.refresh.events;
+import latchkey.refresh.authorized;
 import latchkey.refresh.keeper;
 import latchkey.session;
-import latchkey.store;
-import latchkey.store.vault;
 
 // A client of any OAuth 2.0 or OpenID Connect provider in one object: log in once, and from then on
 // the subject is all it needs. Sessions, stores and refreshes are those of the ATProto client.
 
 export namespace latchkey {
 
-/// Whether tokens are bound to a key of ours (RFC 9449).
-enum class ProofRule {
-  when_offered,  ///< if the server's metadata names ES256 and there is a vault; else Bearer
-  required,      ///< "client.no_dpop" if that is not so
-  never,         ///< Bearer
-};
-
-struct OAuthClientOptions {
-  /// At least authorization_endpoint (for login()) and token_endpoint. An issuer is needed for
-  /// OpenID Connect.
-  ServerMetadata server;
-  std::string client_id;
-  std::shared_ptr<ClientAuthenticator> client{};  ///< default: a public client
-  /// Without openid, which `validator` stands for.
-  std::string scope{};
-  /// RFC 8707: whom the tokens are for; named in requests, and their origins get the access token.
-  std::vector<std::string> resources{};
-  /// Further origins ("https://api.example.com") that request() may send the access token to.
-  std::vector<std::string> allowed_origins{};
-  /// Judges id tokens; set, openid is asked for. See JwksIdTokenValidator and claims_only_validator.
-  std::shared_ptr<IdTokenValidator> validator{};
-  std::shared_ptr<OAuthTokenStore> store;
-  std::shared_ptr<KeyVault> vault{};  ///< null: only Bearer tokens
-  ProofRule proof = ProofRule::when_offered;
-  FormFields extra_parameters{};      ///< of the authorization request; see check_extra_parameters
-  std::optional<std::chrono::seconds> max_age{};
-  TokenAnswerMapper map_answer{};     ///< for token answers of an unusual shape
-  ReceiverOptions receiver{};         ///< where the browser ends
-  /// Shown on the result page of a login.
-  std::string application_name = "latchkey";
-  /// Told what becomes of sessions; see SessionListener for the rules.
-  SessionListener on_event{};
-
-  HttpRule http_rule = HttpRule::https_only;
-  // The library reads no environment: programs hand over what they read.
-  Proxy proxy{};
-  std::string extra_ca_file{};  ///< PEM, trusted beside the system's store
-
-  // Seams; the defaults are the real ones.
-  std::shared_ptr<HttpTransport> transport{};
-  std::shared_ptr<BrowserOpener> browser{};
-  std::shared_ptr<Clock> clock{};
-  std::shared_ptr<Random> random{};
-};
-
 /// A handle to shared state: copying it is cheap, and all copies may be used from several threads.
 class OAuthClient {
  public:
-  /// Errors: invalid_argument, "client.store_missing", "client.client_id_missing",
-  /// "client.client_mismatch" (`client` is another), "client.openid_in_scope",
-  /// "client.issuer_missing" (a validator without an issuer), "client.no_dpop", "scope.malformed",
-  /// "client.resource" (no absolute URI, or with a fragment), "client.origin"; those of
-  /// check_extra_parameters, parse_endpoint and check_scheme.
+  /// Errors: invalid_argument, "client.store_missing"; those of check_client_options and of
+  /// CpprestTransport::open.
   [[nodiscard]] static Result<OAuthClient> create(OAuthClientOptions options);
 
   /// Logs in through the browser; saved, durable, when it returns. `subject`: the key of the

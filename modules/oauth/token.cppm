@@ -35,6 +35,10 @@ struct TokenAnswer {
   std::vector<std::pair<std::string, SecretString>> others{};
 };
 
+/// "DPoP" and "Bearer" as their RFCs spell them, for token_type compares without case (RFC 6749
+/// §5.1); anything else as it is.
+[[nodiscard]] std::string canonical_token_type(std::string_view type);
+
 /// Reads an answer of an unusual shape; Slack, for one, nests the user's token in `authed_user`.
 /// What it makes is then checked like any other answer.
 using TokenAnswerMapper = std::function<Result<TokenAnswer>(JsonObject& answer)>;
