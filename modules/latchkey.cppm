@@ -13,6 +13,7 @@ export import latchkey.atproto.pds;
 export import latchkey.core;
 export import latchkey.dpop;
 export import latchkey.flows.client_credentials;
+export import latchkey.flows.device;
 export import latchkey.http;
 export import latchkey.http.cpprest;
 export import latchkey.http.curl;
