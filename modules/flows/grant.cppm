@@ -39,9 +39,14 @@ struct GrantTerms {
   std::optional<std::chrono::seconds> max_age{};
 };
 
-/// Checks the answer and makes the session of it; revision and login id are not drawn here. The
-/// tokens are copied, for the caller still needs them to revoke what is refused here. Expiry counts
-/// from `requested_at`. Errors: token_invalid, "token.type" (not DPoP though a key was proven, or
+/// The session of an answer that is acceptable: subject and handle as the terms have them, expiry
+/// counted from `requested_at` (before the request was sent), the scope that was asked for if the
+/// answer names none (RFC 6749 §5.1). Revision and login id are not drawn here. The tokens are
+/// copied, for the caller may still need them to revoke the answer.
+[[nodiscard]] OAuthSession new_session(const TokenAnswer& answer, const GrantTerms& terms,
+                                       TimePoint requested_at);
+
+/// Checks the answer of a generic provider and makes the session of it. The tokens are copied, for the caller still needs them to revoke what is refused here. Errors: token_invalid, "token.type" (not DPoP though a key was proven, or
 /// DPoP without one, or neither DPoP nor Bearer), "token.id_token_missing", "token.sub_mismatch"
 /// (`subject` is "issuer|…" of another), "token.no_subject" (neither a subject nor an id token);
 /// those of IdTokenValidator::validate.
@@ -53,6 +58,10 @@ struct GrantTerms {
 /// "issuer|sub", the subject of sessions that an id token names.
 [[nodiscard]] std::string openid_subject(std::string_view issuer, std::string_view sub);
 
+/// What an id token says, without asking whether it is true: for one that was validated before.
+/// Empty if it can't be read.
+[[nodiscard]] std::optional<IdTokenClaims> read_id_token(const SecretString& id_token);
+
 /// Best effort to end what the server issued and we refused (C5.11): the refresh token, or the
 /// access token if there is none.
 void revoke_answer(const SessionContext& context, const GrantTerms& terms,
@@ -61,10 +70,14 @@ void revoke_answer(const SessionContext& context, const GrantTerms& terms,
 void revoke_unread(const SessionContext& context, const GrantTerms& terms,
                    const HttpResponse& response);
 
+/// token_type must be DPoP if a key was proven, and Bearer if not. Error: token_invalid,
+/// "token.type".
+[[nodiscard]] Result<void> check_token_type(const TokenAnswer& answer, std::string_view dpop_jkt);
+
 /// What every session of a generic provider demands of its refreshes: the token_type of the login;
 /// an id token, if one comes, valid and of the same sub (`validator` null: not looked at). A
 /// narrower or wider scope is taken as the server says (docs/decisions.md). Errors: token_invalid,
-/// "token.type"; those of IdTokenValidator::validate.
+/// "token.type"; those of IdTokenValidator::validate. `map` reads the answers, if it is set.
 [[nodiscard]] SessionProfile generic_profile(std::shared_ptr<IdTokenValidator> validator,
                                              TokenAnswerMapper map = {});
 

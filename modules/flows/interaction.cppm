@@ -10,6 +10,7 @@ export module latchkey.flows.interaction;
 import latchkey.core.error;
 import latchkey.core.url;
 import latchkey.loopback.browser;
+import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
 
 // Bringing a person to the authorization page and back: by a browser that ends at a receiver on
@@ -43,6 +44,8 @@ struct LoginPlace {
   std::shared_ptr<BrowserOpener> browser;
   ReceiverOptions receiver{};
   std::string application_name = "latchkey";  ///< shown on the result page
+  std::string client_id{};                    ///< the same, for pages that want it
+  ResultPages pages{};
 };
 
 struct BegunLogin {
@@ -53,8 +56,8 @@ struct BegunLogin {
 /// The login itself. Each is called at most once, in this order; `finish` or `abandon`, not both.
 struct LoginSteps {
   std::function<Result<BegunLogin>(const std::string& redirect_uri)> begin;
-  /// Gives the name of the account, for the result page.
-  std::function<Result<std::string>(std::string_view query)> finish;
+  /// Gives what the result page tells; application, client_id and redirect_uri are filled in here.
+  std::function<Result<SuccessContext>(std::string_view query)> finish;
   std::function<void(std::string_view state)> abandon;
 };
 

@@ -133,12 +133,6 @@ Result<void> check_subject(const TokenAnswer& answer, std::string_view expected_
   return {};
 }
 
-void set_times(OAuthSession& session, const TokenAnswer& answer, TimePoint requested_at) {
-  session.issued_at = requested_at;
-  session.expires_at = std::nullopt;
-  if (answer.expires_in) session.expires_at = requested_at + *answer.expires_in;
-}
-
 }  // namespace
 
 std::string canonical_token_type(std::string_view type) {
@@ -249,32 +243,6 @@ Result<void> check_atproto_token(const TokenAnswer& answer, std::string_view exp
   return {};
 }
 
-OAuthSession session_from_exchange(const PendingLogin& pending, TokenAnswer answer,
-                                   TimePoint requested_at) {
-  OAuthSession session;
-  session.subject = answer.sub.empty() ? pending.expected_subject : answer.sub;
-  session.issuer = pending.issuer;
-  session.resource_server = pending.resource_server;
-  session.token_endpoint = pending.token_endpoint;
-  session.revocation_endpoint = pending.revocation_endpoint;
-  session.par_endpoint = pending.par_endpoint;
-  session.client_id = pending.client_id;
-  session.client_auth_method = pending.client_auth_method;
-  session.client_auth_kid = pending.client_auth_kid;
-  session.redirect_uri = pending.redirect_uri;
-  // RFC 6749 §5.1: a scope left out is the one that was asked for.
-  session.scope = std::move(answer.scope).value_or(pending.scope);
-  session.token_type = canonical_token_type(answer.token_type);
-  if (session.token_type == "DPoP") session.dpop_jkt = pending.dpop_jkt;
-  session.handle = pending.handle;
-  session.session_started_at = requested_at;
-  set_times(session, answer, requested_at);
-  session.access_token = std::move(answer.access_token);
-  session.refresh_token = std::move(answer.refresh_token);
-  session.id_token = std::move(answer.id_token);
-  return session;
-}
-
 OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer,
                                   TimePoint requested_at) {
   const auto kept = [](const std::optional<SecretString>& token) {
@@ -288,7 +256,9 @@ OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer
   session.state_changed_at = std::nullopt;
   session.token_type = canonical_token_type(answer.token_type);
   if (answer.scope) session.scope = std::move(*answer.scope);
-  set_times(session, answer, requested_at);
+  session.issued_at = requested_at;
+  session.expires_at = std::nullopt;
+  if (answer.expires_in) session.expires_at = requested_at + *answer.expires_in;
   // How long a new refresh token lives is not said; what was known is true of the old one only.
   if (answer.refresh_token) session.refresh_expires_at = std::nullopt;
   session.access_token = std::move(answer.access_token);

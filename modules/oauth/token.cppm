@@ -80,10 +80,6 @@ using TokenAnswerMapper = std::function<Result<TokenAnswer>(JsonObject& answer)>
 [[nodiscard]] Result<void> check_atproto_token(const TokenAnswer& answer,
                                                std::string_view expected_subject);
 
-/// A new session from a code exchange; expiry counted from `requested_at` (before the request was
-/// sent).
-[[nodiscard]] OAuthSession session_from_exchange(const PendingLogin& pending, TokenAnswer answer,
-                                                 TimePoint requested_at);
 /// The session after a refresh: new tokens and times; refresh token and scope kept when the answer
 /// omits them; identity, login_id and session_started_at kept. The revision is not drawn here.
 [[nodiscard]] OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer,

@@ -33,7 +33,9 @@ struct SessionProfile {
   /// use from now on. A failure is transient: nothing has been sent.
   std::function<Result<std::string>(const SessionSummary&, std::stop_token)> confirm{};
   /// After one: is this answer acceptable for the session?
-  std::function<Result<void>(const TokenAnswer&, const SessionSummary&)> check{};
+  std::function<Result<void>(const TokenAnswer&, const OAuthSession&)> check{};
+  /// Reads answers of an unusual shape.
+  TokenAnswerMapper map_answer{};
 };
 
 /// All members are shared and thread-safe.

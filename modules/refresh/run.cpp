@@ -198,7 +198,8 @@ class RefreshRun {
   }
 
   Refreshed accept(const HttpResponse& response) {
-    auto answer = process_token_response("refresh", response, context_.clock->now());
+    auto answer = process_token_response("refresh", response, context_.clock->now(),
+                                         context_.profile.map_answer);
     if (!answer) return std::move(answer).error();  // unreadable 200: the claim stays
     const auto acceptable =
         context_.profile.check ? context_.profile.check(*answer, session_) : Result<void>{};
