@@ -18,13 +18,13 @@ import latchkey.atproto.pds;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.dpop.nonce;
 import latchkey.dpop.transport;
-import latchkey.flows.code_login;
 import latchkey.flows.interaction;
+import latchkey.flows.login_page;
+import latchkey.flows.resource_call;
 import latchkey.http;
 import latchkey.http.cpprest;
 import latchkey.http.curl;
@@ -34,7 +34,6 @@ import latchkey.loopback.pages;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.client_metadata;
 import latchkey.oauth.token;
-import latchkey.refresh.authorized;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
 import latchkey.refresh.key_collection;
@@ -203,28 +202,23 @@ PdsClient AtprotoClient::pds(std::string did) const {
 Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string method,
                                             std::string target, std::string content_type,
                                             std::string_view body, std::stop_token stop) const {
-  const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
+  const TargetFinder at_its_pds = [&](const SessionSummary& session) -> Result<Url> {
     auto base = Url::parse(session.resource_server);
-    if (!base) return std::move(base).error();
-    auto url = target.rfind('/', 0) == 0 ? base->with_target(target) : Url::parse(target);
-    if (!url) return std::move(url).error();
-    if (url->origin() != base->origin()) {
+    if (!base) return base;
+    auto url = target.starts_with('/') ? base->with_target(target) : Url::parse(target);
+    if (url && url->origin() != base->origin()) {
       return make_error(ErrorCode::insecure_address, "resource.other_origin",
                         "cannot send the access token to " + printable(url->origin(), 200) +
                             ": it is meant for " + base->origin() + " only");
     }
-    HttpRequest request{.method = method, .url = *std::move(url)};
-    if (!content_type.empty()) {
-      if (auto set = request.headers.set("Content-Type", content_type); !set)
-        return std::move(set).error();
-    }
-    request.body = SecretString(body);
-    return request;
+    return url;
   };
-  const Repeat repeat = method == "GET" || method == "HEAD" ? Repeat::safe : Repeat::never;
-  SendOptions options = resource_limits(std::move(stop));
-  if (repeat == Repeat::never) options.connection = Connection::fresh;
-  return send_authorized(*impl_->keeper, did, make, repeat, options);
+  return call_resource(*impl_->keeper, did,
+                       {.method = std::move(method),
+                        .content_type = std::move(content_type),
+                        .body = body,
+                        .stop = std::move(stop)},
+                       at_its_pds);
 }
 
 Result<std::shared_ptr<const OAuthSession>> AtprotoClient::fresh(

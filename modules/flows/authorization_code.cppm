@@ -10,6 +10,7 @@ module;
 export module latchkey.flows.authorization_code;
 export import latchkey.flows.code_flow;
 import latchkey.core.secret;
+import latchkey.core.error;
 import latchkey.flows.client_options;
 import latchkey.loopback.certificate;
 import latchkey.loopback.pages;

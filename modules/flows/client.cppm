@@ -9,7 +9,6 @@ export import latchkey.flows.client_options;
 export import latchkey.flows.interaction;
 import latchkey.core.error;
 import latchkey.http;
-import latchkey.refresh.authorized;
 import latchkey.refresh.keeper;
 import latchkey.session;
 

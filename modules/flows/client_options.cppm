@@ -16,11 +16,13 @@ import latchkey.flows.code_login;
 import latchkey.http;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
+import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.server_metadata;
 import latchkey.oauth.token;
 import latchkey.oidc.id_token;
+import latchkey.refresh.context;
 import latchkey.refresh.events;
 import latchkey.store;
 import latchkey.store.vault;
@@ -33,7 +35,7 @@ export namespace latchkey {
 /// Whether tokens are bound to a key of ours (RFC 9449).
 enum class ProofRule {
   when_offered,  ///< if the server's metadata names ES256 and there is a vault; else Bearer
-  required,      ///< "client.no_dpop" if that is not so
+  required,      ///< there must be a vault; the server may say nothing of it
   never,         ///< Bearer
 };
 
@@ -58,8 +60,8 @@ struct OAuthClientOptions {
   std::optional<std::chrono::seconds> max_age{};
   TokenAnswerMapper map_answer{};     ///< for token answers of an unusual shape
   ReceiverOptions receiver{};         ///< where the browser ends
-  /// Shown on the result page of a login.
-  std::string application_name = "latchkey";
+  ResultPages pages{};                ///< in place of the built-in ones
+  std::string application_name = "latchkey";  ///< shown on them
   /// Told what becomes of sessions; see SessionListener for the rules.
   SessionListener on_event{};
 
@@ -77,15 +79,24 @@ struct OAuthClientOptions {
 
 /// Everything about them but the store. Errors: invalid_argument, "client.client_id_missing",
 /// "client.openid_in_scope" (that is what `validator` is for), "client.issuer_missing" (a validator,
-/// but no issuer to compare with), "client.no_dpop", "client.resource" (no absolute URI, or with a
-/// fragment), "client.origin", "scope.malformed"; those of check_extra_parameters, parse_endpoint
-/// and check_scheme.
+/// but no issuer to compare with), "client.no_vault" (proofs are required), "client.resource" (no
+/// absolute URI, or one with a fragment, RFC 8707 §2), "client.max_age" (negative, or without a
+/// validator), "scope.malformed"; those of check_extra_parameters, parse_endpoint and check_scheme,
+/// and of parse_origin for allowed_origins.
 [[nodiscard]] Result<void> check_client_options(const OAuthClientOptions& options);
 
 /// The request of a login. `scope`: in place of the options', if not empty; it may not hold openid.
-/// Errors: as above, for the scope.
+/// Errors: invalid_argument, "client.openid_in_scope", "scope.malformed".
 [[nodiscard]] Result<CodeRequest> make_code_request(const OAuthClientOptions& options,
                                                     std::string_view scope,
                                                     std::string redirect_uri);
+
+/// What work on sessions of this client needs; the defaults of `options` are filled in. The store
+/// may be null, for flows that keep nothing. Errors: those of fill_defaults.
+[[nodiscard]] Result<SessionContext> make_context(OAuthClientOptions& options);
+/// How a person gets to the login and back.
+[[nodiscard]] LoginPlace place_of(const OAuthClientOptions& options);
+/// For the result page: what is known of id tokens that the client let through.
+[[nodiscard]] IdentityCheck identity_check(const OAuthClientOptions& options) noexcept;
 
 }  // namespace latchkey

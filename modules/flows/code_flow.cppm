@@ -14,6 +14,7 @@ export import latchkey.flows.token_set;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.flows.client_options;
+import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.server_metadata;
@@ -47,6 +48,7 @@ struct CodeFlowSettings {
   ProofRule proof = ProofRule::when_offered;
   TokenAnswerMapper map_answer{};
   ReceiverOptions receiver{};
+  ResultPages pages{};
   std::string application_name = "latchkey";
   LoginInteraction interaction{};
 };
@@ -60,10 +62,10 @@ class CodeFlow {
       : settings_(std::make_shared<const CodeFlowSettings>(std::move(settings))) {}
 
   /// Logs in and hands out the tokens; nothing is stored but a key in `environment.vault`, if there
-  /// is one and the server offers DPoP. Errors: invalid_argument, "flow.openid_in_scope" (say
-  /// openid() instead), "flow.issuer_missing" (an id token, but nobody to compare its issuer with),
-  /// "client.no_dpop"; those of begin_code, exchange_code, run_login and validate; token_invalid as
-  /// of session_from_grant. What is refused after it was issued is revoked.
+  /// is one and the server offers DPoP. Errors: invalid_argument, "flow.validator" (null, or one
+  /// that checks no signature); those of check_client_options, make_context, begin_code,
+  /// exchange_code, check_token_type, run_login and validate. What is refused after it was issued is
+  /// revoked.
   [[nodiscard]] Result<TokenSet<V>> authorize(const FlowEnvironment& environment = {},
                                               std::stop_token stop = {}) const;
 

@@ -19,14 +19,11 @@ import latchkey.core.url;
 import latchkey.flows.grant;
 import latchkey.http;
 import latchkey.http.policy;
-import latchkey.loopback.pages;
 import latchkey.oauth.authorization;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.pkce;
-import latchkey.oauth.scope;
 import latchkey.oauth.server_metadata;
 import latchkey.oauth.token;
-import latchkey.oidc.id_token;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
 import latchkey.refresh.pending;
@@ -167,26 +164,6 @@ GrantTerms terms_of(const PendingLogin& pending) {
   terms.server.revocation_endpoint = pending.revocation_endpoint;
   terms.server.pushed_authorization_request_endpoint = pending.par_endpoint;
   return terms;
-}
-
-SuccessContext describe_login(const OAuthSession& session, IdentityCheck identity, TimePoint now) {
-  SuccessContext page{.account = session.handle.empty() ? session.subject : session.handle,
-                      .subject = session.subject,
-                      .expires_in = session.time_until_expiry(now),
-                      .has_refresh_token = session.refresh_token.has_value()};
-  if (auto scopes = ScopeSet::parse(session.scope)) page.scopes = scopes->tokens();
-  const auto claims = session.id_token ? read_id_token(*session.id_token) : std::nullopt;
-  if (claims) describe_person(*claims, identity, page);
-  return page;
-}
-
-void describe_person(const IdTokenClaims& claims, IdentityCheck identity, SuccessContext& page) {
-  page.identity = identity;
-  page.name = claims.name;
-  page.picture = claims.picture;
-  if (!claims.email) return;
-  page.email = claims.email->address;
-  page.email_verified = claims.email->verified;
 }
 
 CodeLogin::CodeLogin(std::shared_ptr<SessionKeeper> keeper, AnswerJudge judge,

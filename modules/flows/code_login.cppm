@@ -15,7 +15,6 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.flows.grant;
-import latchkey.loopback.pages;
 import latchkey.oauth.authorization;
 import latchkey.oauth.server_metadata;
 import latchkey.oauth.token;
@@ -84,11 +83,6 @@ void drop_login_key(const SessionContext& context, const PendingLogin& pending);
 
 /// What the login was about, as the grant sees it.
 [[nodiscard]] GrantTerms terms_of(const PendingLogin& pending);
-
-/// What a result page tells of a session. Names and pictures come from its id token, and `identity`
-/// says what became of that.
-[[nodiscard]] SuccessContext describe_login(const OAuthSession& session, IdentityCheck identity,
-                                            TimePoint now);
 
 /// Says whether an answer is acceptable and makes the session of it; what it refuses is revoked.
 using AnswerJudge = std::function<Result<OAuthSession>(const TokenAnswer&, const PendingLogin&,

@@ -39,12 +39,6 @@ std::string_view sub_of(std::string_view subject, std::string_view issuer) {
   return subject.starts_with('|') ? subject.substr(1) : std::string_view{};
 }
 
-std::string display_name(const IdTokenClaims& claims) {
-  if (!claims.preferred_username.empty()) return claims.preferred_username;
-  if (claims.email) return claims.email->address;
-  return claims.name;
-}
-
 Result<IdTokenClaims> validated_claims(const TokenAnswer& answer, const GrantTerms& terms,
                                        std::stop_token stop) {
   if (!answer.id_token) {
@@ -85,6 +79,12 @@ SessionSummary revocable(const GrantTerms& terms) {
 
 std::string openid_subject(std::string_view issuer, std::string_view sub) {
   return std::string(issuer) + '|' + std::string(sub);
+}
+
+std::string display_name(const IdTokenClaims& claims) {
+  if (!claims.preferred_username.empty()) return claims.preferred_username;
+  if (claims.email) return claims.email->address;
+  return claims.name;
 }
 
 Result<void> check_token_type(const TokenAnswer& answer, std::string_view dpop_jkt) {

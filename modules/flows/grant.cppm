@@ -62,6 +62,9 @@ struct GrantTerms {
 /// Empty if it can't be read.
 [[nodiscard]] std::optional<IdTokenClaims> read_id_token(const SecretString& id_token);
 
+/// What a person is called: preferred_username, else the e-mail address, else the name.
+[[nodiscard]] std::string display_name(const IdTokenClaims& claims);
+
 /// Best effort to end what the server issued and we refused (C5.11): the refresh token, or the
 /// access token if there is none.
 void revoke_answer(const SessionContext& context, const GrantTerms& terms,

@@ -60,15 +60,25 @@ const SecretString* GrantedTokens::other_member(std::string_view name) const noe
   return found == answer_.others.end() ? nullptr : &found->second;
 }
 
-Result<TokenSet<Validated>> validate(TokenSet<Unvalidated> tokens, IdTokenValidator& validator,
-                                     IdTokenExpectations expectations, std::stop_token stop) {
+Result<IdTokenClaims> read_claims(const GrantedTokens& tokens, IdTokenValidator& validator,
+                                  IdTokenExpectations expectations, std::stop_token stop) {
   const SecretString* id_token = tokens.raw_id_token();
   if (id_token == nullptr) {
     return make_error(ErrorCode::token_invalid, "token.id_token_missing",
                       "token answer refused: it has no id token, although openid was asked for");
   }
   expectations.access_token = &tokens.access_token();
-  auto claims = validator.validate(*id_token, expectations, std::move(stop));
+  return validator.validate(*id_token, expectations, std::move(stop));
+}
+
+Result<TokenSet<Validated>> validate(TokenSet<Unvalidated> tokens, IdTokenValidator& validator,
+                                     IdTokenExpectations expectations, std::stop_token stop) {
+  if (!validator.checks_signature()) {
+    return make_error(ErrorCode::invalid_argument, "id_token.signature_unchecked",
+                      "cannot call these tokens validated: the validator checks no signature; use "
+                      "one that does");
+  }
+  auto claims = read_claims(tokens, validator, std::move(expectations), std::move(stop));
   if (!claims) return std::move(claims).error();
   return TokenSet<Validated>(std::move(tokens), *std::move(claims));
 }

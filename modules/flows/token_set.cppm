@@ -90,9 +90,16 @@ class TokenSet<Validated> : public GrantedTokens {
   IdTokenClaims claims_;
 };
 
-/// The only way to a TokenSet<Validated>. The access token of `tokens` is the one that the id token
-/// must go with, whatever `expectations` names. Errors: token_invalid, "token.id_token_missing";
-/// those of IdTokenValidator::validate.
+/// The claims of the id token, as far as `validator` goes. The access token of `tokens` is the one
+/// that the id token must go with, whatever `expectations` names. Errors: token_invalid,
+/// "token.id_token_missing"; those of IdTokenValidator::validate.
+[[nodiscard]] Result<IdTokenClaims> read_claims(const GrantedTokens& tokens,
+                                                IdTokenValidator& validator,
+                                                IdTokenExpectations expectations,
+                                                std::stop_token stop = {});
+
+/// The only way to a TokenSet<Validated>. Errors: invalid_argument, "id_token.signature_unchecked"
+/// (the validator does not check it); those of read_claims.
 [[nodiscard]] Result<TokenSet<Validated>> validate(TokenSet<Unvalidated> tokens,
                                                    IdTokenValidator& validator,
                                                    IdTokenExpectations expectations,

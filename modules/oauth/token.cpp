@@ -150,11 +150,12 @@ Result<HttpRequest> build_code_exchange(const PendingLogin& pending, const Secre
       .add("code", code.expose())
       .add("redirect_uri", pending.redirect_uri)
       .add("code_verifier", pending.code_verifier.expose());
+  for (const std::string& resource : pending.resources) request.form.add("resource", resource);
   return finish_request(std::move(request), client, pending.issuer, pending.client_auth_kid);
 }
 
-Result<HttpRequest> build_refresh_request(const OAuthSession& session,
-                                          ClientAuthenticator& client) {
+Result<HttpRequest> build_refresh_request(const OAuthSession& session, ClientAuthenticator& client,
+                                          const std::vector<std::string>& resources) {
   if (!session.refresh_token || session.refresh_token->empty()) {
     return make_error(ErrorCode::login_required, "refresh.no_refresh_token",
                       "cannot renew the session of " + printable(session.subject, 100) +
@@ -170,6 +171,7 @@ Result<HttpRequest> build_refresh_request(const OAuthSession& session,
   if (!url) return std::move(url).error();
   ClientRequest request{.url = *std::move(url)};
   request.form.add("grant_type", "refresh_token").add("refresh_token", session.refresh_token->expose());
+  for (const std::string& resource : resources) request.form.add("resource", resource);
   return finish_request(std::move(request), client, session.issuer, session.client_auth_kid);
 }
 

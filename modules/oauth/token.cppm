@@ -51,11 +51,13 @@ using TokenAnswerMapper = std::function<Result<TokenAnswer>(JsonObject& answer)>
 [[nodiscard]] Result<HttpRequest> build_code_exchange(const PendingLogin& pending,
                                                       const SecretString& code,
                                                       ClientAuthenticator& client);
-/// The session's own client, endpoint and kid. Errors: login_required, "refresh.no_refresh_token";
+/// The session's own client, endpoint and kid. `resources`: whom the new token is for (RFC 8707
+/// §2.2); empty: the server keeps to what it granted. Errors: login_required, "refresh.no_refresh_token";
 /// client_mismatch, "refresh.auth_method" if the client authenticates otherwise than the session
 /// began (C7.3).
-[[nodiscard]] Result<HttpRequest> build_refresh_request(const OAuthSession& session,
-                                                        ClientAuthenticator& client);
+[[nodiscard]] Result<HttpRequest> build_refresh_request(
+    const OAuthSession& session, ClientAuthenticator& client,
+    const std::vector<std::string>& resources = {});
 
 /// 200 with a JSON object (with an `error` instead of an access token it is the server's OAuth
 /// error): access_token and token_type required; wrong types, duplicates, empty tokens, tokens over

@@ -6,6 +6,7 @@ module;
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 export module latchkey.refresh.context;
 import latchkey.core.crypto;
 import latchkey.core.error;
@@ -36,6 +37,7 @@ struct SessionProfile {
   std::function<Result<void>(const TokenAnswer&, const OAuthSession&)> check{};
   /// Reads answers of an unusual shape.
   TokenAnswerMapper map_answer{};
+  std::vector<std::string> resources{};  ///< named in every refresh (RFC 8707 §2.2)
 };
 
 /// All members are shared and thread-safe.

@@ -142,7 +142,7 @@ class RefreshRun {
 
   // All that can fail without the server having seen anything.
   Step prepare() {
-    auto request = build_refresh_request(session_, *context_.client);
+    auto request = build_refresh_request(session_, *context_.client, context_.profile.resources);
     if (!request) return std::move(request).error();
     request_.emplace(*std::move(request));
     auto transport = session_transport(context_, session_.dpop_jkt);
