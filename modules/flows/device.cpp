@@ -23,6 +23,7 @@ import latchkey.http;
 import latchkey.http.policy;
 import latchkey.oauth.device;
 import latchkey.oauth.pending_device;
+import latchkey.oauth.scope;
 import latchkey.oauth.token;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
@@ -91,6 +92,14 @@ bool is_ours(const PendingDevice& pending, const DeviceFlowOptions& options) {
          pending.token_endpoint == options.server.token_endpoint;
 }
 
+// Id tokens are asked for by a scope (OpenID Connect Core 1.0 §3.1.2.1).
+Result<std::string> with_openid(std::string scope) {
+  if (scope.empty()) return std::string("openid");
+  const auto tokens = ScopeSet::parse(scope);
+  if (!tokens) return tokens.error();
+  return tokens->contains("openid") ? std::move(scope) : "openid " + scope;
+}
+
 PendingDevice describe(const DeviceFlowOptions& options, DeviceAuthorization given,
                        std::string jkt, TimePoint asked_at) {
   const SessionContext& context = options.keeper->context();
@@ -151,18 +160,20 @@ struct PendingDeviceLogin::Impl {
   std::unique_ptr<Lease> held;
   std::chrono::steady_clock::time_point deadline;
 
-  std::optional<Error> trouble{};  // of the last poll
-  unsigned troubles = 0;           // in a row
+  // What the last poll has taught.
+  std::optional<Error> trouble{};
+  std::optional<std::chrono::seconds> retry_after{};
+  unsigned troubles = 0;  // in a row
   bool answer_lost = false;
 
   void end();
-  Result<void> wait(Duration delay, const DevicePollOptions& waiting);
+  Result<void> wait(const DevicePollOptions& waiting);
   Result<SharedSession> run(const DevicePollOptions& waiting);
   Result<HttpResponse> ask();
+  void learn(JudgedPoll judged);
   void slow_down();
   Error refuse(Error error);
-  Result<SharedSession> complete(const TokenAnswer& answer, TimePoint asked_at,
-                                 std::stop_token stop);
+  Result<SharedSession> complete(const TokenAnswer& answer, TimePoint asked_at);
   GrantTerms terms() const;
   Error expired() const;
 };
@@ -180,8 +191,9 @@ Error PendingDeviceLogin::Impl::expired() const {
 }
 
 // Until the next poll; an error if there is none.
-Result<void> PendingDeviceLogin::Impl::wait(Duration delay, const DevicePollOptions& waiting) {
-  const auto until = context.clock->steady_now() + delay;
+Result<void> PendingDeviceLogin::Impl::wait(const DevicePollOptions& waiting) {
+  const auto until =
+      context.clock->steady_now() + device_poll_delay(pending.interval, troubles, retry_after);
   if (until >= deadline) {
     end();
     return expired();
@@ -229,11 +241,19 @@ Error PendingDeviceLogin::Impl::refuse(Error error) {
   return error;
 }
 
+// From a poll that decided nothing.
+void PendingDeviceLogin::Impl::learn(JudgedPoll judged) {
+  if (judged.verdict == DeviceVerdict::slow_down) slow_down();
+  const bool heard = judged.verdict != DeviceVerdict::trouble;
+  troubles = heard ? 0 : troubles + 1;
+  retry_after = judged.error->retry_after;
+  answer_lost = answer_lost || judged.error->delivery == Delivery::maybe_sent;
+  trouble = heard ? std::nullopt : std::move(judged.error);
+}
+
 Result<SharedSession> PendingDeviceLogin::Impl::run(const DevicePollOptions& waiting) {
-  std::optional<std::chrono::seconds> retry_after;
   for (;;) {
-    const Duration delay = device_poll_delay(pending.interval, troubles, retry_after);
-    if (auto waited = wait(delay, waiting); !waited) return std::move(waited).error();
+    if (auto waited = wait(waiting); !waited) return std::move(waited).error();
     if (!held->still_held()) {
       return make_error(ErrorCode::locked, "device.lease_lost",
                         "stopped waiting for the device login: the store has given the right to "
@@ -244,24 +264,17 @@ Result<SharedSession> PendingDeviceLogin::Impl::run(const DevicePollOptions& wai
     auto judged = judge_device_poll(response, context.clock->now(), options->map_answer);
     switch (judged.verdict) {
       case DeviceVerdict::granted:
-        return complete(*judged.answer, asked_at, waiting.stop);
+        return complete(*judged.answer, asked_at);
       case DeviceVerdict::refused:
         if (response) revoke_unread(context, terms(), *response);
         return refuse(*std::move(judged.error));
       case DeviceVerdict::failed:
         return *std::move(judged.error);
-      case DeviceVerdict::slow_down:
-        slow_down();
-        break;
       case DeviceVerdict::pending:
+      case DeviceVerdict::slow_down:
       case DeviceVerdict::trouble:
-        break;
+        learn(std::move(judged));
     }
-    const bool heard = judged.verdict != DeviceVerdict::trouble;
-    troubles = heard ? 0 : troubles + 1;
-    retry_after = judged.error->retry_after;
-    answer_lost = answer_lost || judged.error->delivery == Delivery::maybe_sent;
-    trouble = heard ? std::nullopt : std::move(judged.error);
   }
 }
 
@@ -280,19 +293,19 @@ GrantTerms PendingDeviceLogin::Impl::terms() const {
           .nonce = {}};
 }
 
+// Not to be cancelled any more: what is not saved now is lost.
 Result<SharedSession> PendingDeviceLogin::Impl::complete(const TokenAnswer& answer,
-                                                         TimePoint asked_at,
-                                                         std::stop_token stop) {
+                                                         TimePoint asked_at) {
   // Before the session is saved: a device code that is used again ends its session at some servers.
   forget(context, pending.id);
-  auto session = session_from_grant(answer, terms(), asked_at, stop);
+  auto session = session_from_grant(answer, terms(), asked_at);
   if (!session) {
     revoke_answer(context, terms(), answer);
     drop_key(context, pending.dpop_jkt);
     return std::move(session).error();
   }
   session->login_id = draw_id(*context.random);
-  auto saved = options->keeper->save_login(*std::move(session), {.stop = std::move(stop)});
+  auto saved = options->keeper->save_login(*std::move(session));
   if (!saved) drop_key(context, pending.dpop_jkt);
   return saved;
 }
@@ -329,6 +342,16 @@ Result<DeviceFlow> DeviceFlow::create(DeviceFlowOptions options) {
     return make_error(ErrorCode::invalid_argument, "device.no_endpoint",
                       "cannot log devices in: the server has no endpoint for it; log in with a "
                       "browser");
+  }
+  if (options.subject.empty() && !options.validator) {
+    return make_error(ErrorCode::invalid_argument, "device.subject_missing",
+                      "cannot log devices in: without an id token nothing says whose the session "
+                      "is; set DeviceFlowOptions::subject");
+  }
+  if (options.validator) {
+    auto scope = with_openid(std::move(options.scope));
+    if (!scope) return std::move(scope).error();
+    options.scope = *std::move(scope);
   }
   return DeviceFlow(std::make_shared<const DeviceFlowOptions>(std::move(options)));
 }

@@ -28,7 +28,7 @@ struct DeviceFlowOptions {
   std::shared_ptr<SessionKeeper> keeper;
   /// At least device_authorization_endpoint and token_endpoint.
   ServerMetadata server;
-  std::string scope{};  ///< as it is sent, openid included
+  std::string scope{};  ///< openid is added if there is a validator
   /// Key of the session; empty: "issuer|sub", as the id token says.
   std::string subject{};
   std::string handle{};  ///< for display
@@ -76,8 +76,8 @@ class PendingDeviceLogin {
   /// Waits for the person; saved, durable, when it returns. It uses the login up, so that a device
   /// code is polled for in one place only: `std::move(login).poll()`. The first poll is one
   /// interval away, each slow_down adds 5 s for good, and trouble with the network is waited out
-  /// (see device_poll_delay). A poll that was sent is not cancelled, for its answer may be the
-  /// tokens. Errors that end the login and forget it: access_denied, "device.access_denied";
+  /// (see device_poll_delay). From the moment that a poll is sent until its answer is dealt
+  /// with nothing is cancelled, for the answer may be the tokens. Errors that end the login and forget it: access_denied, "device.access_denied";
   /// timeout, "device.expired_token" (the server says so, or no poll is left before expires_at);
   /// invalid_grant, "device.invalid_grant", "device.answer_lost" (the tokens were probably on their
   /// way when the connection broke); invalid_client; provider_error; invalid_response for a 200
@@ -100,7 +100,8 @@ class PendingDeviceLogin {
 class DeviceFlow {
  public:
   /// Errors: invalid_argument, "device.no_endpoint" (the server has none for devices, or none for
-  /// tokens), "device.keeper_missing".
+  /// tokens), "device.keeper_missing", "device.subject_missing" (neither a subject nor a validator
+  /// of id tokens); those of ScopeSet::parse.
   [[nodiscard]] static Result<DeviceFlow> create(DeviceFlowOptions options);
 
   /// Asks for the codes. On an error nothing is left behind. Errors: those of

@@ -51,7 +51,7 @@ Result<PendingLogin> open_pending(const PendingRecord& record, Sealer& sealer) {
 }
 
 std::string pending_device_key(std::string_view id) {
-  // Apart from states, whatever they are: those come back over the network.
+  // Not the digest of the id alone: it would also be that of a state with this text.
   return sha256_base64url("latchkey.device_login|" + std::string(id));
 }
 
