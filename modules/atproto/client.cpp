@@ -18,23 +18,22 @@ import latchkey.atproto.pds;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.dpop.nonce;
 import latchkey.dpop.transport;
+import latchkey.flows.interaction;
+import latchkey.flows.login_page;
+import latchkey.flows.resource_call;
 import latchkey.http;
 import latchkey.http.cpprest;
 import latchkey.http.curl;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
-import latchkey.loopback.receiver;
-import latchkey.oauth.authorization;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.client_metadata;
 import latchkey.oauth.token;
-import latchkey.refresh.authorized;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
 import latchkey.refresh.key_collection;
@@ -59,11 +58,6 @@ struct AtprotoClient::Impl {
   std::shared_ptr<AtprotoLogin> login;
   std::shared_ptr<TidSource> tids;
 
-  Result<std::shared_ptr<const OAuthSession>> by_receiver(const LoginTarget& target,
-                                                          const LoginInteraction& interaction);
-  Result<std::shared_ptr<const OAuthSession>> by_paste(const LoginTarget& target,
-                                                       const LoginInteraction& interaction);
-  void show(const Url& url, const LoginInteraction& interaction);
   void collect_keys() const;
 };
 
@@ -118,29 +112,6 @@ Result<void> make_default_transports(AtprotoClientOptions& options) {
   return {};
 }
 
-Error pasted_elsewhere() {
-  return make_error(
-      ErrorCode::callback_invalid, "callback.pasted",
-      "cannot use what was pasted: it is not a URL with a query; copy the whole address from the "
-      "browser's address bar, also if the page there says that it can't be reached");
-}
-
-Error pasted_from_another_login() {
-  return make_error(ErrorCode::callback_invalid, "callback.pasted_other",
-                    "cannot use what was pasted: it belongs to another login, perhaps of an older "
-                    "tab; log in again and "
-                    "copy the address that this login ends on");
-}
-
-// What stands between "?" and "#" of a URL that a person pasted, white space around it and all.
-Result<std::string> query_of_pasted_url(std::string text) {
-  const auto begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
-  if (begin == std::string::npos) return pasted_elsewhere();
-  const auto url = Url::parse(std::string_view(text).substr(begin, end - begin + 1));
-  if (!url || !url->has_query()) return pasted_elsewhere();
-  return url->query();
-}
-
 }  // namespace
 
 Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
@@ -186,70 +157,34 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
 
 AtprotoClient::AtprotoClient(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-void AtprotoClient::Impl::show(const Url& url, const LoginInteraction& interaction) {
-  if (interaction.on_url) interaction.on_url(url);
-  if (!interaction.open_browser) return;
-  const auto opened = options.browser->open(url);
-  if (!opened && interaction.on_browser_failure) interaction.on_browser_failure(opened.error());
-}
-
-Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_receiver(
-    const LoginTarget& target, const LoginInteraction& interaction) {
-  auto receiver = LoopbackReceiver::open({.path = options.client.redirect_path});
-  if (!receiver) return std::move(receiver).error();
-  auto begun = login->begin(target, {.redirect_uri = (*receiver)->redirect_uri(),
-                                     .scope = interaction.scope,
-                                     .app_state = {},
-                                     .stop = interaction.stop});
-  if (!begun) return std::move(begun).error();
-  show(begun->url, interaction);
-  auto callback = (*receiver)->wait(begun->state, interaction.timeout, interaction.stop, [&] {
-    if (interaction.on_stray) interaction.on_stray();
-  });
-  if (!callback) {
-    login->abandon(begun->state);
-    return std::move(callback).error();
-  }
-  auto session = login->finish((*callback)->query(), interaction.stop);
-  if (session) {
-    const std::string& name = (*session)->handle.empty() ? (*session)->subject : (*session)->handle;
-    (*callback)->answer(200, success_page(name, options.application_name));
-  } else {
-    (*callback)->answer(400, failure_page(session.error().message, options.application_name));
-  }
-  return session;
-}
-
-// The browser ends on an address where nobody listens; the person carries it over.
-Result<std::shared_ptr<const OAuthSession>> AtprotoClient::Impl::by_paste(
-    const LoginTarget& target, const LoginInteraction& interaction) {
-  auto begun =
-      login->begin(target, {.redirect_uri = "http://127.0.0.1" + options.client.redirect_path,
-                            .scope = interaction.scope,
-                            .app_state = {},
-                            .stop = interaction.stop});
-  if (!begun) return std::move(begun).error();
-  show(begun->url, interaction);
-  auto pasted = interaction.paste();
-  auto query = std::move(pasted).and_then(query_of_pasted_url);
-  if (query && !constant_time_equal(callback_state(*query), begun->state))
-    query = pasted_from_another_login();
-  if (!query) {
-    login->abandon(begun->state);
-    return std::move(query).error();
-  }
-  return login->finish(*query, interaction.stop);
-}
-
 Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
                                             const LoginInteraction& interaction) {
   auto target = impl_->discovery->find(handle_did_or_url, interaction.stop);
   if (!target) return std::move(target).error();
-  auto session = interaction.paste ? impl_->by_paste(*target, interaction)
-                                   : impl_->by_receiver(*target, interaction);
-  if (!session) return std::move(session).error();
+  std::shared_ptr<const OAuthSession> session;
+  auto done = run_login(
+      {.browser = impl_->options.browser,
+       .receiver = {.path = impl_->options.client.redirect_path},
+       .application_name = impl_->options.application_name,
+       .client_id = impl_->keeper->context().client_id},
+      interaction,
+      {.begin =
+           [&](const std::string& redirect_uri) {
+             return impl_->login->begin(*target, {.redirect_uri = redirect_uri,
+                                                  .scope = interaction.scope,
+                                                  .app_state = {},
+                                                  .stop = interaction.stop});
+           },
+       .finish = [&](std::string_view query) -> Result<SuccessContext> {
+         auto saved = impl_->login->finish(query, interaction.stop);
+         if (!saved) return std::move(saved).error();
+         session = *std::move(saved);
+         return describe_login(*session, IdentityCheck::none, impl_->options.clock->now());
+       },
+       .abandon = [&](std::string_view state) { impl_->login->abandon(state); }});
+  if (!done) return std::move(done).error();
   impl_->collect_keys();
-  return static_cast<const SessionSummary&>(**session);
+  return static_cast<const SessionSummary&>(*session);
 }
 
 // Best effort: the next login or the doctor comes again.
@@ -267,28 +202,23 @@ PdsClient AtprotoClient::pds(std::string did) const {
 Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string method,
                                             std::string target, std::string content_type,
                                             std::string_view body, std::stop_token stop) const {
-  const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
+  const TargetFinder at_its_pds = [&](const SessionSummary& session) -> Result<Url> {
     auto base = Url::parse(session.resource_server);
-    if (!base) return std::move(base).error();
-    auto url = target.rfind('/', 0) == 0 ? base->with_target(target) : Url::parse(target);
-    if (!url) return std::move(url).error();
-    if (url->origin() != base->origin()) {
+    if (!base) return base;
+    auto url = target.starts_with('/') ? base->with_target(target) : Url::parse(target);
+    if (url && url->origin() != base->origin()) {
       return make_error(ErrorCode::insecure_address, "resource.other_origin",
                         "cannot send the access token to " + printable(url->origin(), 200) +
                             ": it is meant for " + base->origin() + " only");
     }
-    HttpRequest request{.method = method, .url = *std::move(url)};
-    if (!content_type.empty()) {
-      if (auto set = request.headers.set("Content-Type", content_type); !set)
-        return std::move(set).error();
-    }
-    request.body = SecretString(body);
-    return request;
+    return url;
   };
-  const Repeat repeat = method == "GET" || method == "HEAD" ? Repeat::safe : Repeat::never;
-  SendOptions options = resource_limits(std::move(stop));
-  if (repeat == Repeat::never) options.connection = Connection::fresh;
-  return send_authorized(*impl_->keeper, did, make, repeat, options);
+  return call_resource(*impl_->keeper, did,
+                       {.method = std::move(method),
+                        .content_type = std::move(content_type),
+                        .body = body,
+                        .stop = std::move(stop)},
+                       at_its_pds);
 }
 
 Result<std::shared_ptr<const OAuthSession>> AtprotoClient::fresh(

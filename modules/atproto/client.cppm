@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
 export module latchkey.atproto.client;
+export import latchkey.flows.interaction;
 import latchkey.atproto.identity;
 import latchkey.atproto.pds;
 import latchkey.core.crypto;
@@ -69,23 +68,6 @@ struct AtprotoClientOptions {
   std::shared_ptr<BrowserOpener> browser{};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
-};
-
-/// How a person is brought to the authorization page and back.
-struct LoginInteraction {
-  std::string scope{};                         ///< empty: what the client declares
-  std::chrono::milliseconds timeout{300'000};  ///< for the person
-  std::stop_token stop{};
-  bool open_browser = true;
-  /// Told the URL before anything else happens with it.
-  std::function<void(const Url&)> on_url{};
-  /// Told when the browser could not be opened; the login waits on.
-  std::function<void(const Error&)> on_browser_failure{};
-  /// Told when a redirect came that belongs to no login of ours (a stale tab); the login waits on.
-  std::function<void()> on_stray{};
-  /// If set, nothing listens here: the person copies the URL on which the browser ended, and this
-  /// returns it.
-  std::function<Result<std::string>()> paste{};
 };
 
 /// A handle to shared state: copying it is cheap, and all copies may be used from several threads.

@@ -7,15 +7,13 @@ module;
 export module latchkey.atproto.login;
 import latchkey.atproto.discovery;
 import latchkey.core.error;
-import latchkey.core.url;
-import latchkey.oauth.authorization;
+import latchkey.flows.code_login;
 import latchkey.oauth.client_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
 
-// The two halves of an ATProto login: begin() pushes the request and remembers it, sealed, in the
-// store; finish() takes what the browser brought back, exchanges it, checks the answer, and saves
-// the session before anybody sees it.
+// The two halves of an ATProto login: what latchkey.flows.code_login does for any provider, with the
+// scopes, the bindings and the checks that this profile demands.
 
 export namespace latchkey {
 
@@ -24,11 +22,6 @@ struct LoginBeginning {
   std::string scope;  ///< requested; empty: all that the client declares
   std::string app_state;
   std::stop_token stop{};
-};
-
-struct BegunLogin {
-  Url url;            ///< for the browser
-  std::string state;  ///< what the callback must carry
 };
 
 /// Thread-safe. All errors leave nothing behind but a key without a session, which is removed
@@ -52,13 +45,9 @@ class AtprotoLogin {
   void abandon(std::string_view state);
 
  private:
-  [[nodiscard]] Result<PendingLogin> take(std::string_view state);
-  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> exchange(const PendingLogin& pending,
-                                                                     std::string_view query,
-                                                                     std::stop_token stop);
-  std::shared_ptr<SessionKeeper> keeper_;
   std::shared_ptr<AtprotoDiscovery> discovery_;
   ClientIdentity client_;
+  CodeLogin login_;
 };
 
 }  // namespace latchkey

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 module latchkey.loopback.pages;
 import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.loopback.callback;
 
 namespace latchkey {
 namespace {
@@ -64,6 +68,21 @@ std::string application_name(std::string_view application) {
   return application.empty() ? "the application" : "<strong>" + shown(application) + "</strong>";
 }
 
+// A login is decided by now; what a program's own page does wrong must not undo it.
+template <class Context, class BuiltIn>
+ResultPage chosen(const std::function<ResultPage(const Context&)>& render,
+                  const std::optional<ResultPage>& fixed, const Context& context,
+                  const BuiltIn& built_in) {
+  if (render) {
+    try {
+      if (auto page = render(context); !page.html.empty()) return page;
+    } catch (...) {
+    }
+  }
+  if (fixed && !fixed->html.empty()) return *fixed;
+  return {.html = built_in()};
+}
+
 }  // namespace
 
 std::string escape_html(std::string_view text) {
@@ -93,12 +112,23 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
-std::string success_page(std::string_view account, std::string_view application) {
+std::string success_page(const SuccessContext& context) {
   std::string body;
-  if (!account.empty()) body += "<p>as <strong>" + shown(account) + "</strong></p>\n";
+  if (!context.account.empty()) {
+    body += "<p>as <strong>" + shown(context.account) + "</strong></p>\n";
+  }
   body += "<p class=\"soft\">You can close this tab and go back to " +
-          application_name(application) + ".</p>\n";
+          application_name(context.application) + ".</p>\n";
   return page({"good", kTick}, "You are logged in", body);
+}
+
+std::string failure_page(const FailureContext& context) {
+  return failure_page(context.error.message, context.application);
+}
+
+std::string success_page(std::string_view account, std::string_view application) {
+  return success_page(SuccessContext{.account = std::string(account),
+                                     .application = std::string(application)});
 }
 
 std::string failure_page(std::string_view problem, std::string_view application) {
@@ -107,6 +137,16 @@ std::string failure_page(std::string_view problem, std::string_view application)
   body += "<p class=\"soft\">You can close this tab. Go back to " + application_name(application) +
           " to try again.</p>\n";
   return page({"bad", kCross}, "The login did not work", body);
+}
+
+ResultPage render_success(const ResultPages& pages, const SuccessContext& context) {
+  return chosen(pages.success, pages.fixed_success, context,
+                [&] { return success_page(context); });
+}
+
+ResultPage render_failure(const ResultPages& pages, const FailureContext& context) {
+  return chosen(pages.failure, pages.fixed_failure, context,
+                [&] { return failure_page(context); });
 }
 
 std::string stray_page() {

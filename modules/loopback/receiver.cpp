@@ -32,6 +32,7 @@ module latchkey.loopback.receiver;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.loopback.callback;
 import latchkey.loopback.pages;
 
 namespace latchkey {
@@ -101,7 +102,7 @@ class SocketCallback final : public HeldCallback {
   explicit SocketCallback(std::string query) : stream_(io_), query_(std::move(query)) {}
   ~SocketCallback() override {
     try {
-      answer(400, stray_page());
+      HeldCallback::answer(400, stray_page());
     } catch (const std::exception&) {
       // Out of memory for a page: the socket is closed without one.
     }
@@ -109,10 +110,10 @@ class SocketCallback final : public HeldCallback {
 
   [[nodiscard]] std::string_view query() const noexcept override { return query_; }
 
-  void answer(int status, std::string_view html) override {
+  void answer(int status, const ResultPage& page) override {
     if (answered_) return;
     answered_ = true;
-    auto response = make_response(status, html);
+    auto response = make_response(status, page.html);
     bool written = false;
     stream_.expires_after(kWriteTimeout);
     http::async_write(stream_, response,
@@ -267,6 +268,7 @@ class BeastReceiver final : public LoopbackReceiver {
   }
 
   [[nodiscard]] std::uint16_t port() const noexcept override { return port_; }
+  [[nodiscard]] bool fell_back() const noexcept override { return false; }
   [[nodiscard]] std::string redirect_uri() const override {
     return "http://" + authority_ + options_.path;
   }
@@ -469,8 +471,6 @@ Error bind_error(std::uint16_t port, const std::string& why) {
 }
 
 }  // namespace
-
-HeldCallback::~HeldCallback() {}
 
 LoopbackReceiver::~LoopbackReceiver() {}
 

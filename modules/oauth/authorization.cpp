@@ -4,6 +4,7 @@ module;
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@ import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.oauth.client_auth;
+import latchkey.session;
 
 namespace latchkey {
 namespace {
@@ -25,6 +27,7 @@ namespace {
 constexpr std::size_t kMaxQuery = 16 * 1024;
 constexpr std::size_t kMaxState = 512;
 constexpr std::size_t kMaxCode = 4 * 1024;
+constexpr std::size_t kMaxParameterName = 128;
 constexpr std::size_t kMaxRequestUri = 2 * 1024;
 constexpr double kMaxParSeconds = 86'400;
 
@@ -92,8 +95,10 @@ Result<void> check_origin_of(const CallbackFields& found, const PendingLogin& pe
                           "log in again");
   }
   if (found.iss == nullptr) {
+    if (!pending.iss_required) return {};
     return callback_error("iss_missing", "it does not say which issuer it comes from (RFC 9207)");
   }
+  if (pending.issuer.empty() && !pending.iss_required) return {};
   if (*found.iss != pending.issuer) {
     return callback_error("iss_mismatch", "it comes from the issuer " + printable(*found.iss, 200) +
                                               ", and the login began with " +
@@ -132,27 +137,99 @@ Result<CallbackParameters> judge(const FormFields& fields, const PendingLogin& p
   if (found->code == nullptr || found->code->empty()) {
     return callback_error("code_missing", "it has neither a code nor an error");
   }
-  return CallbackParameters{*found->state, SecretString(*found->code), *found->iss};
+  return CallbackParameters{*found->state, SecretString(*found->code),
+                            found->iss == nullptr ? std::string{} : *found->iss};
+}
+
+// Names that a login sets itself, and those that would hide or replace them. A credential of the
+// client has no business in a URL.
+constexpr std::string_view kReserved[] = {
+    "response_type",  "response_mode",         "client_id",    "redirect_uri",
+    "state",          "scope",                 "nonce",        "max_age",
+    "resource",       "code_challenge",        "dpop_jkt",     "code_challenge_method",
+    "request",        "request_uri",           "code_verifier", "client_secret",
+    "client_assertion", "client_assertion_type"};
+
+bool is_parameter_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxParameterName && is_visible_ascii(name);
+}
+
+// What is asked for, whether it is pushed or stands in the URL. client_id is not in it: who sends
+// this adds that.
+FormFields request_fields(const PendingLogin& pending, std::string_view code_challenge,
+                          std::string_view login_hint, const FormFields& extra) {
+  FormFields fields{{"response_type", "code"},
+                    {"code_challenge", std::string(code_challenge)},
+                    {"code_challenge_method", "S256"},
+                    {"state", pending.state},
+                    {"redirect_uri", pending.redirect_uri}};
+  if (!pending.scope.empty()) fields.emplace_back("scope", pending.scope);
+  if (!pending.nonce.empty()) fields.emplace_back("nonce", pending.nonce);
+  if (pending.max_age) fields.emplace_back("max_age", std::to_string(pending.max_age->count()));
+  for (const std::string& resource : pending.resources) fields.emplace_back("resource", resource);
+  if (!login_hint.empty()) fields.emplace_back("login_hint", login_hint);
+  fields.insert(fields.end(), extra.begin(), extra.end());
+  return fields;
+}
+
+// The parameters behind what the endpoint has in its query already (RFC 6749 §3.1).
+Result<Url> with_parameters(std::string_view authorization_endpoint, const FormFields& fields) {
+  auto url = parse_endpoint(authorization_endpoint, "authorization");
+  if (!url) return url;
+  std::string target = url->target();
+  if (!url->has_query()) {
+    target += '?';
+  } else if (!url->query().empty()) {
+    target += '&';
+  }
+  bool first = true;
+  for (const auto& [name, value] : fields) {
+    if (!first) target += '&';
+    first = false;
+    target += percent_encode(name) + '=' + percent_encode(value);
+  }
+  return url->with_target(target);
 }
 
 }  // namespace
 
+Result<void> check_extra_parameters(const FormFields& extra) {
+  for (auto field = extra.begin(); field != extra.end(); ++field) {
+    const std::string& name = field->first;
+    const auto problem = [&](std::string_view fact, const std::string& why) {
+      return make_error(ErrorCode::invalid_argument, "authorization." + std::string(fact),
+                        "cannot send the parameter " + printable(name, 100) +
+                            " with the authorization request: " + why);
+    };
+    if (!is_parameter_name(name)) {
+      return problem("parameter_name", "its name is empty, too long, or no plain word");
+    }
+    if (std::find(std::begin(kReserved), std::end(kReserved), name) != std::end(kReserved)) {
+      return problem("reserved_parameter", "the login sets it itself; use the option for it");
+    }
+    if (std::any_of(extra.begin(), field, [&](const auto& one) { return one.first == name; })) {
+      return problem("duplicate_parameter", "it is given twice (RFC 6749 section 3.1)");
+    }
+  }
+  return {};
+}
+
 Result<HttpRequest> build_par_request(const PendingLogin& pending, std::string_view code_challenge,
-                                      std::string_view login_hint, ClientAuthenticator& client) {
+                                      std::string_view login_hint, ClientAuthenticator& client,
+                                      const FormFields& extra) {
+  if (auto allowed = check_extra_parameters(extra); !allowed) return std::move(allowed).error();
   auto url = parse_endpoint(pending.par_endpoint, "par");
   if (!url) return std::move(url).error();
-  SecretForm form;
-  form.add("response_type", "code")
-      .add("code_challenge", code_challenge)
-      .add("code_challenge_method", "S256")
-      .add("state", pending.state)
-      .add("redirect_uri", pending.redirect_uri);
-  if (!pending.scope.empty()) form.add("scope", pending.scope);
-  if (!login_hint.empty()) form.add("login_hint", login_hint);
-  if (auto applied = client.apply(form, pending.issuer, pending.client_auth_kid); !applied) {
-    return std::move(applied).error();
+  ClientRequest request{.url = *std::move(url)};
+  for (const auto& [name, value] : request_fields(pending, code_challenge, login_hint, extra)) {
+    request.form.add(name, value);
   }
-  return form_post(*url, std::move(form).finish());
+  // It is a parameter of the authorization request itself, also where a header names the client
+  // (RFC 9126 §2.1).
+  if (client.method() == ClientAuthMethod::client_secret_basic) {
+    request.form.add("client_id", pending.client_id);
+  }
+  return finish_request(std::move(request), client, pending.issuer, pending.client_auth_kid);
 }
 
 Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint now) {
@@ -178,16 +255,18 @@ Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint n
 
 Result<Url> authorization_url(std::string_view authorization_endpoint, std::string_view client_id,
                               std::string_view request_uri) {
-  auto url = parse_endpoint(authorization_endpoint, "authorization");
-  if (!url) return url;
-  std::string target = url->target();
-  if (!url->has_query()) {
-    target += '?';
-  } else if (!url->query().empty()) {
-    target += '&';
-  }
-  return url->with_target(target + "client_id=" + percent_encode(client_id) +
-                          "&request_uri=" + percent_encode(request_uri));
+  return with_parameters(authorization_endpoint, {{"client_id", std::string(client_id)},
+                                                  {"request_uri", std::string(request_uri)}});
+}
+
+Result<Url> plain_authorization_url(std::string_view authorization_endpoint,
+                                    const PendingLogin& pending, std::string_view code_challenge,
+                                    std::string_view login_hint, const FormFields& extra) {
+  if (auto allowed = check_extra_parameters(extra); !allowed) return std::move(allowed).error();
+  FormFields fields = request_fields(pending, code_challenge, login_hint, extra);
+  fields.emplace(fields.begin(), "client_id", pending.client_id);
+  if (!pending.dpop_jkt.empty()) fields.emplace_back("dpop_jkt", pending.dpop_jkt);
+  return with_parameters(authorization_endpoint, fields);
 }
 
 std::string callback_state(std::string_view query) {

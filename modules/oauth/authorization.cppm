@@ -4,6 +4,7 @@ module;
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 export module latchkey.oauth.authorization;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
@@ -35,12 +36,19 @@ struct PendingLogin {
   std::string client_auth_kid;
   std::string redirect_uri;
   std::string scope;             ///< requested
-  std::string expected_subject;  ///< the DID the login began with; empty for a server start
+  /// The key under which a store will have the session: the DID or profile name that the login
+  /// began with; empty: the answer says whose it is.
+  std::string expected_subject;
   std::string handle;
   std::string resource_server;
   std::string dpop_jkt;
   std::string app_state;  ///< the caller's own, carried through
   TimePoint created_at{};
+  std::string nonce;  ///< for the id token (OpenID Connect Core §3.1.2.1); empty: none asked for
+  std::vector<std::string> resources;              ///< RFC 8707
+  std::optional<std::chrono::seconds> max_age;     ///< OpenID Connect Core §3.1.2.1
+  /// The callback must carry `iss` (RFC 9207 §2.4). One that is there must be right in any case.
+  bool iss_required = true;
 };
 
 /// Binary, versioned, length-prefixed (docs/formats.md); for sealing. Errors: corrupt,
@@ -48,13 +56,22 @@ struct PendingLogin {
 [[nodiscard]] SecretBytes serialize_pending(const PendingLogin& pending);
 [[nodiscard]] Result<PendingLogin> parse_pending(const SecretBytes& bytes);
 
+/// Further parameters of an authorization request, which may be any but those that a login sets
+/// itself: response_type, response_mode, client_id, redirect_uri, state, scope, nonce, max_age,
+/// resource, code_challenge(_method), dpop_jkt, request, request_uri, and what authenticates a
+/// client. Errors: invalid_argument, "authorization.reserved_parameter",
+/// "authorization.duplicate_parameter", "authorization.parameter_name" (empty, or not a plain word).
+[[nodiscard]] Result<void> check_extra_parameters(const FormFields& extra);
+
 /// POST to the PAR endpoint (RFC 9126 §2.1): response_type, code_challenge(_method), state,
-/// redirect_uri, scope, and login_hint if not empty. Error: invalid_argument, "par.no_endpoint",
-/// and those of parse_endpoint().
+/// redirect_uri, and those of scope, nonce, max_age, resource (once each) and login_hint that are
+/// not empty; then `extra`. Error: invalid_argument, "par.no_endpoint"; those of parse_endpoint()
+/// and check_extra_parameters().
 [[nodiscard]] Result<HttpRequest> build_par_request(const PendingLogin& pending,
                                                     std::string_view code_challenge,
                                                     std::string_view login_hint,
-                                                    ClientAuthenticator& client);
+                                                    ClientAuthenticator& client,
+                                                    const FormFields& extra = {});
 struct ParAnswer {
   std::string request_uri;
   std::optional<std::chrono::seconds> expires_in;
@@ -64,12 +81,20 @@ struct ParAnswer {
 /// ".wrong_type", ".missing_member", ".request_uri", ".expires_in"), or the server's OAuth error
 /// (oauth_error()).
 [[nodiscard]] Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint now);
-/// authorization_endpoint with client_id and request_uri, nothing else (C4.9); an existing query is
-/// kept. Errors: those of parse_endpoint(), step "authorization": a browser is never sent to
+/// After a pushed request: authorization_endpoint with client_id and request_uri, nothing else
+/// (C4.9); an existing query is kept. Errors: those of parse_endpoint(), step "authorization": a browser is never sent to
 /// another scheme.
 [[nodiscard]] Result<Url> authorization_url(std::string_view authorization_endpoint,
                                             std::string_view client_id,
                                             std::string_view request_uri);
+/// For servers without PAR: authorization_endpoint with the parameters that would have been pushed,
+/// and with dpop_jkt if the code is to be bound to a key (RFC 9449 §10); an existing query is kept.
+/// Errors: as above, and those of check_extra_parameters().
+[[nodiscard]] Result<Url> plain_authorization_url(std::string_view authorization_endpoint,
+                                                  const PendingLogin& pending,
+                                                  std::string_view code_challenge,
+                                                  std::string_view login_hint,
+                                                  const FormFields& extra = {});
 
 /// What the redirect carries, once it has been found to belong to a pending login.
 struct CallbackParameters {
@@ -81,7 +106,8 @@ struct CallbackParameters {
 /// duplicated, or it is over 512 characters.
 [[nodiscard]] std::string callback_state(std::string_view query);
 /// Checks in this order: no `response` (JARM), no duplicates, state equal (constant time), iss
-/// exact and required (C5.2), then `error`, then `code`. Errors: callback_invalid ("callback.jarm",
+/// exact, and there if the login requires it (C5.2; of a server whose issuer is not known it is not
+/// looked at), then `error`, then `code`. Errors: callback_invalid ("callback.jarm",
 /// "callback.malformed", "callback.state_mismatch", "callback.iss_missing",
 /// "callback.iss_mismatch", "callback.code_missing"), access_denied
 /// ("callback.access_denied"), provider_error ("callback.error"). A state over 512 characters, a

@@ -8,6 +8,7 @@ module latchkey.oauth.client_auth;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.url;
+import latchkey.http;
 import latchkey.session;
 
 namespace latchkey {
@@ -18,8 +19,8 @@ class PublicClient final : public ClientAuthenticator {
   explicit PublicClient(std::string client_id) : client_id_(std::move(client_id)) {}
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::none; }
   std::string kid() const override { return {}; }
-  Result<void> apply(SecretForm& form, std::string_view, std::string_view) override {
-    form.add("client_id", client_id_);
+  Result<void> apply(ClientRequest& request, std::string_view, std::string_view) override {
+    request.form.add("client_id", client_id_);
     return {};
   }
 
@@ -33,6 +34,16 @@ ClientAuthenticator::~ClientAuthenticator() = default;
 
 std::shared_ptr<ClientAuthenticator> public_client(std::string client_id) {
   return std::make_shared<PublicClient>(std::move(client_id));
+}
+
+Result<HttpRequest> finish_request(ClientRequest request, ClientAuthenticator& client,
+                                   std::string_view issuer, std::string_view kid) {
+  if (auto applied = client.apply(request, issuer, kid); !applied) {
+    return std::move(applied).error();
+  }
+  HttpRequest post = form_post(request.url, std::move(request.form).finish());
+  post.authorization = std::move(request.authorization);
+  return post;
 }
 
 Result<Url> parse_endpoint(std::string_view endpoint, std::string_view step) {

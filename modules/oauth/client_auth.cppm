@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 export module latchkey.oauth.client_auth;
@@ -15,6 +16,13 @@ import latchkey.session;
 
 export namespace latchkey {
 
+/// A POST to the token endpoint or one of its neighbours, in the making.
+struct ClientRequest {
+  Url url;
+  SecretForm form{};
+  std::optional<Authorization> authorization{};  ///< for a method that uses the header
+};
+
 /// Thread-safe.
 class ClientAuthenticator {
  public:
@@ -26,15 +34,20 @@ class ClientAuthenticator {
   [[nodiscard]] virtual ClientAuthMethod method() const noexcept = 0;
   /// The key that a new session will be bound to; empty unless private_key_jwt.
   [[nodiscard]] virtual std::string kid() const = 0;
-  /// Adds client_id and whatever the method needs to the form. `issuer` is the audience of an
+  /// Adds whatever the method needs to the request: client_id and more to the form, or the
+  /// Authorization header, which then names the client alone. `issuer` is the audience of an
   /// assertion, `kid` the session's own key. Error: invalid_client, "client.key_gone" if that key
-  /// is no longer there.
-  [[nodiscard]] virtual Result<void> apply(SecretForm& form, std::string_view issuer,
+  /// is no longer there, "client.no_secret" if there is no secret to send.
+  [[nodiscard]] virtual Result<void> apply(ClientRequest& request, std::string_view issuer,
                                            std::string_view kid) = 0;
 };
 
 /// A public client: client_id alone.
 [[nodiscard]] std::shared_ptr<ClientAuthenticator> public_client(std::string client_id);
+
+/// The POST that `client` sends: its proof is added last. Errors: those of apply().
+[[nodiscard]] Result<HttpRequest> finish_request(ClientRequest request, ClientAuthenticator& client,
+                                                 std::string_view issuer, std::string_view kid);
 
 /// The URL of an endpoint that requests with credentials go to: https, or http to this machine,
 /// without a fragment. Errors: invalid_argument, "<step>.no_endpoint" if the text is empty;

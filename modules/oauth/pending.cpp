@@ -25,9 +25,13 @@ namespace latchkey {
 namespace {
 
 constexpr std::string_view kMagic = "LKPL";
-constexpr unsigned char kVersion = 1;
+constexpr unsigned char kVersion = 2;
 
-// All texts but the verifier, in the order in which they are written.
+// Instead of a number of seconds: none was asked for.
+constexpr std::uint64_t kNoMaxAge = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t kLargestMaxAge = std::numeric_limits<std::int64_t>::max();
+
+// All texts of version 1 but the verifier, in the order in which they are written.
 constexpr std::array kTexts = {
     &PendingLogin::state,           &PendingLogin::issuer,
     &PendingLogin::token_endpoint,  &PendingLogin::revocation_endpoint,
@@ -95,7 +99,29 @@ class Reader {
   std::string_view in_;
 };
 
-std::optional<PendingLogin> read_fields(Reader& in) {
+// What version 2 added.
+bool read_second_part(Reader& in, PendingLogin& pending) {
+  const auto nonce = in.text();
+  const auto count = in.number(4);
+  if (!nonce || !count) return false;
+  pending.nonce = *nonce;
+  for (std::uint64_t i = 0; i < *count; ++i) {
+    const auto resource = in.text();
+    if (!resource) return false;
+    pending.resources.emplace_back(*resource);
+  }
+  const auto max_age = in.number(8);
+  const auto iss_required = in.number(1);
+  if (!max_age || !iss_required || *iss_required > 1) return false;
+  if (*max_age != kNoMaxAge) {
+    if (*max_age > kLargestMaxAge) return false;
+    pending.max_age = std::chrono::seconds(static_cast<std::chrono::seconds::rep>(*max_age));
+  }
+  pending.iss_required = *iss_required == 1;
+  return true;
+}
+
+std::optional<PendingLogin> read_fields(Reader& in, std::uint64_t version) {
   PendingLogin pending;
   for (const auto member : kTexts) {
     const auto text = in.text();
@@ -105,12 +131,15 @@ std::optional<PendingLogin> read_fields(Reader& in) {
   const auto verifier = in.text();
   const auto method = in.number(1);
   const auto created = in.number(8);
-  if (!verifier || !method || !created || !in.at_end() || *method >= kMethods.size()) {
+  if (!verifier || !method || !created || *method >= kMethods.size()) {
     return std::nullopt;
   }
   pending.code_verifier = SecretString(*verifier);
   pending.client_auth_method = kMethods[static_cast<std::size_t>(*method)];
   pending.created_at = TimePoint(Duration(static_cast<std::int64_t>(*created)));
+  // Version 1 is of ATProto logins, which had none of this and always needed iss.
+  if (version > 1 && !read_second_part(in, pending)) return std::nullopt;
+  if (!in.at_end()) return std::nullopt;
   return pending;
 }
 
@@ -124,6 +153,8 @@ Error malformed() {
 
 SecretBytes serialize_pending(const PendingLogin& pending) {
   std::size_t size = kMagic.size() + 1 + 4 + pending.code_verifier.size() + 1 + 8;
+  size += 4 + pending.nonce.size() + 4 + 8 + 1;
+  for (const std::string& resource : pending.resources) size += 4 + resource.size();
   for (const auto member : kTexts) size += 4 + (pending.*member).size();
   SecretBytes out(size);
   Writer write(out.mutable_span());
@@ -135,6 +166,12 @@ SecretBytes serialize_pending(const PendingLogin& pending) {
   while (kMethods[method] != pending.client_auth_method) ++method;
   write.number(method, 1);
   write.number(static_cast<std::uint64_t>(pending.created_at.time_since_epoch().count()), 8);
+  write.text(pending.nonce);
+  write.number(pending.resources.size(), 4);
+  for (const std::string& resource : pending.resources) write.text(resource);
+  write.number(pending.max_age ? static_cast<std::uint64_t>(pending.max_age->count()) : kNoMaxAge,
+               8);
+  write.number(pending.iss_required ? 1 : 0, 1);
   return out;
 }
 
@@ -148,7 +185,7 @@ Result<PendingLogin> parse_pending(const SecretBytes& bytes) {
         ErrorCode::schema_too_new, "pending.version",
         "cannot read a pending login: a newer latchkey wrote it; start the login again");
   }
-  auto pending = read_fields(in);
+  auto pending = read_fields(in, *version);
   if (!pending) return malformed();
   return std::move(*pending);
 }

@@ -19,13 +19,10 @@ Result<HttpRequest> build_revocation_request(const SessionSummary& session,
                                              ClientAuthenticator& client) {
   auto url = parse_endpoint(session.revocation_endpoint, "revocation");
   if (!url) return std::move(url).error();
-  SecretForm form;
-  form.add("token", token.expose())
+  ClientRequest request{.url = *std::move(url)};
+  request.form.add("token", token.expose())
       .add("token_type_hint", kind == TokenKind::access_token ? "access_token" : "refresh_token");
-  if (auto applied = client.apply(form, session.issuer, session.client_auth_kid); !applied) {
-    return std::move(applied).error();
-  }
-  return form_post(*url, std::move(form).finish());
+  return finish_request(std::move(request), client, session.issuer, session.client_auth_kid);
 }
 
 Result<void> process_revocation_response(const HttpResponse& response, TimePoint now) {

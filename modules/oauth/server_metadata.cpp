@@ -21,23 +21,6 @@ Error metadata_error(std::string_view fact, const std::string& message) {
   return make_error(ErrorCode::invalid_metadata, "metadata." + std::string(fact), message);
 }
 
-Result<JsonObject> read_document(std::string_view what, std::string_view whose,
-                                 const HttpResponse& response) {
-  const std::string subject = std::string(what) + " of " + printable(whose, 200);
-  if (response.status != 200) {
-    Error error =
-        metadata_error("status", "cannot use the " + subject + ": the answer was HTTP " +
-                                     std::to_string(response.status) + ", and only 200 is allowed");
-    error.http_status = response.status;
-    return error;
-  }
-  if (!has_json_content(response)) {
-    return metadata_error("content_type",
-                          "cannot use the " + subject + ": its content type is not JSON");
-  }
-  return JsonObject::parse(response.body.expose(), ErrorCode::invalid_metadata, "metadata");
-}
-
 // Copies optional members and keeps the first error.
 class Reader {
  public:
@@ -82,14 +65,9 @@ Error profile_error(const ServerMetadata& metadata, std::string_view fact, const
                             why + "; its metadata does not follow the ATProto profile");
 }
 
-Result<void> check_endpoint(const ServerMetadata& metadata, std::string_view name,
-                            const std::string& endpoint, HttpRule rule) {
+bool is_allowed_endpoint(std::string_view endpoint, HttpRule rule) {
   const auto url = Url::parse(endpoint);
-  if (!url || !check_scheme(*url, rule) || url->has_fragment()) {
-    return profile_error(metadata, "endpoint_not_https",
-                         std::string(name) + " is not an https URL without a fragment");
-  }
-  return {};
+  return url && check_scheme(*url, rule) && !url->has_fragment();
 }
 
 Result<void> check_endpoints(const ServerMetadata& metadata, HttpRule rule) {
@@ -110,7 +88,10 @@ Result<void> check_endpoints(const ServerMetadata& metadata, HttpRule rule) {
       return profile_error(metadata, "endpoint_missing", std::string(name) + " is missing");
     }
     if (url.empty()) continue;
-    if (auto checked = check_endpoint(metadata, name, url, rule); !checked) return checked;
+    if (!is_allowed_endpoint(url, rule)) {
+      return profile_error(metadata, "endpoint_not_https",
+                           std::string(name) + " is not an https URL without a fragment");
+    }
   }
   return {};
 }
@@ -156,12 +137,34 @@ Result<void> check_values(const ServerMetadata& metadata) {
 
 }  // namespace
 
-Result<HttpRequest> build_server_metadata_request(const Url& issuer) {
+Result<JsonObject> read_metadata_document(std::string_view what, std::string_view whose,
+                                          const HttpResponse& response) {
+  const std::string subject = std::string(what) + " of " + printable(whose, 200);
+  if (response.status != 200) {
+    Error error =
+        metadata_error("status", "cannot use the " + subject + ": the answer was HTTP " +
+                                     std::to_string(response.status) + ", and only 200 is allowed");
+    error.http_status = response.status;
+    return error;
+  }
+  if (!has_json_content(response)) {
+    return metadata_error("content_type",
+                          "cannot use the " + subject + ": its content type is not JSON");
+  }
+  return JsonObject::parse(response.body.expose(), ErrorCode::invalid_metadata, "metadata");
+}
+
+Result<void> check_issuer_url(const Url& issuer) {
   if (issuer.has_query() || issuer.has_fragment()) {
     return make_error(ErrorCode::invalid_url, "metadata.issuer_url",
                       "cannot ask " + printable(issuer.htu(), 200) +
                           " for its metadata: an issuer has no query and no fragment");
   }
+  return {};
+}
+
+Result<HttpRequest> build_server_metadata_request(const Url& issuer) {
+  if (auto plain = check_issuer_url(issuer); !plain) return std::move(plain).error();
   // RFC 8414 §3.1: the well-known part goes between host and path, whose last "/" is dropped.
   std::string path = issuer.path();
   if (path.ends_with('/')) path.pop_back();
@@ -171,10 +174,14 @@ Result<HttpRequest> build_server_metadata_request(const Url& issuer) {
 
 Result<ServerMetadata> process_server_metadata_response(std::string_view issuer,
                                                         const HttpResponse& response) {
-  auto document = read_document("server metadata", issuer, response);
-  if (!document) return std::move(document).error();
+  const auto document = read_metadata_document("server metadata", issuer, response);
+  if (!document) return document.error();
+  return read_server_metadata(issuer, *document);
+}
+
+Result<ServerMetadata> read_server_metadata(std::string_view issuer, const JsonObject& document) {
   ServerMetadata out;
-  Reader read(*document);
+  Reader read(document);
   read.required("issuer", out.issuer);
   read.text("authorization_endpoint", out.authorization_endpoint);
   read.text("token_endpoint", out.token_endpoint);
@@ -200,9 +207,36 @@ Result<ServerMetadata> process_server_metadata_response(std::string_view issuer,
   if (out.issuer != issuer) {
     return metadata_error("issuer_mismatch",
                           "cannot use the server metadata of " + printable(issuer, 200) +
-                              ": it says that its issuer is " + printable(out.issuer, 200));
+                              ": it says that its issuer is " + printable(out.issuer, 200) +
+                              "; if that is the one you mean, ask for it by exactly this name");
   }
   return out;
+}
+
+Result<void> check_server_endpoint(std::string_view issuer, std::string_view name,
+                                   std::string_view endpoint, HttpRule rule) {
+  if (endpoint.empty() || is_allowed_endpoint(endpoint, rule)) return {};
+  return metadata_error("endpoint_not_https",
+                        "cannot use the metadata of " + printable(issuer, 200) + ": " +
+                            std::string(name) +
+                            " is not an https URL without a fragment; tell the provider");
+}
+
+Result<void> check_server_endpoints(const ServerMetadata& metadata, HttpRule rule) {
+  const std::pair<std::string_view, const std::string&> endpoints[] = {
+      {"authorization_endpoint", metadata.authorization_endpoint},
+      {"token_endpoint", metadata.token_endpoint},
+      {"pushed_authorization_request_endpoint", metadata.pushed_authorization_request_endpoint},
+      {"revocation_endpoint", metadata.revocation_endpoint},
+      {"device_authorization_endpoint", metadata.device_authorization_endpoint},
+      {"jwks_uri", metadata.jwks_uri},
+  };
+  for (const auto& [name, url] : endpoints) {
+    if (auto checked = check_server_endpoint(metadata.issuer, name, url, rule); !checked) {
+      return checked;
+    }
+  }
+  return {};
 }
 
 Result<HttpRequest> build_resource_metadata_request(const Url& resource) {
@@ -213,7 +247,7 @@ Result<HttpRequest> build_resource_metadata_request(const Url& resource) {
 
 Result<ResourceMetadata> process_resource_metadata_response(std::string_view resource,
                                                             const HttpResponse& response) {
-  auto document = read_document("resource metadata", resource, response);
+  auto document = read_metadata_document("resource metadata", resource, response);
   if (!document) return std::move(document).error();
   ResourceMetadata out;
   Reader read(*document);

@@ -6,6 +6,7 @@ module;
 #include <vector>
 export module latchkey.oauth.server_metadata;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.core.url;
 import latchkey.http;
 
@@ -52,6 +53,23 @@ struct ResourceMetadata {
 /// "metadata.missing_member", "metadata.issuer_mismatch".
 [[nodiscard]] Result<ServerMetadata> process_server_metadata_response(std::string_view issuer,
                                                                       const HttpResponse& response);
+
+/// The two halves of process_server_metadata_response, for documents with further members. `what`
+/// and `whose` are for messages.
+[[nodiscard]] Result<JsonObject> read_metadata_document(std::string_view what,
+                                                        std::string_view whose,
+                                                        const HttpResponse& response);
+[[nodiscard]] Result<ServerMetadata> read_server_metadata(std::string_view issuer,
+                                                          const JsonObject& document);
+/// Issuers have no query and no fragment. Error: invalid_url, "metadata.issuer_url".
+[[nodiscard]] Result<void> check_issuer_url(const Url& issuer);
+
+/// That one endpoint, if it is there, is a URL without a fragment that the rule allows. Error:
+/// invalid_metadata, "metadata.endpoint_not_https".
+[[nodiscard]] Result<void> check_server_endpoint(std::string_view issuer, std::string_view name,
+                                                 std::string_view endpoint, HttpRule rule);
+/// The same for each of a server, jwks_uri included.
+[[nodiscard]] Result<void> check_server_endpoints(const ServerMetadata& metadata, HttpRule rule);
 
 /// GET origin + /.well-known/oauth-protected-resource (RFC 9728 §3).
 [[nodiscard]] Result<HttpRequest> build_resource_metadata_request(const Url& resource);

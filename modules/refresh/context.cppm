@@ -6,6 +6,7 @@ module;
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 export module latchkey.refresh.context;
 import latchkey.core.crypto;
 import latchkey.core.error;
@@ -33,7 +34,10 @@ struct SessionProfile {
   /// use from now on. A failure is transient: nothing has been sent.
   std::function<Result<std::string>(const SessionSummary&, std::stop_token)> confirm{};
   /// After one: is this answer acceptable for the session?
-  std::function<Result<void>(const TokenAnswer&, const SessionSummary&)> check{};
+  std::function<Result<void>(const TokenAnswer&, const OAuthSession&)> check{};
+  /// Reads answers of an unusual shape.
+  TokenAnswerMapper map_answer{};
+  std::vector<std::string> resources{};  ///< named in every refresh (RFC 8707 §2.2)
 };
 
 /// All members are shared and thread-safe.

@@ -142,7 +142,7 @@ class RefreshRun {
 
   // All that can fail without the server having seen anything.
   Step prepare() {
-    auto request = build_refresh_request(session_, *context_.client);
+    auto request = build_refresh_request(session_, *context_.client, context_.profile.resources);
     if (!request) return std::move(request).error();
     request_.emplace(*std::move(request));
     auto transport = session_transport(context_, session_.dpop_jkt);
@@ -198,7 +198,8 @@ class RefreshRun {
   }
 
   Refreshed accept(const HttpResponse& response) {
-    auto answer = process_token_response("refresh", response, context_.clock->now());
+    auto answer = process_token_response("refresh", response, context_.clock->now(),
+                                         context_.profile.map_answer);
     if (!answer) return std::move(answer).error();  // unreadable 200: the claim stays
     const auto acceptable =
         context_.profile.check ? context_.profile.check(*answer, session_) : Result<void>{};

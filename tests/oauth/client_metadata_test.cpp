@@ -162,9 +162,10 @@ TEST_CASE("C1.9: a public client sends its client_id and nothing else", "[client
   CHECK(client->method() == ClientAuthMethod::none);
   CHECK(client->kid().empty());
   for (int attempt = 0; attempt < 2; ++attempt) {
-    latchkey::SecretForm form;
-    CHECK(client->apply(form, "https://pds.test.dev", "some kid"));
-    CHECK(std::move(form).finish().expose() ==
+    latchkey::ClientRequest request{.url = latchkey::Url::parse("https://pds.test.dev/t").value()};
+    CHECK(client->apply(request, "https://pds.test.dev", "some kid"));
+    CHECK_FALSE(request.authorization);
+    CHECK(std::move(request.form).finish().expose() ==
           std::string("client_id=http%3A%2F%2Flocalhost%3Fscope%3Datproto"));
   }
 }

@@ -33,12 +33,12 @@ class KeyedClient final : public ClientAuthenticator {
   KeyedClient(const RegisteredWorld& world, const ProofKey& key) : world_(world), key_(key) {}
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::private_key_jwt; }
   std::string kid() const override { return "one"; }
-  Result<void> apply(SecretForm& form, std::string_view issuer, std::string_view kid) override {
+  Result<void> apply(ClientRequest& request, std::string_view issuer, std::string_view kid) override {
     Form assertion;
     add_assertion(assertion, key_.sign(assertion_header(kid),
                                        assertion_claims(kWebClient, issuer, world_.now())));
-    form.add("client_id", kWebClient);
-    for (const auto& [name, value] : assertion) form.add(name, value);
+    request.form.add("client_id", kWebClient);
+    for (const auto& [name, value] : assertion) request.form.add(name, value);
     return {};
   }
 

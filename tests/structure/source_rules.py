@@ -34,11 +34,12 @@ LEVELS = {
 }
 # Rooms of one level that do not know each other, and the base that knows nobody.
 STRANGERS = [("latchkey.dpop", "latchkey.store"), ("latchkey.core", "latchkey.http")]
-# Chosen by the tool, examples and tests only; the hub hands them on, and the ATProto client has transports by default.
+# Chosen by the tool, examples and tests only; the hub hands them on, and clients have transports by default.
 CONCRETE = {
     "latchkey.store": ["latchkey.store.memory", "latchkey.store.filesystem", "latchkey.store.sqlite", "latchkey.store.postgres"],
     "latchkey.http": ["latchkey.http.cpprest", "latchkey.http.curl"],
 }
+DEFAULT_TRANSPORTS = ["latchkey.atproto.client", "latchkey.flows.environment"]
 FOREIGN = re.compile(r"(cpprest|pplx|openssl|SQLiteCpp|nlohmann|boost|curl|CLI|catch2|libsecret|pqxx)/|(sodium|sqlite3|ares)\.h$")
 ALARMS = {"interface": 250, "implementation": 500, "test": 400}
 
@@ -79,7 +80,7 @@ def import_problem(module, imported):
     if within(module, "latchkey.store") and within(imported, "latchkey.dpop"):
         return "latchkey.store must not know latchkey.dpop"
     for room, concrete in CONCRETE.items():
-        free = [room, "latchkey.cli", "latchkey.sandbox"] + (["latchkey.atproto.client"] if room == "latchkey.http" else [])
+        free = [room, "latchkey.cli", "latchkey.sandbox"] + (DEFAULT_TRANSPORTS if room == "latchkey.http" else [])
         chooses = module == "latchkey" or any(within(module, name) for name in free)
         if not chooses and any(within(imported, name) for name in concrete):
             return "%s is a concrete choice, which belongs to the caller" % imported

@@ -61,7 +61,7 @@ class KeylessClient final : public ClientAuthenticator {
  public:
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::private_key_jwt; }
   std::string kid() const override { return "gone"; }
-  Result<void> apply(SecretForm&, std::string_view, std::string_view) override {
+  Result<void> apply(ClientRequest&, std::string_view, std::string_view) override {
     return make_error(ErrorCode::invalid_client, "client.key_gone", "no key");
   }
 };
@@ -71,8 +71,8 @@ class AssertingClient final : public ClientAuthenticator {
  public:
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::private_key_jwt; }
   std::string kid() const override { return "newest"; }
-  Result<void> apply(SecretForm& form, std::string_view issuer, std::string_view kid) override {
-    form.add("client_id", "https://app.test.dev/client.json")
+  Result<void> apply(ClientRequest& request, std::string_view issuer, std::string_view kid) override {
+    request.form.add("client_id", "https://app.test.dev/client.json")
         .add("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
         .add("client_assertion",
              std::string(issuer) + "|" + std::string(kid) + "|" + std::to_string(++count_));

@@ -130,7 +130,8 @@ Result<CommandOutput> run_command(const std::vector<std::string>& words,
   fcntl(output.get(), F_SETFL, O_NONBLOCK);
   Spawn spawn(Spawn::Group::process);
   spawn.use(input.get(), STDOUT_FILENO);
-  spawn.use(STDERR_FILENO, STDERR_FILENO);
+  spawn.use(limits.errors == CommandErrors::with_output ? input.get() : STDERR_FILENO,
+            STDERR_FILENO);
   pid_t child = 0;
   if (const int error = spawn.run(words, child); error != 0) return start_error(words[0], error);
   RunningCommand running(child);

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+export module latchkey.flows.code_login;
+export import latchkey.flows.interaction;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.flows.grant;
+import latchkey.oauth.authorization;
+import latchkey.oauth.server_metadata;
+import latchkey.oauth.token;
+import latchkey.refresh.context;
+import latchkey.refresh.keeper;
+import latchkey.session;
+
+// The authorization code grant from the first request to the token answer (RFC 6749 §4.1, RFC 7636,
+// RFC 9126): the two halves as functions, and CodeLogin, which keeps what lies between them sealed
+// in the store and saves the session. What makes an answer acceptable is the caller's to say.
+
+export namespace latchkey {
+
+/// Which key the tokens will be bound to.
+enum class TokenBinding {
+  bearer,  ///< none
+  dpop,    ///< a new one, made for this login (RFC 9449)
+};
+
+/// What an authorization request asks for, and of which server.
+struct CodeRequest {
+  ServerMetadata server;
+  std::string redirect_uri;
+  std::string scope;
+  std::vector<std::string> resources{};        ///< RFC 8707
+  FormFields extra{};                          ///< see check_extra_parameters
+  TokenBinding binding = TokenBinding::bearer;
+  bool openid = false;                         ///< send a nonce for the id token
+  std::optional<std::chrono::seconds> max_age{};
+  bool iss_required = false;                   ///< required anyway if the metadata says so
+  std::string login_hint{};
+  std::string subject{};                       ///< PendingLogin::expected_subject
+  std::string handle{};
+  std::string resource_server{};
+  std::string app_state{};
+};
+
+/// A login that was begun: what the browser gets, and what the end of it needs.
+struct BegunCode {
+  Url url;
+  PendingLogin pending;
+};
+
+/// Makes the key, PKCE, state and nonce; pushes the request if the server has an endpoint for that,
+/// and else puts it into the URL. On an error the key is removed again. Uses all of `context` but
+/// its store. Errors: invalid_metadata, "metadata.par_endpoint_missing" (required, but nowhere);
+/// those of ProverCache::create, build_par_request, process_par_response, authorization_url,
+/// plain_authorization_url and of the transport.
+[[nodiscard]] Result<BegunCode> begin_code(const SessionContext& context,
+                                           const CodeRequest& request, std::stop_token stop = {});
+
+struct ExchangedCode {
+  TokenAnswer answer;
+  TimePoint requested_at;  ///< before the request was sent
+};
+/// Judges the redirect and exchanges its code. An answer that can't be read is revoked as far as
+/// that is possible; the key stays. Uses all of `context` but its store. Errors: those of
+/// process_callback, build_code_exchange, process_token_response and of the transport.
+[[nodiscard]] Result<ExchangedCode> exchange_code(const SessionContext& context,
+                                                  const PendingLogin& pending,
+                                                  std::string_view query,
+                                                  const TokenAnswerMapper& map = {});
+
+/// Forgets the key of a login that came to nothing.
+void drop_login_key(const SessionContext& context, const PendingLogin& pending);
+
+/// What the login was about, as the grant sees it.
+[[nodiscard]] GrantTerms terms_of(const PendingLogin& pending);
+
+/// Says whether an answer is acceptable and makes the session of it; what it refuses is revoked.
+using AnswerJudge = std::function<Result<OAuthSession>(const TokenAnswer&, const PendingLogin&,
+                                                       TimePoint requested_at, std::stop_token)>;
+
+/// The two halves over a store: begin() remembers the login, sealed, for ten minutes; finish() takes
+/// it out, once, and saves the session before anybody sees it. They may run in different processes.
+/// Thread-safe. All errors leave nothing behind but a key without a session, which is removed
+/// again.
+class CodeLogin {
+ public:
+  CodeLogin(std::shared_ptr<SessionKeeper> keeper, AnswerJudge judge, TokenAnswerMapper map = {});
+
+  /// Errors: those of begin_code and of the store; what is stored under `request.subject` must be
+  /// readable.
+  [[nodiscard]] Result<BegunLogin> begin(const CodeRequest& request, std::stop_token stop = {});
+  /// `query`: what follows "?" in the redirect. Errors: callback_invalid, "callback.unknown_state"
+  /// (no such login, finished already, or over ten minutes old); those of exchange_code, of the
+  /// judge, and of SessionKeeper::save_login.
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> finish(std::string_view query,
+                                                                   std::stop_token stop = {});
+  /// Forgets a login that will not come back.
+  void abandon(std::string_view state);
+
+ private:
+  [[nodiscard]] Result<PendingLogin> take(std::string_view state);
+  [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> complete(const PendingLogin& pending,
+                                                                     std::string_view query,
+                                                                     std::stop_token stop);
+  std::shared_ptr<SessionKeeper> keeper_;
+  AnswerJudge judge_;
+  TokenAnswerMapper map_;
+};
+
+}  // namespace latchkey

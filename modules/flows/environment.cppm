@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <string>
+export module latchkey.flows.environment;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.http;
+import latchkey.http.policy;
+import latchkey.loopback.browser;
+import latchkey.store.vault;
+
+// What a flow needs of the world. Empty members stand for the real things.
+
+export namespace latchkey {
+
+struct FlowEnvironment {
+  HttpRule http_rule = HttpRule::https_only;
+  // The library reads no environment: programs hand over what they read.
+  Proxy proxy{};
+  std::string extra_ca_file{};  ///< PEM, trusted beside the system's store
+  /// Where keys are made for tokens that are bound to one; null: no token is.
+  std::shared_ptr<KeyVault> vault{};
+
+  // Seams; the defaults are the real ones.
+  std::shared_ptr<HttpTransport> transport{};  ///< cpprestsdk
+  std::shared_ptr<BrowserOpener> browser{};
+  std::shared_ptr<Clock> clock{};
+  std::shared_ptr<Random> random{};
+};
+
+/// Puts the real things in place of what is null. Errors: those of CpprestTransport::open.
+[[nodiscard]] Result<void> fill_defaults(FlowEnvironment& environment);
+
+}  // namespace latchkey
