@@ -120,8 +120,8 @@ std::vector<std::string> hosts_of(X509* certificate) {
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     int kind = 0;
-    const auto* value =
-        static_cast<ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &kind));
+    const auto* value = static_cast<ASN1_STRING*>(
+        GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &kind));
     if (kind == GEN_DNS) {
       hosts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)),
                          static_cast<std::size_t>(ASN1_STRING_length(value)));
@@ -172,9 +172,8 @@ Result<std::shared_ptr<const TlsCertificate>> TlsCertificate::from_pem(std::stri
                           "together, the server's own certificate first");
   }
   if (auto timely = check_time(leaf, now); !timely) return std::move(timely).error();
-  return std::shared_ptr<const TlsCertificate>(
-      new TlsCertificate(std::string(chain), std::move(key),
-                         time_point(X509_get0_notAfter(leaf)), hosts_of(leaf)));
+  return std::shared_ptr<const TlsCertificate>(new TlsCertificate(
+      std::string(chain), std::move(key), time_point(X509_get0_notAfter(leaf)), hosts_of(leaf)));
 }
 
 Result<std::shared_ptr<const TlsCertificate>> TlsCertificate::from_pem_files(

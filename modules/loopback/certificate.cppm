@@ -21,8 +21,8 @@ export namespace latchkey {
 
 /// What ensure_localhost() stands on.
 struct LocalhostOptions {
-  std::shared_ptr<Clock> clock{};       ///< null: the machine's
-  std::shared_ptr<FileSystem> files{};  ///< null: posix_file_system()
+  std::shared_ptr<Clock> clock{};             ///< null: the machine's
+  std::shared_ptr<FileSystem> files{};        ///< null: posix_file_system()
   std::chrono::milliseconds timeout{60'000};  ///< for mkcert, and for another process that runs it
   std::stop_token stop{};                     ///< ends the wait for another process
 };
@@ -85,7 +85,8 @@ inline constexpr std::string_view kLocalhostCertificateByHand =
     "  1. Install mkcert (on Debian: apt install mkcert libnss3-tools).\n"
     "  2. Once, so that your browsers trust it: mkcert -install\n"
     "  3. In a folder that only you can read (mode 0700):\n"
-    "     mkcert -cert-file localhost-cert.pem -key-file localhost-key.pem localhost 127.0.0.1 ::1\n"
+    "     mkcert -cert-file localhost-cert.pem -key-file localhost-key.pem localhost 127.0.0.1 "
+    "::1\n"
     "  4. Name the two files to this program. Make them anew before they expire, after about two "
     "years.\n";
 /// For programs to print that call ensure_localhost().

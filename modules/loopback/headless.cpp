@@ -46,8 +46,7 @@ std::optional<std::string> container_mark(const Surroundings& here) {
 }  // namespace
 
 Surroundings system_surroundings() {
-  return {.variable = environment_variable,
-          .exists = [](const std::filesystem::path& path) {
+  return {.variable = environment_variable, .exists = [](const std::filesystem::path& path) {
             std::error_code unreadable;
             return std::filesystem::exists(path, unreadable);
           }};

@@ -74,7 +74,7 @@ class LocalhostFolder {
  private:
   Result<void> prepare() {
     if (auto made = files_->make_folder(folder_); !made)
-      return storage_error(made.error(), "certificate.create_folder");
+      return certificate_error(ErrorCode::io, "certificate.create_folder", made.error().message);
     for (const auto& path : {folder_, chain_path(), key_path()}) {
       if (auto ours = check(path); !ours) return ours;
     }
@@ -92,9 +92,9 @@ class LocalhostFolder {
   Result<std::unique_ptr<HeldLock>> lock_folder() {
     auto file = LockFile::open(folder_ / "lock", clock_);
     if (!file) return storage_error(file.error(), "certificate.write");
-    return (*file)->acquire(LockKind::write, "localhost",
-                            {.deadline = clock_->steady_now() + options_.timeout,
-                             .stop = options_.stop});
+    return (*file)->acquire(
+        LockKind::write, "localhost",
+        {.deadline = clock_->steady_now() + options_.timeout, .stop = options_.stop});
   }
 
   // The pair that is there; null where there is none, or none that can be used at all.
@@ -146,9 +146,10 @@ class LocalhostFolder {
 
   Result<void> run_mkcert(const fs::path& chain_file, const fs::path& key_file) {
     if (!find_program("mkcert")) {
-      return certificate_error(ErrorCode::io, "certificate.mkcert_not_found",
-                               "mkcert is not installed, or not in PATH; install it (on Debian: apt "
-                               "install mkcert libnss3-tools), then run mkcert -install once");
+      return certificate_error(
+          ErrorCode::io, "certificate.mkcert_not_found",
+          "mkcert is not installed, or not in PATH; install it (on Debian: apt "
+          "install mkcert libnss3-tools), then run mkcert -install once");
     }
     std::vector<std::string> words{"mkcert", "-cert-file", chain_file.native(), "-key-file",
                                    key_file.native()};
@@ -160,14 +161,14 @@ class LocalhostFolder {
       return certificate_error(ErrorCode::io, "certificate.mkcert_failed", ended.error().message);
     }
     if (ended->status == 0) return {};
-    return mkcert_failed("it ended with " + std::to_string(ended->status) + " and said: " +
-                         printable(as_text(ended->out.expose()), kMaxShown));
+    return mkcert_failed("it ended with " + std::to_string(ended->status) +
+                         " and said: " + printable(as_text(ended->out.expose()), kMaxShown));
   }
 
   static Error mkcert_failed(const std::string& why) {
-    return certificate_error(ErrorCode::io, "certificate.mkcert_failed",
-                             "mkcert failed: " + why +
-                                 "; run mkcert localhost by hand to see what is wrong");
+    return certificate_error(
+        ErrorCode::io, "certificate.mkcert_failed",
+        "mkcert failed: " + why + "; run mkcert localhost by hand to see what is wrong");
   }
 
   // Checks the new pair, then puts it where the old one was.
@@ -178,8 +179,8 @@ class LocalhostFolder {
     const auto made = parse(pair->first->clone(), pair->second->clone());
     if (!made) return mkcert_failed(made.error().message);
     if (!covers_all(**made)) return mkcert_failed("its certificate names other hosts");
-    for (const auto& [path, bytes] : {std::pair(key_path(), &*pair->second),
-                                      std::pair(chain_path(), &*pair->first)}) {
+    for (const auto& [path, bytes] :
+         {std::pair(key_path(), &*pair->second), std::pair(chain_path(), &*pair->first)}) {
       if (auto kept = replace_file(files_, path, bytes->expose()); !kept)
         return storage_error(kept.error(), "certificate.write");
     }

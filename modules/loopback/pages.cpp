@@ -127,8 +127,8 @@ std::string failure_page(const FailureContext& context) {
 }
 
 std::string success_page(std::string_view account, std::string_view application) {
-  return success_page(SuccessContext{.account = std::string(account),
-                                     .application = std::string(application)});
+  return success_page(
+      SuccessContext{.account = std::string(account), .application = std::string(application)});
 }
 
 std::string failure_page(std::string_view problem, std::string_view application) {
@@ -140,13 +140,11 @@ std::string failure_page(std::string_view problem, std::string_view application)
 }
 
 ResultPage render_success(const ResultPages& pages, const SuccessContext& context) {
-  return chosen(pages.success, pages.fixed_success, context,
-                [&] { return success_page(context); });
+  return chosen(pages.success, pages.fixed_success, context, [&] { return success_page(context); });
 }
 
 ResultPage render_failure(const ResultPages& pages, const FailureContext& context) {
-  return chosen(pages.failure, pages.fixed_failure, context,
-                [&] { return failure_page(context); });
+  return chosen(pages.failure, pages.fixed_failure, context, [&] { return failure_page(context); });
 }
 
 std::string stray_page() {

@@ -74,8 +74,7 @@ bool fill(X509* certificate, EVP_PKEY* key, TimePoint now) {
          add_extension(certificate, NID_basic_constraints, "critical,CA:FALSE") &&
          add_extension(certificate, NID_key_usage, "critical,digitalSignature") &&
          add_extension(certificate, NID_ext_key_usage, "serverAuth") &&
-         add_extension(certificate, NID_subject_alt_name,
-                       "DNS:localhost,IP:127.0.0.1,IP:::1") &&
+         add_extension(certificate, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1") &&
          X509_sign(certificate, key, EVP_sha256()) > 0;
 }
 
@@ -94,11 +93,11 @@ Result<std::shared_ptr<const TlsCertificate>> TlsCertificate::self_signed_for_de
   const Bio chain(BIO_new(BIO_s_mem()));
   // This kind of memory is zeroed when it is freed.
   const Bio key_text(BIO_new(BIO_s_secmem()));
-  const bool made = key && certificate && chain && key_text &&
-                    fill(certificate.get(), key.get(), now) &&
-                    PEM_write_bio_X509(chain.get(), certificate.get()) == 1 &&
-                    PEM_write_bio_PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0,
-                                             nullptr, nullptr) == 1;
+  const bool made =
+      key && certificate && chain && key_text && fill(certificate.get(), key.get(), now) &&
+      PEM_write_bio_X509(chain.get(), certificate.get()) == 1 &&
+      PEM_write_bio_PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) ==
+          1;
   if (!made) {
     ERR_clear_error();
     return make_error(ErrorCode::io, "certificate.not_made",

@@ -53,6 +53,14 @@ TEST_CASE("run_command: gives what the program prints, and its exit status", "[c
   CHECK(shell("kill -TERM $$").value().status == 128 + SIGTERM);
 }
 
+TEST_CASE("run_command: standard error comes with the output when asked for", "[command]") {
+  const CommandLimits both{.timeout = 60'000ms, .errors = CommandErrors::with_output};
+  CHECK(text_of(shell("echo one; echo two >&2; echo three", both)) == "one\ntwo\nthree\n");
+  const CommandLimits small{
+      .timeout = 60'000ms, .max_output = 3, .errors = CommandErrors::with_output};
+  CHECK(shell("echo much >&2", small).error().detail == "process.output_too_large");
+}
+
 TEST_CASE("run_command: has nothing to read, and none of our descriptors", "[command]") {
   CHECK(text_of(shell("cat; echo read")) == "read\n");
   CHECK(text_of(shell("ls /proc/self/fd | tr '\\n' ' '")) == "0 1 2 3 ");  // 3 is the folder

@@ -1,79 +1,17 @@
 // SPDX-License-Identifier: MIT
-#include <unistd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 import latchkey.core;
 import latchkey.loopback.browser;
+import latchkey.test.programs;
 
 using namespace latchkey;
-namespace fs = std::filesystem;
+using namespace latchkey::test;
 
 namespace {
-
-// Puts a variable back as it was.
-class Variable {
- public:
-  Variable(std::string name, const std::string& value) : name_(std::move(name)) {
-    if (const char* before = std::getenv(name_.c_str())) before_ = before;
-    if (value.empty()) {
-      ::unsetenv(name_.c_str());
-    } else {
-      ::setenv(name_.c_str(), value.c_str(), 1);
-    }
-  }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-  ~Variable() {
-    if (before_) {
-      ::setenv(name_.c_str(), before_->c_str(), 1);
-    } else {
-      ::unsetenv(name_.c_str());
-    }
-  }
-
- private:
-  std::string name_;
-  std::optional<std::string> before_;
-};
-
-// A folder of programs; each writes its name and words into the file "log".
-class Programs {
- public:
-  Programs() {
-    std::string name = (fs::temp_directory_path() / "latchkey-browser-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  Programs(const Programs&) = delete;
-  Programs& operator=(const Programs&) = delete;
-  ~Programs() { fs::remove_all(folder_); }
-
-  void add(const std::string& name, int exit_status) const {
-    const auto path = folder_ / name;
-    std::ofstream(path) << "#!/bin/sh\nprintf '" << name << "' >> " << log().string()
-                        << "\nfor word; do printf ' [%s]' \"$word\"; done >> " << log().string()
-                        << "\nprintf '\\n' >> " << log().string() << "\nexit " << exit_status
-                        << '\n';
-    fs::permissions(path, fs::perms::owner_all);
-  }
-  [[nodiscard]] std::string path() const { return folder_.string(); }
-  [[nodiscard]] std::string calls() const {
-    std::ifstream in(log());
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-
- private:
-  [[nodiscard]] fs::path log() const { return folder_ / "log"; }
-  fs::path folder_;
-};
 
 struct Desktop {
   explicit Desktop(const std::string& browser, const std::string& display = "")

@@ -33,6 +33,14 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text;
 }
 
+ReceiverOptions http() {
+  return {};
+}
+
+ReceiverOptions https() {
+  return {.certificate = test_certificate().certificate};
+}
+
 // The login still works after whatever happened before.
 void finish(LoginWait& login) {
   auto browser = login.browser();
@@ -63,6 +71,11 @@ const std::vector<Hostile>& hostile_requests() {
     return Hostile{what, status,
                    [more](const LoginWait& login) { return login.get(right(), more); }};
   };
+  static const auto origin = [](const char* what, std::function<std::string(const LoginWait&)> of) {
+    return Hostile{what, 400, [of](const LoginWait& login) {
+                     return login.get(right(), "Origin: " + of(login) + "\r\n");
+                   }};
+  };
   static const auto host = [](const char* what, std::function<std::string(const LoginWait&)> name) {
     return Hostile{what, 400, [name](const LoginWait& login) {
                      return replaced(login.get(right()), login.host(), name(login));
@@ -91,6 +104,7 @@ const std::vector<Hostile>& hostile_requests() {
       with("a method in lower case", 405, "GET", "get"),
       host("DNS rebinding", [](const LoginWait& l) { return "evil.example" + port(l); }),
       host("localhost", [](const LoginWait& l) { return "localhost" + port(l); }),
+      host("localhost in capitals", [](const LoginWait& l) { return "LOCALHOST" + port(l); }),
       host("IPv6", [](const LoginWait& l) { return "[::1]" + port(l); }),
       host("another loopback address", [](const LoginWait& l) { return "127.0.0.2" + port(l); }),
       host("a host with a suffix", [](const LoginWait& l) { return l.host() + ".evil.example"; }),
@@ -103,6 +117,13 @@ const std::vector<Hostile>& hostile_requests() {
       lines("the null origin", 400, "Origin: null\r\n"),
       lines("the origin localhost", 400, "Origin: http://localhost\r\n"),
       lines("an empty origin", 400, "Origin:\r\n"),
+      origin("our origin in another scheme",
+             [](const LoginWait& l) {
+               return (l.origin().starts_with("https") ? "http://" : "https://") + l.host();
+             }),
+      origin("our origin with a path", [](const LoginWait& l) { return l.origin() + "/"; }),
+      origin("two origins, one of them ours",
+             [](const LoginWait& l) { return l.origin() + "\r\nOrigin: https://evil.example"; }),
       with("an image", 400, "Dest: document", "Dest: image"),
       with("a script", 400, "Dest: document", "Dest: script"),
       with("a frame", 400, "Dest: document", "Dest: iframe"),
@@ -124,7 +145,7 @@ const std::vector<Hostile>& hostile_requests() {
 
 TEST_CASE("receiver: C11.2, G-21: hostile requests are refused and do not end the login",
           "[receiver]") {
-  LoginWait login;
+  LoginWait login(GENERATE(http(), https()));
   for (const auto& hostile : hostile_requests()) {
     INFO(hostile.what);
     const auto answer = login.exchange(hostile.request(login));
@@ -138,9 +159,9 @@ TEST_CASE("receiver: C11.2, G-21: hostile requests are refused and do not end th
 }
 
 TEST_CASE("receiver: our own origin is not a foreign one", "[receiver]") {
-  LoginWait login;
-  RawClient browser(login.port());
-  browser.send(login.get(right(), "Origin: http://" + login.host() + "\r\n"));
+  LoginWait login(GENERATE(http(), https()));
+  auto browser = login.client();
+  browser.send(login.get(right(), "Origin: " + login.origin() + "\r\n"));
   CHECK(login.result());
 }
 
@@ -167,7 +188,7 @@ TEST_CASE("receiver: C5.3, US-73: a wrong state gets a page, is reported, and th
       "state=other&state=" + state, "state=%zz", "state=" + state + "%00", "error=access_denied",
       "error=access_denied&state=other", "x=state%3D" + state, "#state=" + state);
   INFO(query);
-  LoginWait login;
+  LoginWait login(GENERATE(http(), https()));
   const auto answer = login.exchange(login.get("/callback?" + query));
   CHECK(status_of(answer) == 400);
   CHECK(body_of(answer) == stray_page());
@@ -177,8 +198,8 @@ TEST_CASE("receiver: C5.3, US-73: a wrong state gets a page, is reported, and th
 }
 
 TEST_CASE("receiver: an error with the right state is a callback", "[receiver]") {
-  LoginWait login;
-  RawClient browser(login.port());
+  LoginWait login(GENERATE(http(), https()));
+  auto browser = login.client();
   browser.send(login.get("/callback?error=access_denied&state=" + std::string(kState)));
   CHECK(login.result().value()->query() == "error=access_denied&state=" + std::string(kState));
 }
@@ -197,7 +218,7 @@ TEST_CASE("receiver: an empty expected state matches nothing", "[receiver]") {
 }
 
 TEST_CASE("receiver: PV-15: nothing of a request comes back in the answer", "[receiver]") {
-  LoginWait login;
+  LoginWait login(GENERATE(http(), https()));
   const std::string marker = "<script>alert(1)</script>";
   const std::string encoded = "%3Cscript%3Ealert(1)%3C/script%3E";
   for (const auto& text : {marker, encoded}) {
@@ -212,7 +233,7 @@ TEST_CASE("receiver: PV-15: nothing of a request comes back in the answer", "[re
 }
 
 TEST_CASE("receiver: G-21: the header may have 8 KiB and no more", "[receiver]") {
-  LoginWait login;
+  LoginWait login(GENERATE(http(), https()));
   const auto with_size = [&](std::size_t size) {
     const auto bare = login.get("/favicon.ico", "X: \r\n").size();
     return login.get("/favicon.ico", "X: " + std::string(size - bare, 'x') + "\r\n");
@@ -236,7 +257,9 @@ TEST_CASE("receiver: a header bomb is cut off", "[receiver]") {
 }
 
 TEST_CASE("receiver: G-21: a request that does not arrive in time is dropped", "[receiver]") {
-  LoginWait login({.read_timeout = milliseconds{30}});
+  auto options = GENERATE(http(), https());
+  options.read_timeout = milliseconds{30};
+  LoginWait login(options);
   RawClient silent(login.port());
   RawClient half(login.port());
   half.send(login.get(right()).substr(0, 60));
@@ -259,7 +282,9 @@ TEST_CASE("receiver: a trickle of bytes does not extend the deadline", "[receive
 
 TEST_CASE("receiver: G-21: slow and half-open clients do not keep the browser out",
           "[receiver][concurrency]") {
-  LoginWait login({.read_timeout = std::chrono::seconds{60}});
+  auto options = GENERATE(http(), https());
+  options.read_timeout = std::chrono::seconds{60};
+  LoginWait login(options);
   std::vector<RawClient> slow;
   for (int i = 0; i < 40; ++i) {
     slow.emplace_back(login.port());
@@ -284,7 +309,7 @@ TEST_CASE("receiver: at most so many connections are open as the options say",
 
 TEST_CASE("receiver: of ten browsers at once exactly one is the callback",
           "[receiver][concurrency]") {
-  LoginWait login;
+  LoginWait login(GENERATE(http(), https()));
   std::vector<std::future<std::string>> browsers;
   for (int i = 0; i < 10; ++i) {
     browsers.push_back(std::async(std::launch::async, [&login, i] {

@@ -11,6 +11,7 @@ module;
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
@@ -124,6 +125,11 @@ Authority::Authority() {
 
 Identity Authority::issue(const std::vector<std::string>& names) const {
   return sign(self_, names, -3600, kDay);
+}
+
+Identity Authority::issue(const std::vector<std::string>& names, std::chrono::seconds from,
+                          std::chrono::seconds until) const {
+  return sign(self_, names, from.count(), until.count());
 }
 
 Identity Authority::issue_expired(const std::vector<std::string>& names) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <string>
 #include <vector>
 export module latchkey.test.certificate;
@@ -20,6 +21,9 @@ class Authority {
   [[nodiscard]] const std::string& certificate_pem() const { return self_.certificate_pem; }
   /// A server certificate for DNS names and IP literals, valid for a day.
   [[nodiscard]] Identity issue(const std::vector<std::string>& names) const;
+  /// One that is valid from `from` to `until`, both from now.
+  [[nodiscard]] Identity issue(const std::vector<std::string>& names, std::chrono::seconds from,
+                               std::chrono::seconds until) const;
   /// One whose time was over yesterday.
   [[nodiscard]] Identity issue_expired(const std::vector<std::string>& names) const;
 

@@ -10,7 +10,9 @@ module;
 #include <string_view>
 export module latchkey.test.login_wait;
 import latchkey.core;
+import latchkey.loopback.certificate;
 import latchkey.loopback.receiver;
+import latchkey.test.certificate;
 import latchkey.test.raw_client;
 
 // A receiver whose wait() runs in a thread of its own, and the requests a browser would make.
@@ -21,6 +23,14 @@ using Held = std::unique_ptr<HeldCallback>;
 
 inline constexpr std::string_view kState = "the-state-of-this-login";
 
+/// For localhost, 127.0.0.1 and ::1, with what a client needs to trust it. One a process.
+struct TestCertificate {
+  Authority authority;
+  std::shared_ptr<const TlsCertificate> certificate;
+};
+[[nodiscard]] const TestCertificate& test_certificate();
+
+/// Its clients speak TLS if the options have a certificate, which must be test_certificate()'s.
 class LoginWait {
  public:
   explicit LoginWait(ReceiverOptions options = {},
@@ -30,7 +40,10 @@ class LoginWait {
   ~LoginWait();
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
-  [[nodiscard]] std::string host() const { return "127.0.0.1:" + std::to_string(port_); }
+  /// As in the redirect URI.
+  [[nodiscard]] std::string redirect_uri() const { return receiver_->redirect_uri(); }
+  [[nodiscard]] std::string origin() const;
+  [[nodiscard]] std::string host() const;
   [[nodiscard]] unsigned strays() const { return strays_; }
   void stop() { stop_.request_stop(); }
   /// Ends the receiver; what was held lives on.
@@ -41,6 +54,8 @@ class LoginWait {
 
   /// A GET as a browser sends it, with more header lines if wanted (each ending in CRLF).
   [[nodiscard]] std::string get(std::string_view target, std::string_view more = {}) const;
+  /// Connected, and past the handshake if there is one.
+  [[nodiscard]] RawClient client() const;
   /// Sends `request` on a connection of its own and gives the whole answer.
   [[nodiscard]] std::string exchange(std::string_view request) const;
   /// A client that has sent the callback with the right state and waits for its page.
@@ -49,6 +64,7 @@ class LoginWait {
  private:
   std::unique_ptr<LoopbackReceiver> receiver_;
   std::uint16_t port_;
+  bool tls_;
   std::stop_source stop_;
   std::atomic<unsigned> strays_ = 0;
   std::future<Result<Held>> waiting_;
