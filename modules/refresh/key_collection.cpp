@@ -9,7 +9,6 @@ module;
 module latchkey.refresh.key_collection;
 import latchkey.core.error;
 import latchkey.core.time;
-import latchkey.oauth.authorization;
 import latchkey.refresh.pending;
 import latchkey.session;
 import latchkey.store;
@@ -41,10 +40,10 @@ Result<void> add_pending(OAuthTokenStore& store, KeyReferences& references) {
   auto side = store.side_records();
   if (!side) return std::move(side).error();
   for (auto& row : side->pending) {
-    auto login = row.pending ? open_pending(*row.pending, store.sealer())
-                             : Result<PendingLogin>(*std::move(row.error));
-    if (login) {
-      references.keys.insert(std::move(login->dpop_jkt));
+    auto jkt = row.pending ? pending_jkt(*row.pending, store.sealer())
+                           : Result<std::string>(*std::move(row.error));
+    if (jkt) {
+      if (!jkt->empty()) references.keys.insert(*std::move(jkt));
     } else {
       references.doubts.push_back("pending login " + row.name);
     }

@@ -18,7 +18,7 @@ import latchkey.store.vault;
 
 export namespace latchkey {
 
-/// Logins are pending for ten minutes; the rest is a margin for clocks that jump.
+/// Logins are pending for half an hour at most; the rest is a margin for clocks that jump.
 inline constexpr Duration kAbandonedAfter = std::chrono::hours(24);
 /// No key is collected younger, whatever age is asked for.
 inline constexpr Duration kLeastCollectedAge = std::chrono::hours(1);
