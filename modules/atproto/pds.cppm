@@ -8,6 +8,7 @@ module;
 #include <utility>
 #include <vector>
 export module latchkey.atproto.pds;
+export import latchkey.atproto.xrpc;
 import latchkey.atproto.identifier;
 import latchkey.core.error;
 import latchkey.core.secret;
@@ -130,9 +131,5 @@ class PdsClient {
   std::shared_ptr<TidSource> tids_;
   std::string did_;
 };
-
-/// The error that an XRPC answer stands for; the server's own message is shown, cut and cleaned.
-/// Times in it count from the answer's Date, or from `now`.
-[[nodiscard]] Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint now);
 
 }  // namespace latchkey

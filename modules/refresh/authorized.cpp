@@ -34,17 +34,22 @@ Result<HttpResponse> send_once(SessionKeeper& keeper, const OAuthSession& sessio
   request->authorization = Authorization{
       session.dpop_jkt.empty() ? Authorization::Scheme::bearer : Authorization::Scheme::dpop,
       session.access_token.clone()};
-  auto answer = (*transport)->send(*request, options);
-  // A server may close a kept connection just as we use it. The repetition gets a connection of its
-  // own and a new proof.
+  return send_repeatable(**transport, *request, repeat, options);
+}
+
+}  // namespace
+
+// A server may close a kept connection just as we use it. The repetition gets a connection of its
+// own and, for a bound token, a new proof.
+Result<HttpResponse> send_repeatable(HttpTransport& transport, const HttpRequest& request,
+                                     Repeat repeat, const SendOptions& options) {
+  auto answer = transport.send(request, options);
   const bool broke = !answer && answer.error().code == ErrorCode::connection_lost;
   if (!broke || repeat == Repeat::never || options.connection == Connection::fresh) return answer;
   SendOptions fresh = options;
   fresh.connection = Connection::fresh;
-  return (*transport)->send(*request, fresh);
+  return transport.send(request, fresh);
 }
-
-}  // namespace
 
 bool refuses_token(const HttpResponse& response) {
   if (response.status != 401) return false;

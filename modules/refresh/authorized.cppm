@@ -23,6 +23,12 @@ enum class Repeat {
   safe,  ///< a GET, or a write that has the same effect twice
 };
 
+/// Sends once, and once more on a connection of its own if a kept one broke before an answer and
+/// `repeat` allows it.
+[[nodiscard]] Result<HttpResponse> send_repeatable(HttpTransport& transport,
+                                                   const HttpRequest& request, Repeat repeat,
+                                                   const SendOptions& options);
+
 /// Makes the request for the session as it is now: its resource server may have moved. Called once
 /// for each attempt.
 using RequestMaker = std::function<Result<HttpRequest>(const SessionSummary&)>;

@@ -21,6 +21,7 @@ import latchkey.http;
 import latchkey.oauth.scope;
 import latchkey.sandbox.access;
 import latchkey.sandbox.accounts;
+import latchkey.sandbox.app_sessions;
 import latchkey.sandbox.blobs;
 import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
@@ -72,7 +73,8 @@ Pds::Pds(PdsOptions options, std::shared_ptr<Clock> clock, Random& random, Accou
       accounts_(accounts),
       ledger_(ledger),
       repositories_(random, *clock),
-      proofs_(options_.origin, clock, random, options_.nonce_rotation) {}
+      proofs_(options_.origin, clock, random, options_.nonce_rotation),
+      app_sessions_(options_.origin, *clock, random, accounts) {}
 
 Result<void> Pds::restore(Storage& storage) {
   if (auto restored = repositories_.restore(storage); !restored) return restored;
@@ -118,6 +120,12 @@ Result<std::optional<Grant>> Pds::authenticate(const Request& request) {
     return refusal("InvalidToken", "access.malformed", "Malformed authorization");
   }
   const auto scheme = values[0].substr(0, space), token = values[0].substr(space + 1);
+  if (same_word(scheme, "Bearer")) {
+    if (auto grant = app_sessions_.find_access(token)) {
+      if (!*grant) return std::move(*grant).error();
+      return std::optional(**std::move(grant));
+    }
+  }
   if (!same_word(scheme, "DPoP")) {
     return refusal("InvalidToken", "access.scheme", "The scheme must be DPoP");
   }
@@ -134,6 +142,8 @@ Result<std::optional<Grant>> Pds::authenticate(const Request& request) {
 Response Pds::xrpc(const Request& request) {
   const auto nsid = std::string_view(request.path).substr(kXrpc.size());
   const auto respond = [&]() -> Result<Response> {
+    // They bring tokens of their own kind.
+    if (auto answered = app_sessions_.procedure(nsid, request)) return *std::move(answered);
     const auto grant = authenticate(request);
     if (!grant) return grant.error();
     if (request.method == "POST") return procedure(nsid, request, *grant);

@@ -12,6 +12,7 @@ import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.time;
 import latchkey.sandbox.accounts;
+import latchkey.sandbox.app_sessions;
 import latchkey.sandbox.blobs;
 import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
@@ -43,10 +44,11 @@ class Pds {
   void set_nonce_rotation(std::chrono::milliseconds rotation) {
     proofs_.set_nonce_rotation(rotation);
   }
+  [[nodiscard]] AppSessions& app_sessions() noexcept { return app_sessions_; }
   [[nodiscard]] const Repositories& repositories() const noexcept { return repositories_; }
 
  private:
-  /// The grant behind the request; nothing without authorization. Errors: refusals, 400 and 401.
+  /// The grant behind the request, of OAuth or of an app password; nothing without authorization. Errors: refusals, 400 and 401.
   [[nodiscard]] Result<std::optional<Grant>> authenticate(const Request& request);
   [[nodiscard]] Response xrpc(const Request& request);
   [[nodiscard]] Result<Response> query(std::string_view nsid, const FormFields& fields,
@@ -76,6 +78,7 @@ class Pds {
   Repositories repositories_;
   Blobs blobs_;
   ProofGate proofs_;
+  AppSessions app_sessions_;
 };
 
 }  // namespace latchkey::sandbox

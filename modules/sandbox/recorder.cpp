@@ -92,10 +92,13 @@ void Recorder::learn(const Request& request, const Response& answer) {
       remember(field(*form, name));
     }
   }
-  if (request.path != "/oauth/token" || answer.status != 200) return;
+  const bool issues_tokens = request.path == "/oauth/token" ||
+                             request.path.starts_with("/xrpc/com.atproto.server.");
+  if (!issues_tokens || answer.status != 200) return;
   const auto tokens = read_json(answer.body);
   if (!tokens) return;
-  for (const std::string_view name : {"access_token", "refresh_token", "id_token"}) {
+  for (const std::string_view name :
+       {"access_token", "refresh_token", "id_token", "accessJwt", "refreshJwt"}) {
     remember(text_of(*tokens, name));
   }
 }

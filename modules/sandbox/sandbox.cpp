@@ -348,6 +348,23 @@ void Sandbox::set_clock_skew(milliseconds ahead) {
 void Sandbox::set_access_lifetime(std::chrono::seconds lifetime) {
   const std::scoped_lock lock(impl_->mutex);
   impl_->ledger.set_access_lifetime(lifetime);
+  impl_->pds.app_sessions().set_access_lifetime(lifetime);
+}
+
+Result<std::string> Sandbox::add_app_password(std::string_view handle_or_did) {
+  const std::scoped_lock lock(impl_->mutex);
+  const Account* account = impl_->accounts.find_here(handle_or_did);
+  if (account == nullptr) {
+    return make_error(ErrorCode::invalid_argument, "sandbox.account",
+                      "cannot make an app password for " + printable(handle_or_did, 100) +
+                          ": there is no such account here; give its handle or DID");
+  }
+  return impl_->pds.app_sessions().add_password(account->did);
+}
+
+void Sandbox::revoke_app_passwords(std::string_view handle_or_did) {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->pds.app_sessions().revoke_passwords(impl_->did_of(handle_or_did));
 }
 
 void Sandbox::set_nonce_rotation(milliseconds rotation) {

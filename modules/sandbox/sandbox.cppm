@@ -98,7 +98,12 @@ class Sandbox {
 
   /// What the servers' clock is ahead of the one given, `Date` included.
   void set_clock_skew(std::chrono::milliseconds ahead);
+  /// Of app passwords' sessions too.
   void set_access_lifetime(std::chrono::seconds lifetime);
+  /// A new app password, not kept in the file. Error: invalid_argument, "sandbox.account".
+  [[nodiscard]] Result<std::string> add_app_password(std::string_view handle_or_did);
+  /// All of the account's app passwords are over, and the sessions begun with them.
+  void revoke_app_passwords(std::string_view handle_or_did);
   /// Nonces given out before are no longer good.
   void set_nonce_rotation(std::chrono::milliseconds rotation);
   /// Access tokens issued so far are no longer good; refresh tokens are.

@@ -26,15 +26,6 @@ Result<std::string> text_member(const JsonObject& body, std::string_view name) {
   return std::move(*text).value_or("");
 }
 
-Result<JsonObject> read_body(const Request& request) {
-  if (content_type_of(request) != "application/json") {
-    return invalid_input("xrpc.content_type", "the content type must be application/json");
-  }
-  auto body = JsonObject::parse(request.body, ErrorCode::invalid_argument, "input");
-  if (!body) return invalid_input(body.error().detail, "the body is not a JSON object");
-  return body;
-}
-
 // Where, and what: the record is in the member `value`.
 Result<RecordWrite> read_record(const JsonObject& body, std::string_view value, RepoAction action) {
   RecordWrite write;
@@ -82,8 +73,17 @@ Error invalid_input(std::string_view detail, std::string description) {
   return refusal("InvalidRequest", detail, std::move(description));
 }
 
+Result<JsonObject> read_json_body(const Request& request) {
+  if (content_type_of(request) != "application/json") {
+    return invalid_input("xrpc.content_type", "the content type must be application/json");
+  }
+  auto body = JsonObject::parse(request.body, ErrorCode::invalid_argument, "input");
+  if (!body) return invalid_input(body.error().detail, "the body is not a JSON object");
+  return body;
+}
+
 Result<WriteRequest> read_write(const Request& request, RepoAction action) {
-  const auto body = read_body(request);
+  const auto body = read_json_body(request);
   if (!body) return body.error();
   auto write = read_record(*body, "record", action);
   if (!write) return std::move(write).error();
@@ -105,7 +105,7 @@ Result<WriteRequest> read_write(const Request& request, RepoAction action) {
 }
 
 Result<BatchRequest> read_batch(const Request& request) {
-  const auto body = read_body(request);
+  const auto body = read_json_body(request);
   if (!body) return body.error();
   BatchRequest out;
   for (const auto& [name, into] :

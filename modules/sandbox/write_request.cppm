@@ -5,6 +5,7 @@ module;
 #include <vector>
 export module latchkey.sandbox.write_request;
 import latchkey.core.error;
+import latchkey.core.json;
 import latchkey.sandbox.message;
 import latchkey.sandbox.permissions;
 import latchkey.sandbox.repo;
@@ -15,6 +16,10 @@ export namespace latchkey::sandbox {
 
 /// InvalidRequest, as of refusal().
 [[nodiscard]] Error invalid_input(std::string_view detail, std::string description);
+
+/// The body of a procedure. Errors, as of refusal(): InvalidRequest, "xrpc.content_type", "input.…"
+/// (no JSON).
+[[nodiscard]] Result<JsonObject> read_json_body(const Request& request);
 
 /// What a request wants to write, in the repository that it names.
 struct WriteRequest {
