@@ -10,7 +10,8 @@
 //   server.rotateKeys()                       the same with other signing keys, the old ones forgotten
 //   server.forge(path, change)                from now on the JSON answers of a path are what `change` makes of them
 //   server.forgeIdTokens(change, sign)        the same for the claims of id tokens; signed by the server unless told
-//   server.isActive(token)                    what introspection says
+//   server.isActive(token), server.countActive(secrets)       what introspection says
+//   server.captured(known)                    secrets that passed, but for those known before
 //
 // Settings: par 'off', 'offered', 'required'; dpop 'off', 'offered', 'nonce' (wanted in every proof); accessTtl and
 // deviceTtl in seconds.
@@ -123,9 +124,10 @@ export class OidcServer {
   noFaults() {
     this.#proxy.clearFaults()
   }
-  /** Every secret that passed since the start. */
-  captured() {
-    return this.#proxy.captured()
+  /** Every secret that passed since the start, or since `known` was given. */
+  captured(known = []) {
+    const before = new Set(known)
+    return this.#proxy.captured().filter((secret) => !before.has(secret))
   }
 
   restart(settings = {}) {
@@ -158,6 +160,13 @@ export class OidcServer {
   }
   keyFor(alg) {
     return this.#keys.find((key) => key.alg === alg)
+  }
+
+  /** How many of these secrets are access or refresh tokens that the server would still take. */
+  async countActive(secrets) {
+    const opaque = secrets.filter((secret) => !secret.includes('.')) // id tokens are no tokens to it
+    const states = await Promise.all(opaque.map((secret) => this.isActive(secret)))
+    return states.filter(Boolean).length
   }
 
   async isActive(token) {
