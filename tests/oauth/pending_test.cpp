@@ -5,8 +5,10 @@
 #include <catch2/generators/catch_generators_range.hpp>
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 import latchkey.core.encoding;
 import latchkey.core.error;
@@ -25,13 +27,14 @@ using std::literals::operator""s;
 
 namespace {
 
-latchkey::Bytes golden() {
-  auto text = latchkey::test::read_file(LATCHKEY_TEST_DATA "/formats/pending_login_v1.hex");
+latchkey::Bytes golden(const std::string& version = "v2") {
+  auto text =
+      latchkey::test::read_file(LATCHKEY_TEST_DATA "/formats/pending_login_" + version + ".hex");
   std::erase(text, '\n');
   return latchkey::hex_decode(text).value();
 }
 
-PendingLogin golden_login() {
+PendingLogin golden_login_v1() {
   PendingLogin login;
   login.state = "state-0123456789";
   login.code_verifier = SecretString("verifier-abcdefghijklmnopqrstuvwxyz-0123456");
@@ -52,6 +55,15 @@ PendingLogin golden_login() {
   return login;
 }
 
+PendingLogin golden_login() {
+  PendingLogin login = golden_login_v1();
+  login.nonce = "nonce-0123456789";
+  login.resources = {"https://api.test.dev/v1", "urn:example:cooperation"};
+  login.max_age = std::chrono::seconds(3600);
+  login.iss_required = false;
+  return login;
+}
+
 std::string detail_of(const latchkey::Bytes& bytes) {
   const auto result = latchkey::parse_pending(SecretBytes(bytes));
   return result ? "" : result.error().detail;
@@ -64,9 +76,10 @@ TEST_CASE("pending: the golden file is what is written", "[pending]") {
   CHECK(latchkey::hex_encode(bytes.expose()) == latchkey::hex_encode(golden()));
 }
 
-TEST_CASE("C4.11: every member of a pending login comes back from the golden file", "[pending]") {
-  const auto read = latchkey::parse_pending(SecretBytes(golden())).value();
-  const auto wanted = golden_login();
+TEST_CASE("C4.11: every member of a pending login comes back from the golden files", "[pending]") {
+  const bool old = GENERATE(true, false);
+  const auto read = latchkey::parse_pending(SecretBytes(golden(old ? "v1" : "v2"))).value();
+  const auto wanted = old ? golden_login_v1() : golden_login();
   CHECK(read.state == wanted.state);
   CHECK(read.code_verifier == wanted.code_verifier);
   CHECK(read.issuer == wanted.issuer);
@@ -84,6 +97,28 @@ TEST_CASE("C4.11: every member of a pending login comes back from the golden fil
   CHECK(read.dpop_jkt == wanted.dpop_jkt);
   CHECK(read.app_state == wanted.app_state);
   CHECK(read.created_at == wanted.created_at);
+  CHECK(read.nonce == wanted.nonce);
+  CHECK(read.resources == wanted.resources);
+  CHECK(read.max_age == wanted.max_age);
+  CHECK(read.iss_required == wanted.iss_required);
+}
+
+TEST_CASE("pending: a login of version 1 needs iss, and has no nonce or resources", "[pending]") {
+  const auto read = latchkey::parse_pending(SecretBytes(golden("v1"))).value();
+  CHECK(read.iss_required);
+  CHECK(read.nonce.empty());
+  CHECK(read.resources.empty());
+  CHECK_FALSE(read.max_age);
+}
+
+TEST_CASE("pending: version 1 with the members of version 2, and the reverse, are corrupt",
+          "[pending]") {
+  auto bytes = golden("v1");
+  bytes[4] = 2;
+  CHECK(detail_of(bytes) == "pending.malformed");
+  bytes = golden("v2");
+  bytes[4] = 1;
+  CHECK(detail_of(bytes) == "pending.malformed");
 }
 
 TEST_CASE("pending: an empty login and each client authentication come back", "[pending]") {
@@ -99,10 +134,12 @@ TEST_CASE("pending: an empty login and each client authentication come back", "[
   CHECK(read.client_auth_kid == "kid-1");
   CHECK(read.created_at == login.created_at);
   CHECK(read.code_verifier.empty());
+  CHECK_FALSE(read.max_age);
+  CHECK(read.iss_required);
 }
 
 TEST_CASE("pending: cut off anywhere it is corrupt", "[pending]") {
-  const auto whole = golden();
+  const auto whole = golden(GENERATE(as<std::string>{}, "v1", "v2"));
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const latchkey::Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
     const auto read = latchkey::parse_pending(SecretBytes(cut));
@@ -120,11 +157,24 @@ TEST_CASE("pending: bytes after the end, foreign magic and a wrong method are co
   bytes = golden();
   bytes[0] = 'l';
   CHECK(detail_of(bytes) == "pending.malformed");
-  bytes = golden();
+  bytes = golden("v1");
   bytes[bytes.size() - 9] = 4;
   CHECK(detail_of(bytes) == "pending.malformed");
   bytes[bytes.size() - 9] = 255;
   CHECK(detail_of(bytes) == "pending.malformed");
+}
+
+TEST_CASE("pending: a count, an age or a rule that cannot be is corrupt", "[pending]") {
+  const auto changed = [](std::size_t from_end, unsigned char value) {
+    auto bytes = golden();
+    bytes[bytes.size() - from_end] = value;
+    return detail_of(bytes);
+  };
+  CHECK(changed(1, 2) == "pending.malformed");
+  CHECK(changed(9, 0x80) == "pending.malformed");  // more seconds than a signed number has
+  const std::size_t resources = 9 + 4 + 23 + 4 + 23 + 4;
+  CHECK(changed(resources, 0xff) == "pending.malformed");
+  CHECK(changed(resources - 3, 1) == "pending.malformed");
 }
 
 TEST_CASE("pending: a length that points past the end is corrupt", "[pending]") {
@@ -137,7 +187,7 @@ TEST_CASE("pending: a length that points past the end is corrupt", "[pending]") 
 
 TEST_CASE("pending: a newer version is too new, version 0 is corrupt", "[pending]") {
   auto bytes = golden();
-  bytes[4] = 2;
+  bytes[4] = 3;
   const auto read = latchkey::parse_pending(SecretBytes(bytes));
   REQUIRE_FALSE(read);
   CHECK(read.error().code == ErrorCode::schema_too_new);

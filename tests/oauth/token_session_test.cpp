@@ -7,13 +7,11 @@
 
 import latchkey.core.secret;
 import latchkey.core.time;
-import latchkey.oauth.authorization;
 import latchkey.oauth.token;
 import latchkey.session;
 
 using latchkey::ClientAuthMethod;
 using latchkey::OAuthSession;
-using latchkey::PendingLogin;
 using latchkey::SecretString;
 using latchkey::SessionState;
 using latchkey::TimePoint;
@@ -26,25 +24,6 @@ namespace {
 const TimePoint kLogin{std::chrono::milliseconds(1'795'339'800'000)};
 const TimePoint kRefresh = kLogin + hours(1);
 
-PendingLogin pending() {
-  PendingLogin login;
-  login.issuer = "https://entryway.test.dev";
-  login.token_endpoint = "https://entryway.test.dev/oauth/token";
-  login.revocation_endpoint = "https://entryway.test.dev/oauth/revoke";
-  login.par_endpoint = "https://entryway.test.dev/oauth/par";
-  login.client_id = "https://app.test.dev/client.json";
-  login.client_auth_method = ClientAuthMethod::private_key_jwt;
-  login.client_auth_kid = "kid-1";
-  login.redirect_uri = "http://127.0.0.1:49152/callback";
-  login.scope = "atproto transition:generic";
-  login.expected_subject = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
-  login.handle = "alice.test.dev";
-  login.resource_server = "https://pds.test.dev";
-  login.dpop_jkt = "jkt";
-  login.created_at = kLogin - seconds(40);
-  return login;
-}
-
 TokenAnswer answer() {
   return {.access_token = SecretString("access-1"),
           .token_type = "dpop",
@@ -56,10 +35,28 @@ TokenAnswer answer() {
 }
 
 OAuthSession logged_in() {
-  auto session = session_from_exchange(pending(), answer(), kLogin);
+  OAuthSession session;
+  session.subject = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+  session.issuer = "https://entryway.test.dev";
+  session.resource_server = "https://pds.test.dev";
+  session.token_endpoint = "https://entryway.test.dev/oauth/token";
+  session.revocation_endpoint = "https://entryway.test.dev/oauth/revoke";
+  session.par_endpoint = "https://entryway.test.dev/oauth/par";
+  session.client_id = "https://app.test.dev/client.json";
+  session.client_auth_method = ClientAuthMethod::private_key_jwt;
+  session.client_auth_kid = "kid-1";
+  session.redirect_uri = "http://127.0.0.1:49152/callback";
+  session.scope = "atproto";
+  session.token_type = "DPoP";
+  session.dpop_jkt = "jkt";
+  session.handle = "alice.test.dev";
+  session.issued_at = session.session_started_at = kLogin;
+  session.expires_at = kLogin + seconds(3599);
+  session.refresh_expires_at = kLogin + hours(24 * 14);
+  session.access_token = SecretString("access-1");
+  session.refresh_token = SecretString("refresh-1");
   session.login_id = 7;
   session.revision = {9};
-  session.refresh_expires_at = kLogin + hours(24 * 14);
   return session;
 }
 
@@ -73,72 +70,8 @@ TokenAnswer renewed() {
 
 }  // namespace
 
-TEST_CASE("session: an exchange makes a session of the pending login and the answer", "[token]") {
-  const auto session = session_from_exchange(pending(), answer(), kLogin);
-  CHECK(session.subject == "did:plc:ewvi7nxzyoun6zhxrhs64oiz");
-  CHECK(session.issuer == "https://entryway.test.dev");
-  CHECK(session.resource_server == "https://pds.test.dev");
-  CHECK(session.token_endpoint == "https://entryway.test.dev/oauth/token");
-  CHECK(session.revocation_endpoint == "https://entryway.test.dev/oauth/revoke");
-  CHECK(session.par_endpoint == "https://entryway.test.dev/oauth/par");
-  CHECK(session.client_id == "https://app.test.dev/client.json");
-  CHECK(session.client_auth_method == ClientAuthMethod::private_key_jwt);
-  CHECK(session.client_auth_kid == "kid-1");
-  CHECK(session.redirect_uri == "http://127.0.0.1:49152/callback");
-  CHECK(session.scope == "atproto");
-  CHECK(session.token_type == "DPoP");
-  CHECK(session.dpop_jkt == "jkt");
-  CHECK(session.handle == "alice.test.dev");
-  CHECK(session.access_token.expose() == std::string("access-1"));
-  CHECK(session.refresh_token->expose() == std::string("refresh-1"));
-  CHECK_FALSE(session.id_token);
-  CHECK(session.state == SessionState::active);
-}
-
-TEST_CASE("LA-36, C5.12: expiry counts from before the request, and is unknown when not said",
-          "[token]") {
-  const auto session = session_from_exchange(pending(), answer(), kLogin);
-  CHECK(session.issued_at == kLogin);
-  CHECK(session.session_started_at == kLogin);
-  CHECK(session.expires_at == kLogin + seconds(3599));
-  CHECK_FALSE(session.refresh_expires_at);
-  auto silent = answer();
-  silent.expires_in = std::nullopt;
-  CHECK_FALSE(session_from_exchange(pending(), std::move(silent), kLogin).expires_at);
-}
-
-TEST_CASE("session: login id and revision are not drawn here", "[token]") {
-  const auto session = session_from_exchange(pending(), answer(), kLogin);
-  CHECK(session.login_id == 0);
-  CHECK(session.revision.is_none());
+TEST_CASE("refresh: the revision is not drawn here", "[token]") {
   CHECK(session_from_refresh(logged_in(), renewed(), kRefresh).revision.is_none());
-}
-
-TEST_CASE("C5.14: the subject is the server's word, or the one expected where it says none",
-          "[token]") {
-  auto other = answer();
-  other.sub = "did:web:alice.test.dev";
-  CHECK(session_from_exchange(pending(), std::move(other), kLogin).subject ==
-        "did:web:alice.test.dev");
-  auto silent = answer();
-  silent.sub = "";
-  CHECK(session_from_exchange(pending(), std::move(silent), kLogin).subject ==
-        pending().expected_subject);
-}
-
-TEST_CASE("session: outside ATProto a scope left out is the requested one", "[token]") {
-  auto silent = answer();
-  silent.scope = std::nullopt;
-  CHECK(session_from_exchange(pending(), std::move(silent), kLogin).scope ==
-        "atproto transition:generic");
-}
-
-TEST_CASE("session: a Bearer session is bound to no key", "[token]") {
-  auto bearer = answer();
-  bearer.token_type = "bearer";
-  const auto session = session_from_exchange(pending(), std::move(bearer), kLogin);
-  CHECK(session.token_type == "Bearer");
-  CHECK(session.dpop_jkt.empty());
 }
 
 TEST_CASE("refresh: new tokens and times, everything else as it was", "[token]") {

@@ -10,6 +10,8 @@ import latchkey.dpop;
 import latchkey.http;
 import latchkey.http.curl;
 import latchkey.http.policy;
+import latchkey.flows.code_login;
+import latchkey.flows.grant;
 import latchkey.oauth.authorization;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.pkce;
@@ -125,7 +127,7 @@ TEST_CASE("our own steps log in, refresh and revoke as a confidential client", "
   REQUIRE(outcome(answer) == "ok");
   CHECK(outcome(check_atproto_token(*answer, backend.world.alice.did)) == "ok");
   const auto session =
-      session_from_exchange(backend.pending, *std::move(answer), backend.world.clock->now());
+      new_session(*answer, terms_of(backend.pending), backend.world.clock->now());
   auto refreshed = backend.send(build_refresh_request(session, backend.client), "refresh");
   REQUIRE(outcome(refreshed) == "ok");
   const auto later =
