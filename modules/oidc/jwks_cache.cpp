@@ -115,13 +115,12 @@ Result<std::shared_ptr<const JwkSet>> JwksCache::current(std::stop_token stop) {
 std::shared_ptr<const JwkSet> JwksCache::other_than(const std::shared_ptr<const JwkSet>& seen,
                                                     std::stop_token stop) {
   Lock lock(mutex_);
-  const auto before = fetches_;
   while (keys_ == seen && fetching_ && wait_for_fetch(lock, stop)) {
   }
   if (keys_ != seen) return keys_;
   const auto now = clock_->steady_now();
   const bool lately = asked_for_others_ && now < *asked_for_others_ + kJwksRefetchInterval;
-  if (fetching_ || fetches_ != before || lately) return nullptr;
+  if (fetching_ || lately) return nullptr;
   asked_for_others_ = now;
   const auto fetched = fetch(lock, stop);
   if (!fetched && fetched.error().code == ErrorCode::cancelled) asked_for_others_.reset();

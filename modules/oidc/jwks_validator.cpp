@@ -73,8 +73,11 @@ Result<void> JwksIdTokenValidator::verify(const CompactJws& token, const std::st
   if (!keys) return keys.error();
   auto verdict = (*keys)->verify(token);
   if (verdict || !may_be_rotated(verdict.error())) return verdict;
-  const auto others = cache_.other_than(*keys, stop);
-  return others ? others->verify(token) : verdict;
+  if (const auto others = cache_.other_than(*keys, stop)) return others->verify(token);
+  if (!stop.stop_requested()) return verdict;
+  // Not the token's fault, perhaps: the keys that may be its own were not waited for.
+  return make_error(ErrorCode::cancelled, "jwks.cancelled",
+                    "stopped looking for the key of an id token: it was asked to");
 }
 
 Result<IdTokenClaims> JwksIdTokenValidator::validate(const SecretString& id_token,

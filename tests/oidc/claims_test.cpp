@@ -102,8 +102,8 @@ TEST_CASE("claims: times are whole seconds of this era", "[oidc]") {
       const auto found = read_fault({{name, value}});
       CHECK((found == "id_token.wrong_type" || found == "id_token.not_json"));
     }
-    for (const char* value : {"-1", "-9223372036854775808", "253402300800", "1795683600000",
-                              "9223372036854775807"}) {
+    for (const char* value :
+         {"-1", "-9223372036854775808", "253402300800", "1795683600000", "9223372036854775807"}) {
       INFO(value);
       CHECK(read_fault({{name, value}}) == "id_token.time");
     }
@@ -159,11 +159,9 @@ TEST_CASE("claims: an e-mail is verified only by the literal true", "[oidc]") {
 TEST_CASE("claims: for display, what is odd counts as absent", "[oidc]") {
   for (const char* value : {"1", "null", "{}", "[]", "\"\""}) {
     INFO(value);
-    const auto claims = read({{"name", value},
-                              {"preferred_username", value},
-                              {"email", value},
-                              {"picture", value}})
-                            .value();
+    const auto claims =
+        read({{"name", value}, {"preferred_username", value}, {"email", value}, {"picture", value}})
+            .value();
     CHECK(claims.name.empty());
     CHECK(claims.preferred_username.empty());
     CHECK_FALSE(claims.email);
@@ -176,8 +174,9 @@ TEST_CASE("claims: for display, what is odd counts as absent", "[oidc]") {
 }
 
 TEST_CASE("claims: a picture is an https URL", "[oidc]") {
-  for (const char* url : {"http://example.com/a.png", "javascript:alert(1)", "data:image/png,x",
-                          "/a.png", "ftp://example.com/a", "https://", "https://u:p@example.com/"}) {
+  for (const char* url :
+       {"http://example.com/a.png", "javascript:alert(1)", "data:image/png,x", "/a.png",
+        "ftp://example.com/a", "https://", "https://u:p@example.com/"}) {
     INFO(url);
     CHECK(read({{"picture", quoted(url)}}).value().picture.empty());
   }
@@ -235,14 +234,13 @@ TEST_CASE("check: several audiences need an azp, and azp is this client", "[oidc
   CHECK(verdict({{"aud", both}, {"azp", quoted("api")}}) == "id_token.azp");
   CHECK(verdict({{"azp", quoted("client-2")}}) == "id_token.azp");
   CHECK(verdict({{"azp", quoted("client-1")}}) == "");
-  CHECK(verdict({{"aud", quoted("client-2")}, {"azp", quoted("client-1")}}) ==
-        "id_token.audience");
+  CHECK(verdict({{"aud", quoted("client-2")}, {"azp", quoted("client-1")}}) == "id_token.audience");
 }
 
 TEST_CASE("check: the issuer is compared as text", "[oidc]") {
-  for (const char* issuer : {"https://id.example.com/", "https://ID.example.com",
-                             "http://id.example.com", "https://id.example.com:443", "x",
-                             "https://id.example.com.evil.example"}) {
+  for (const char* issuer :
+       {"https://id.example.com/", "https://ID.example.com", "http://id.example.com",
+        "https://id.example.com:443", "x", "https://id.example.com.evil.example"}) {
     INFO(issuer);
     CHECK(verdict({{"iss", quoted(issuer)}}) == "id_token.issuer");
   }

@@ -79,9 +79,9 @@ TEST_CASE("discovery: the configuration is asked for behind the issuer", "[oidc]
 }
 
 TEST_CASE("discovery: a configuration is read", "[oidc]") {
-  const auto provider = process_openid_configuration_response(
-                            kIssuer, json_answer(200, to_json(good_document())), {})
-                            .value();
+  const auto provider =
+      process_openid_configuration_response(kIssuer, json_answer(200, to_json(good_document())), {})
+          .value();
   CHECK(provider.server.issuer == kIssuer);
   CHECK(provider.server.authorization_endpoint == "https://id.example.com/authorize");
   CHECK(provider.server.token_endpoint == "https://id.example.com/token");
@@ -111,16 +111,15 @@ TEST_CASE("discovery: what a login needs must be there", "[oidc]") {
 }
 
 TEST_CASE("discovery: every endpoint is https", "[oidc]") {
-  for (const char* name : {"authorization_endpoint", "token_endpoint", "jwks_uri",
-                           "userinfo_endpoint", "end_session_endpoint", "revocation_endpoint",
-                           "device_authorization_endpoint",
-                           "pushed_authorization_request_endpoint"}) {
-    for (const char* url : {"http://id.example.com/x", "http://localhost/x", "/x", "x",
-                            "javascript:alert(1)", "https://id.example.com/x#y",
-                            "https://u:p@id.example.com/x", "file:///etc/passwd"}) {
+  for (const char* name :
+       {"authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint",
+        "end_session_endpoint", "revocation_endpoint", "device_authorization_endpoint",
+        "pushed_authorization_request_endpoint"}) {
+    for (const char* url :
+         {"http://id.example.com/x", "http://localhost/x", "/x", "x", "javascript:alert(1)",
+          "https://id.example.com/x#y", "https://u:p@id.example.com/x", "file:///etc/passwd"}) {
       INFO(name << ' ' << url);
-      CHECK(read_outcome({{name, quoted(url)}}) ==
-            "invalid_metadata metadata.endpoint_not_https");
+      CHECK(read_outcome({{name, quoted(url)}}) == "invalid_metadata metadata.endpoint_not_https");
     }
     CHECK(read_outcome({{name, quoted("http://localhost:1/x")}}, kIssuer,
                        HttpRule::allow_http_for_loopback) == "ok");
@@ -131,9 +130,9 @@ TEST_CASE("discovery: every endpoint is https", "[oidc]") {
 }
 
 TEST_CASE("discovery: the issuer is compared exactly with what was asked for", "[oidc]") {
-  for (const char* issuer : {"https://id.example.com/", "https://ID.example.com",
-                             "https://id.example.com:443", "https://other.example.com",
-                             "http://id.example.com"}) {
+  for (const char* issuer :
+       {"https://id.example.com/", "https://ID.example.com", "https://id.example.com:443",
+        "https://other.example.com", "http://id.example.com"}) {
     INFO(issuer);
     CHECK(read_outcome({}, issuer) == "invalid_metadata metadata.issuer_mismatch");
     CHECK(read_outcome({{"issuer", quoted(issuer)}}) ==

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <atomic>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -34,8 +34,8 @@ using namespace std::chrono_literals;
 namespace {
 
 std::shared_ptr<HttpTransport> local_transport() {
-  return CurlTransport::open({.address_rule = AddressRule::any,
-                              .http_rule = HttpRule::allow_http_for_loopback})
+  return CurlTransport::open(
+             {.address_rule = AddressRule::any, .http_rule = HttpRule::allow_http_for_loopback})
       .value();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
+#include <algorithm>
 #include <atomic>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <initializer_list>
 #include <memory>
@@ -45,6 +46,24 @@ struct Keys {
   [[nodiscard]] std::size_t fetches() const { return transport->count(); }
 };
 
+// Counts how often it was asked.
+class CountingClock final : public Clock {
+ public:
+  [[nodiscard]] TimePoint now() const override { return kNow; }
+  [[nodiscard]] std::chrono::steady_clock::time_point steady_now() const override {
+    ++asked_;
+    asked_.notify_all();
+    return {};
+  }
+  bool sleep_for(Duration, std::stop_token) override { return true; }
+  void wait_for(int count) const {
+    for (int seen = asked_; seen < count; seen = asked_) asked_.wait(seen);
+  }
+
+ private:
+  mutable std::atomic<int> asked_ = 0;
+};
+
 Duration lifetime(HeaderList headers) {
   return jwks_lifetime(json_answer(200, "{}", headers));
 }
@@ -66,10 +85,10 @@ TEST_CASE("JWKS lifetime: is what Cache-Control says, within bounds", "[oidc]") 
 }
 
 TEST_CASE("JWKS lifetime: what cannot be read, or forbids keeping, is the least", "[oidc]") {
-  for (const char* value : {"no-store", "no-cache", "no-cache=\"x\"", "NO-STORE, max-age=3600",
-                            "max-age=3600, no-cache", "max-age", "max-age=", "max-age=-1",
-                            "max-age=1h", "max-age=3600, max-age=10", "max-age=\"3600\"",
-                            "max-age= 3600", "max-age=3.6e3"}) {
+  for (const char* value :
+       {"no-store", "no-cache", "no-cache=\"x\"", "NO-STORE, max-age=3600",
+        "max-age=3600, no-cache", "max-age", "max-age=", "max-age=-1", "max-age=1h",
+        "max-age=3600, max-age=10", "max-age=\"3600\"", "max-age= 3600", "max-age=3.6e3"}) {
     INFO(value);
     CHECK(lifetime({{"Cache-Control", value}}) == 5min);
   }
@@ -210,19 +229,25 @@ TEST_CASE("JWKS cache: threads share one fetch", "[oidc][concurrency]") {
 }
 
 TEST_CASE("JWKS cache: threads share one failure", "[oidc][concurrency]") {
-  Keys keys;
-  keys.transport->hold();
-  for (int i = 0; i < 8; ++i) keys.fail();
+  constexpr int kThreads = 8;
+  const auto transport = std::make_shared<ScriptedTransport>();
+  const auto clock = std::make_shared<CountingClock>();
+  JwksCache cache(transport, clock, Url::parse(kJwksUri).value());
+  transport->hold();
+  transport->push(down()).push(json_answer(200, R"({"keys":[]})"));
   std::atomic<int> failed = 0;
   {
     std::vector<std::jthread> threads;
-    for (int i = 0; i < 8; ++i) {
-      threads.emplace_back([&] { failed += !keys.cache.current({}); });
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back(
+          [&] { failed += outcome(cache.current({})) == "unreachable test.down"; });
     }
-    keys.transport->wait_for(1);
-    keys.transport->release();
+    // Each looks at the clock with the cache's lock, and waits before it gives that up.
+    clock->wait_for(kThreads);
+    transport->release();
   }
-  CHECK(failed == 8);
+  CHECK(failed == kThreads);
+  CHECK(transport->count() == 1);
 }
 
 TEST_CASE("JWKS cache: who has good keys does not wait for another's fetch",
@@ -233,9 +258,9 @@ TEST_CASE("JWKS cache: who has good keys does not wait for another's fetch",
   std::shared_ptr<const JwkSet> others;
   std::jthread asking([&] { others = keys.other(first); });
   keys.transport->wait_for(2);
-  CHECK(keys.now() == first);        // fresh
+  CHECK(keys.now() == first);  // fresh
   keys.clock->advance(kLife);
-  CHECK(keys.now() == first);        // old, but another thread is at it
+  CHECK(keys.now() == first);  // old, but another thread is at it
   CHECK(keys.fetches() == 2);
   keys.transport->release();
   asking.join();
@@ -260,8 +285,7 @@ TEST_CASE("JWKS cache: who needs others waits for those that are being fetched",
   CHECK(keys.fetches() == 2);
 }
 
-TEST_CASE("JWKS cache: waiting is cancelled, the fetch of another is not",
-          "[oidc][concurrency]") {
+TEST_CASE("JWKS cache: waiting is cancelled, the fetch of another is not", "[oidc][concurrency]") {
   Keys keys;
   keys.transport->hold();
   std::string fetched;
@@ -286,6 +310,31 @@ TEST_CASE("JWKS cache: a cancelled fetch leaves the next one free", "[oidc]") {
   cancelled();
   CHECK(keys.other(first) == nullptr);
   CHECK(keys.other(first) != nullptr);
+}
+
+TEST_CASE("JWKS cache: a cancelled fetch is no failure of the server", "[oidc]") {
+  Keys keys;
+  const auto old = keys.now();
+  keys.clock->advance(kLife);
+  keys.transport->push(make_error(ErrorCode::cancelled, "test.cancelled", "stopped"));
+  CHECK(keys.now() == old);
+  CHECK(keys.now() != old);  // at once, and not after a minute
+  CHECK(keys.fetches() == 3);
+}
+
+TEST_CASE("JWKS cache: who waited for a cancelled fetch makes his own", "[oidc][concurrency]") {
+  Keys keys;
+  keys.transport->hold();
+  keys.transport->push(make_error(ErrorCode::cancelled, "test.cancelled", "stopped"));
+  std::vector<std::string> got(4);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& slot : got) threads.emplace_back([&] { slot = outcome(keys.cache.current({})); });
+    keys.transport->wait_for(1);
+    keys.transport->release();
+  }
+  CHECK(std::count(got.begin(), got.end(), "ok") == 3);
+  CHECK(std::count(got.begin(), got.end(), "cancelled test.cancelled") == 1);
 }
 
 TEST_CASE("JWKS cache: keys change under load, and everybody finds them", "[oidc][concurrency]") {

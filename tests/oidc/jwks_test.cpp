@@ -137,14 +137,12 @@ TEST_CASE("JWKS: a token with a kid is not signed by a key without", "[oidc]") {
 
 TEST_CASE("JWKS: keys in the token itself are never used", "[oidc]") {
   const JwsKey attacker("ES256");
-  for (const auto& [name, value] :
-       Members{{"jwk", attacker.jwk()},
-               {"jku", quoted("https://evil.example/jwks")},
-               {"x5u", quoted("https://evil.example/cert")},
-               {"x5c", R"(["MIIB"])"}}) {
+  for (const auto& [name, value] : Members{{"jwk", attacker.jwk()},
+                                           {"jku", quoted("https://evil.example/jwks")},
+                                           {"x5u", quoted("https://evil.example/cert")},
+                                           {"x5c", R"(["MIIB"])"}}) {
     INFO(name);
-    const auto text =
-        attacker.sign(with(good_header("ES256"), {{name, value}}), good_claims());
+    const auto text = attacker.sign(with(good_header("ES256"), {{name, value}}), good_claims());
     CHECK(fault(set_of({published("ES256")}).verify(parse_token(text).value())) ==
           "id_token.signature");
   }

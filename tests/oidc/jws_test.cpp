@@ -87,11 +87,22 @@ TEST_CASE("JWS: has three parts", "[oidc]") {
 TEST_CASE("JWS: its parts are canonical base64url", "[oidc]") {
   const std::string head = base64url_encode(as_bytes(R"({"alg":"RS256"})"));
   CHECK(fault(parse_token(head + ".e30.AAAA")) == "");
-  for (const auto& [payload, signature] : std::vector<std::pair<std::string, std::string>>{
-           {"e30=", "AAAA"}, {"e30", "AAAA="}, {"e31", "AAAA"}, {"e30", "AB"}, {"e", "AAAA"},
-           {"e30", "A"},     {"e30 ", "AAAA"}, {"e30\n", "AAAA"}, {"e30", "AA AA"},
-           {"e3+/", "AAAA"}, {"e30", "AAA+"},  {"e30", "AA/A"},   {"%65", "AAAA"},
-           {"e30", std::string("AA\0A", 4)},   {"e30", "AA\xc3\xa9"}}) {
+  for (const auto& [payload, signature] :
+       std::vector<std::pair<std::string, std::string>>{{"e30=", "AAAA"},
+                                                        {"e30", "AAAA="},
+                                                        {"e31", "AAAA"},
+                                                        {"e30", "AB"},
+                                                        {"e", "AAAA"},
+                                                        {"e30", "A"},
+                                                        {"e30 ", "AAAA"},
+                                                        {"e30\n", "AAAA"},
+                                                        {"e30", "AA AA"},
+                                                        {"e3+/", "AAAA"},
+                                                        {"e30", "AAA+"},
+                                                        {"e30", "AA/A"},
+                                                        {"%65", "AAAA"},
+                                                        {"e30", std::string("AA\0A", 4)},
+                                                        {"e30", "AA\xc3\xa9"}}) {
     INFO(payload << ' ' << signature);
     CHECK(fault(parse_token(head + '.' + payload + '.' + signature)) == "id_token.malformed");
   }

@@ -39,9 +39,9 @@ Members good_header(std::string_view alg, std::string_view kid) {
 
 Members good_claims(TimePoint now) {
   using std::chrono::minutes;
-  return {{"iss", quoted(kIssuer)},       {"sub", quoted("person-1")},
-          {"aud", quoted(kClient)},       {"exp", seconds_text(now + minutes(10))},
-          {"iat", seconds_text(now)},     {"nonce", quoted(kNonce)}};
+  return {{"iss", quoted(kIssuer)},   {"sub", quoted("person-1")},
+          {"aud", quoted(kClient)},   {"exp", seconds_text(now + minutes(10))},
+          {"iat", seconds_text(now)}, {"nonce", quoted(kNonce)}};
 }
 
 IdTokenExpectations good_expectations() {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <catch2/catch_get_random_seed.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
+#include <random>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -38,8 +40,8 @@ std::string created(const Members& changes, std::vector<std::string> algorithms 
 }  // namespace
 
 TEST_CASE("validator: takes a good token of each algorithm", "[oidc]") {
-  for (const char* alg : {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-                          "ES512", "EdDSA"}) {
+  for (const char* alg :
+       {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}) {
     INFO(alg);
     Checked world(jwks_text({published(alg)}));
     const auto claims = world.check(good_token(alg)).value();
@@ -79,16 +81,15 @@ TEST_CASE("validator: the signature comes first, then the claims", "[oidc]") {
   const auto expired = with(good_claims(), {{"exp", "1"}, {"aud", quoted("other")}});
   CHECK(fault(world.check(stranger.sign(good_header(), expired))) == "id_token.signature");
   CHECK(fault(world.check(shared_key("RS256").sign(good_header(), expired))) == "id_token.expired");
-  CHECK(fault(world.check(good_token("RS256", {{"aud", quoted("other")}}))) ==
-        "id_token.audience");
+  CHECK(fault(world.check(good_token("RS256", {{"aud", quoted("other")}}))) == "id_token.audience");
   CHECK(fault(world.check(shared_key("RS256").sign(to_json(good_header()), "not json"))) ==
         "id_token.not_json");
 }
 
 TEST_CASE("validator: algorithm confusion gets nobody in", "[oidc]") {
-  Checked world(jwks_text({published("RS256", "rsa"), published("ES256", "ec"),
-                           shared_key("RS384").jwk({{"kid", quoted("pss")},
-                                                    {"alg", quoted("PS256")}})}));
+  Checked world(
+      jwks_text({published("RS256", "rsa"), published("ES256", "ec"),
+                 shared_key("RS384").jwk({{"kid", quoted("pss")}, {"alg", quoted("PS256")}})}));
   const auto claims = to_json(good_claims());
   const auto header = [](std::string_view alg, std::string_view kid) {
     return to_json(good_header(alg, kid));
@@ -130,9 +131,8 @@ TEST_CASE("validator: a key id leads nowhere but to the published keys", "[oidc]
 
 TEST_CASE("validator: malformed tokens cost no request", "[oidc]") {
   Checked world;
-  for (const auto& text :
-       {std::string(), std::string("a.b.c"), std::string(40'000, 'x'),
-        sign_hs256(R"({"alg":"HS256"})", "{}", "k"), good_token() + '.'}) {
+  for (const auto& text : {std::string(), std::string("a.b.c"), std::string(40'000, 'x'),
+                           sign_hs256(R"({"alg":"HS256"})", "{}", "k"), good_token() + '.'}) {
     CHECK(fault(world.check(text)).starts_with("id_token."));
   }
   CHECK(world.transport->count() == 0);
@@ -206,6 +206,14 @@ TEST_CASE("validator: another key under the same name is found by its signature"
   CHECK(world.transport->count() == 2);
 }
 
+TEST_CASE("validator: a key of another type under the same name is found too", "[oidc]") {
+  Checked world;
+  CHECK(fault(world.check(good_token())) == "");
+  world.jwks = jwks_text({published("ES256", "k1")});
+  CHECK(fault(world.check(good_token("ES256"))) == "");
+  CHECK(world.transport->count() == 2);
+}
+
 TEST_CASE("validator: a flood of unknown names costs one request a minute", "[oidc]") {
   Checked world;
   CHECK(fault(world.check(good_token())) == "");
@@ -229,6 +237,55 @@ TEST_CASE("validator: is stopped", "[oidc]") {
   });
   CHECK(outcome(world.validator->validate(SecretString(good_token()), good_expectations(),
                                           stop.get_token())) == "cancelled test.cancelled");
+}
+
+TEST_CASE("validator: when stopped on the way to new keys it does not blame the token", "[oidc]") {
+  Checked world;
+  CHECK(fault(world.check(good_token())) == "");
+  std::stop_source stop;
+  world.transport->push([&](const HttpRequest&, const SendOptions&) -> Result<HttpResponse> {
+    stop.request_stop();
+    return make_error(ErrorCode::cancelled, "test.cancelled", "stopped");
+  });
+  const auto token = shared_key("ES256").sign(good_header("ES256", "k2"), good_claims());
+  CHECK(outcome(world.validator->validate(SecretString(token), good_expectations(),
+                                          stop.get_token())) == "cancelled jwks.cancelled");
+}
+
+TEST_CASE("validator: no edit of a good token is a good token", "[oidc]") {
+  Checked world(jwks_text({published("EdDSA")}));
+  const auto good = good_token("EdDSA");
+  const auto seed = Catch::getSeed();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  const std::string_view letters = "AQgwZz09-_.=+/ {}\"\\";
+  for (int i = 0; i < 3000; ++i) {
+    auto text = good;
+    for (auto edits = 1 + random() % 3; edits > 0; --edits) {
+      const auto at = random() % text.size();
+      const char letter = letters[random() % letters.size()];
+      switch (random() % 4) {
+        case 0:
+          text[at] = letter;
+          break;
+        case 1:
+          text.insert(at, 1, letter);
+          break;
+        case 2:
+          text.erase(at, 1 + random() % 8);
+          break;
+        default:
+          text.insert(at, text.substr(random() % text.size(), 16));
+          break;
+      }
+    }
+    CAPTURE(text);
+    const auto result = world.check(text);
+    const bool as_it_should = text == good
+                                  ? result.has_value()
+                                  : !result && result.error().detail.starts_with("id_token.");
+    if (!as_it_should) FAIL("an edited token: " << fault(result));
+  }
 }
 
 TEST_CASE("claims only: makes every check but that of the signature", "[oidc]") {

@@ -102,7 +102,8 @@ TEST_CASE("vectors: Wycheproof's compact JWS are judged as they say", "[oidc]") 
   for (const auto& group : read("wycheproof_jws.json")["groups"]) {
     for (const auto& test : group["tests"]) {
       INFO(group["comment"] << " " << test["tcId"] << " " << test["comment"]);
-      CHECK(accepts(test["jws"].get<std::string>(), group["public"]) == (test["result"] == "valid"));
+      CHECK(accepts(test["jws"].get<std::string>(), group["public"]) ==
+            (test["result"] == "valid"));
     }
   }
 }

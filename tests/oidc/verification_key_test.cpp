@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,7 +42,8 @@ JwsAlgorithm algorithm(std::string_view name) {
 
 // base64url text of so many bytes, all of this value.
 std::string filled(std::size_t size, int value) {
-  return quoted(base64url_encode(std::vector<unsigned char>(size, static_cast<unsigned char>(value))));
+  return quoted(
+      base64url_encode(std::vector<unsigned char>(size, static_cast<unsigned char>(value))));
 }
 
 const std::vector<std::string> kAll{"RS256", "RS384", "RS512", "PS256", "PS384",
@@ -105,7 +106,8 @@ TEST_CASE("key: PSS with another salt than the hash's length is refused", "[oidc
   CHECK(key.verifies(JwsAlgorithm::ps256, kText, shared_key("PS256").signature(kText, 32)));
   for (const int salt : {0, 20, 31, 33, 222}) {
     INFO(salt);
-    CHECK_FALSE(key.verifies(JwsAlgorithm::ps256, kText, shared_key("PS256").signature(kText, salt)));
+    CHECK_FALSE(
+        key.verifies(JwsAlgorithm::ps256, kText, shared_key("PS256").signature(kText, salt)));
   }
 }
 
@@ -187,8 +189,8 @@ TEST_CASE("key: RSA numbers that are none of a good key are refused", "[oidc]") 
   CHECK(outcome_of("RS256", {{"n", quoted("A=")}}) == "invalid_key jwk.key");
   CHECK(outcome_of("RS256", {{"n", "65537"}}) == "invalid_key jwk.wrong_type");
   CHECK(outcome_of("RS256", {{"e", quoted("Aw")}}) == "ok");  // 3
-  for (const char* exponent : {"", "\"\"", R"("AA")", R"("AQ")", R"("Ag")", R"("AQAA")",
-                               R"("AQAAAAE")", R"("!")"}) {
+  for (const char* exponent :
+       {"", "\"\"", R"("AA")", R"("AQ")", R"("Ag")", R"("AQAA")", R"("AQAAAAE")", R"("!")"}) {
     INFO(exponent);
     CHECK(outcome_of("RS256", {{"e", exponent}}) == "invalid_key jwk.key");
   }

@@ -47,7 +47,7 @@ Curve curve_of(std::string_view alg) {
 }
 
 Pkey generate(std::string_view alg, unsigned rsa_bits) {
-  EVP_PKEY* key = alg == "EdDSA"           ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
+  EVP_PKEY* key = alg == "EdDSA"          ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
                   : alg.starts_with("ES") ? EVP_EC_gen(curve_of(alg).group)
                                           : EVP_RSA_gen(rsa_bits);
   must(key != nullptr);
