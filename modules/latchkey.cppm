@@ -27,6 +27,7 @@ export import latchkey.flows.interaction;
 export import latchkey.flows.login_page;
 export import latchkey.flows.resource_call;
 export import latchkey.flows.token_set;
+export import latchkey.http;
 export import latchkey.http.cpprest;
 export import latchkey.http.curl;
 export import latchkey.http.policy;

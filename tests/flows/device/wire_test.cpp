@@ -45,6 +45,7 @@ Members metadata_of(ClientAuthMethod method) {
   if (method != ClientAuthMethod::client_secret_basic) {
     members["token_endpoint_auth_method"] = quoted(to_string(method));
   }
+  if (method == ClientAuthMethod::client_secret_post) members["client_secret"] = quoted(kSecret);
   return members;
 }
 
@@ -66,9 +67,6 @@ struct Wire {
       : world(metadata_of(method)),
         vault(memory_vault(world.clock)),
         store(MemoryOAuthTokenStore::create(vault->sealer(), world.clock)) {
-    if (method == ClientAuthMethod::client_secret_post) {
-      world.register_client(metadata_of(method), kSecret);
-    }
     const auto random = std::make_shared<SystemRandom>();
     options.keeper = std::make_shared<SessionKeeper>(SessionContext{
         .store = store,
