@@ -33,8 +33,6 @@ using Bio = Owned<BIO, BIO_free>;
 using Certificate = Owned<X509, X509_free>;
 using Key = Owned<EVP_PKEY, EVP_PKEY_free>;
 
-constexpr std::size_t kMaxFile = 256 * 1024;
-
 // What OpenSSL notes about a failure must not be found by the next one who looks.
 struct ErrorsForgotten {
   ErrorsForgotten() = default;
@@ -103,6 +101,15 @@ Result<void> check_time(X509* certificate, TimePoint now) {
   return {};
 }
 
+// Not as it was given: a file that holds the key too must not be kept as if it were public.
+std::string chain_text(const std::vector<Certificate>& chain) {
+  const Bio bio(BIO_new(BIO_s_mem()));
+  for (const auto& certificate : chain) PEM_write_bio_X509(bio.get(), certificate.get());
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return {data, static_cast<std::size_t>(size)};
+}
+
 std::string address_text(const ASN1_OCTET_STRING* bytes) {
   std::string text(INET6_ADDRSTRLEN, '\0');
   const int size = ASN1_STRING_length(bytes);
@@ -141,7 +148,7 @@ Error read_error(const Error& cause, std::string_view detail) {
 
 Result<SecretBytes> read_file(FileSystem& files, const std::filesystem::path& path,
                               std::string_view detail) {
-  auto content = files.read(path, kMaxFile);
+  auto content = files.read(path, kMaxCertificateFile);
   if (!content) return read_error(content.error(), detail);
   if (*content) return **std::move(content);
   return no_certificate(ErrorCode::io, detail,
@@ -172,8 +179,9 @@ Result<std::shared_ptr<const TlsCertificate>> TlsCertificate::from_pem(std::stri
                           "together, the server's own certificate first");
   }
   if (auto timely = check_time(leaf, now); !timely) return std::move(timely).error();
-  return std::shared_ptr<const TlsCertificate>(new TlsCertificate(
-      std::string(chain), std::move(key), time_point(X509_get0_notAfter(leaf)), hosts_of(leaf)));
+  return std::shared_ptr<const TlsCertificate>(
+      new TlsCertificate(chain_text(*certificates), std::move(key),
+                         time_point(X509_get0_notAfter(leaf)), hosts_of(leaf)));
 }
 
 Result<std::shared_ptr<const TlsCertificate>> TlsCertificate::from_pem_files(

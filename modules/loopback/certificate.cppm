@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <stop_token>
@@ -17,6 +18,13 @@ import latchkey.core.time;
 // even to loopback. A browser must trust what signed the certificate: mkcert's own authority is the
 // way that asks for no exception in the browser.
 
+namespace latchkey {
+
+// More is no certificate and no key.
+inline constexpr std::size_t kMaxCertificateFile = 256 * 1024;
+
+}  // namespace latchkey
+
 export namespace latchkey {
 
 /// What ensure_localhost() stands on.
@@ -32,9 +40,10 @@ struct LocalhostOptions {
 class TlsCertificate {
  public:
   /// PEM: the server's certificate first, then those that lead to its authority; the key
-  /// unencrypted. Errors: invalid_argument, "certificate.no_certificates" (there is none in
-  /// `chain`), "certificate.parse_cert", "certificate.expired", "certificate.not_yet_valid";
-  /// invalid_key, "certificate.parse_key", "certificate.key_mismatch".
+  /// unencrypted. Other blocks in `chain` are left out. Errors: invalid_argument,
+  /// "certificate.no_certificates" (there is none in `chain`), "certificate.parse_cert",
+  /// "certificate.expired", "certificate.not_yet_valid"; invalid_key, "certificate.parse_key",
+  /// "certificate.key_mismatch".
   [[nodiscard]] static Result<std::shared_ptr<const TlsCertificate>> from_pem(
       std::string_view chain, SecretString key, TimePoint now);
   /// The same from two files (or twice the same one). The key must be ours alone: 0600, and no
@@ -63,6 +72,7 @@ class TlsCertificate {
   TlsCertificate& operator=(const TlsCertificate&) = delete;
   ~TlsCertificate() = default;
 
+  /// The certificates and nothing else that stood between or beside them.
   [[nodiscard]] const std::string& chain_pem() const noexcept { return chain_; }
   [[nodiscard]] const SecretString& key_pem() const noexcept { return key_; }
   /// Of the server's certificate.

@@ -33,7 +33,6 @@ namespace fs = std::filesystem;
 using CertificatePtr = std::shared_ptr<const TlsCertificate>;
 
 constexpr std::chrono::hours kRenewBefore{24 * 30};
-constexpr std::size_t kMaxFile = 256 * 1024;
 constexpr std::size_t kMaxShown = 600;
 constexpr std::array<std::string_view, 3> kHosts{"localhost", "127.0.0.1", "::1"};
 
@@ -108,9 +107,9 @@ class LocalhostFolder {
 
   using Pair = std::pair<std::optional<SecretBytes>, std::optional<SecretBytes>>;
   Result<Pair> read_pair(const fs::path& chain_file, const fs::path& key_file) {
-    auto chain = files_->read(chain_file, kMaxFile);
+    auto chain = files_->read(chain_file, kMaxCertificateFile);
     if (!chain) return storage_error(chain.error(), "certificate.read_cert");
-    auto key = files_->read(key_file, kMaxFile);
+    auto key = files_->read(key_file, kMaxCertificateFile);
     if (!key) return storage_error(key.error(), "certificate.read_key");
     return Pair(*std::move(chain), *std::move(key));
   }
@@ -179,12 +178,19 @@ class LocalhostFolder {
     const auto made = parse(pair->first->clone(), pair->second->clone());
     if (!made) return mkcert_failed(made.error().message);
     if (!covers_all(**made)) return mkcert_failed("its certificate names other hosts");
-    for (const auto& [path, bytes] :
-         {std::pair(key_path(), &*pair->second), std::pair(chain_path(), &*pair->first)}) {
-      if (auto kept = replace_file(files_, path, bytes->expose()); !kept)
-        return storage_error(kept.error(), "certificate.write");
-    }
+    if (auto placed = replace(*pair->first, *pair->second); !placed)
+      return storage_error(placed.error(), "certificate.write");
     return {};
+  }
+
+  // The room for both is there before either changes: a full disk leaves the old pair.
+  Result<void> replace(const SecretBytes& chain, const SecretBytes& key) {
+    auto staged_chain = stage_file(files_, chain_path(), chain.size());
+    if (!staged_chain) return std::move(staged_chain).error();
+    auto staged_key = stage_file(files_, key_path(), key.size());
+    if (!staged_key) return std::move(staged_key).error();
+    if (auto placed = (*staged_key)->commit(key.expose(), key_path()); !placed) return placed;
+    return (*staged_chain)->commit(chain.expose(), chain_path());
   }
 
   Result<CertificatePtr> load_made() {

@@ -1,71 +1,137 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 module latchkey.loopback.pages;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.time;
 import latchkey.loopback.callback;
+import latchkey.loopback.page_layout;
 
 namespace latchkey {
 namespace {
 
-constexpr std::string_view kStyle = R"css(
-:root { color-scheme: light dark; --back: #f4f4f1; --card: #ffffff; --text: #1c1d1f; --soft: #5b5f66;
-        --good: #1a7f4b; --bad: #b3261e; --calm: #5b5f66; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #141517; --card: #1f2124; --text: #ececea; --soft: #a4a8ae;
-          --good: #5fd196; --bad: #ff8a80; --calm: #a4a8ae; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: flex; align-items: center; justify-content: center;
-       padding: 1.5rem; background: var(--back); color: var(--text);
-       font: 1.125rem/1.55 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { width: 100%; max-width: 34rem; padding: 2.5rem 2rem; border-radius: 1rem;
-       background: var(--card); box-shadow: 0 1px 3px rgba(0, 0, 0, .2); text-align: center;
-       overflow-wrap: anywhere; }
-.mark { width: 4rem; height: 4rem; fill: none; stroke: currentColor; stroke-width: 4;
-        stroke-linecap: round; stroke-linejoin: round; }
-.good { color: var(--good); } .bad { color: var(--bad); } .calm { color: var(--calm); }
-h1 { margin: 1rem 0 .5rem; font-size: 1.75rem; line-height: 1.25; }
-p { margin: .75rem 0 0; }
-.soft { color: var(--soft); font-size: 1rem; }
-)css";
+constexpr std::size_t kMaxScopes = 40;
+constexpr std::size_t kMaxScope = 120;
 
-constexpr std::string_view kTick = R"(<path d="M14 25l7 7 13-15"/>)";
-constexpr std::string_view kCross = R"(<path d="M17 17l14 14M31 17L17 31"/>)";
-constexpr std::string_view kDots = R"(<path d="M15 24h.01M24 24h.01M33 24h.01"/>)";
-
-struct Look {
-  std::string_view kind;  // a class of the style
-  std::string_view drawing;
-};
-
-// `body` is HTML.
-std::string page(const Look& look, std::string_view title, const std::string& body) {
-  std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
-  out += title;
-  out += "</title>\n<style>";
-  out += kStyle;
-  out += "</style>\n</head>\n<body>\n<main>\n<svg class=\"mark ";
-  out += look.kind;
-  out += "\" viewBox=\"0 0 48 48\" aria-hidden=\"true\"><circle cx=\"24\" cy=\"24\" r=\"21\"/>";
-  out += look.drawing;
-  out += "</svg>\n<h1>";
-  out += title;
-  out += "</h1>\n" + body + "</main>\n</body>\n</html>\n";
-  return out;
+// Text of others: it cannot become markup, nor change the direction of what stands around it.
+std::string shown(std::string_view text, std::size_t max = 512) {
+  return "<bdi>" + escape_html(printable(text, max)) + "</bdi>";
 }
 
-std::string shown(std::string_view text) {
-  return escape_html(printable(text));
+std::string strong(std::string_view text) {
+  return "<strong>" + shown(text) + "</strong>";
 }
 
 std::string application_name(std::string_view application) {
-  return application.empty() ? "the application" : "<strong>" + shown(application) + "</strong>";
+  return application.empty() ? "the application" : strong(application);
+}
+
+std::string_view first_character(std::string_view utf8) {
+  std::size_t size = std::min<std::size_t>(utf8.size(), 1);
+  while (size < utf8.size() && (static_cast<unsigned char>(utf8[size]) & 0xC0) == 0x80) ++size;
+  return utf8.substr(0, size);
+}
+
+// Of the first and the last word. In place of a picture, which would have to be fetched.
+std::string initials(std::string_view name) {
+  const std::string text = printable(name);
+  std::string_view words = text;
+  while (words.starts_with(' ')) words.remove_prefix(1);
+  while (words.ends_with(' ')) words.remove_suffix(1);
+  std::string out(first_character(words));
+  if (const auto space = words.rfind(' '); space != std::string_view::npos) {
+    out += first_character(words.substr(space + 1));
+  }
+  return escape_html(out);
+}
+
+// A long address breaks at its @ first.
+std::string breakable(std::string html) {
+  if (const auto at = html.find('@'); at != std::string::npos) html.insert(at, "<wbr>");
+  return html;
+}
+
+std::string person(const SuccessContext& context) {
+  const bool named = !context.name.empty();
+  if (!named && context.email.empty()) {
+    return context.account.empty() ? "" : "<p>as " + strong(context.account) + "</p>\n";
+  }
+  std::string out = "<div class=\"person\">\n";
+  if (named) {
+    out += "<span class=\"initials\" aria-hidden=\"true\">" + initials(context.name) + "</span>\n";
+  }
+  out += "<div class=\"who\">";
+  if (named) out += "<span>" + strong(context.name) + "</span>";
+  const auto& account = context.email.empty() ? context.account : context.email;
+  if (!account.empty()) out += "<span class=\"soft\">" + breakable(shown(account)) + "</span>";
+  return out + "</div>\n</div>\n";
+}
+
+std::string scopes(const std::vector<std::string>& all) {
+  if (all.empty()) return {};
+  std::string out = "<section>\n<h2>Granted permissions</h2>\n<ul>\n";
+  for (std::size_t i = 0; i < std::min(all.size(), kMaxScopes); ++i) {
+    out += "<li>" + shown(all[i], kMaxScope) + "</li>\n";
+  }
+  if (all.size() > kMaxScopes) {
+    out += "<li>and " + std::to_string(all.size() - kMaxScopes) + " more</li>\n";
+  }
+  return out + "</ul>\n</section>\n";
+}
+
+std::string counted(std::chrono::minutes::rep count, std::string_view unit) {
+  return std::to_string(count) + ' ' + std::string(unit) + (count == 1 ? "" : "s");
+}
+
+// "in 59 seconds", "in 12 minutes", "in 1 hour 30 minutes", "in 3 days".
+std::string time_left(const std::optional<Duration>& time) {
+  using namespace std::chrono;
+  if (!time) return "the server did not say when";
+  if (*time <= Duration::zero()) return "now";
+  if (*time < 1min) return "in " + counted(ceil<seconds>(*time).count(), "second");
+  const auto whole = floor<minutes>(*time).count();
+  if (whole < 60) return "in " + counted(whole, "minute");
+  if (whole >= 2 * 24 * 60) return "in " + counted(whole / (24 * 60), "day");
+  const auto rest = whole % 60;
+  return "in " + counted(whole / 60, "hour") + (rest == 0 ? "" : ' ' + counted(rest, "minute"));
+}
+
+std::string row(std::string_view name, const std::string& html) {
+  return "<dt>" + std::string(name) + "</dt><dd>" + html + "</dd>\n";
+}
+
+std::string details(const std::string& rows) {
+  if (rows.empty()) return {};
+  return "<details>\n<summary>Details</summary>\n<dl>\n" + rows + "</dl>\n</details>\n";
+}
+
+std::string success_details(const SuccessContext& context) {
+  std::string rows;
+  if (!context.subject.empty()) rows += row("Account id", shown(context.subject));
+  if (context.identity != IdentityCheck::none) {
+    const bool checked = context.identity == IdentityCheck::validated;
+    rows += row("Identity", checked ? "checked: the server signed it" : "not checked");
+  }
+  if (!context.email.empty()) {
+    rows += row("E-mail", shown(context.email) +
+                              (context.email_verified ? " (verified)" : " (not verified)"));
+  }
+  if (context.expires_in || context.has_refresh_token) {
+    rows += row("Access ends", time_left(context.expires_in));
+  }
+  if (context.has_refresh_token) {
+    rows += row("Refresh token", *context.has_refresh_token ? "yes: it goes on without a new login"
+                                                            : "no: log in again when access ends");
+  }
+  return details(rows);
 }
 
 // A login is decided by now; what a program's own page does wrong must not undo it.
@@ -81,6 +147,16 @@ ResultPage chosen(const std::function<ResultPage(const Context&)>& render,
   }
   if (fixed && !fixed->html.empty()) return *fixed;
   return {.html = built_in()};
+}
+
+std::string failure(std::string_view problem, std::string_view application,
+                    const std::string& more) {
+  std::string said;
+  if (!problem.empty()) said += "<p class=\"cause\">" + shown(problem) + "</p>\n";
+  said += "<p class=\"soft\">You can close this tab. Go back to " + application_name(application) +
+          " to try again.</p>\n";
+  return lay_out(
+      {.mood = PageMood::failure, .title = "The login did not work", .said = said, .more = more});
 }
 
 }  // namespace
@@ -113,17 +189,19 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string success_page(const SuccessContext& context) {
-  std::string body;
-  if (!context.account.empty()) {
-    body += "<p>as <strong>" + shown(context.account) + "</strong></p>\n";
-  }
-  body += "<p class=\"soft\">You can close this tab and go back to " +
-          application_name(context.application) + ".</p>\n";
-  return page({"good", kTick}, "You are logged in", body);
+  return lay_out({.mood = PageMood::success,
+                  .title = "You are logged in",
+                  .said = person(context) +
+                          "<p class=\"soft\">You can close this tab and go back to " +
+                          application_name(context.application) + ".</p>\n",
+                  .more = scopes(context.scopes) + success_details(context)});
 }
 
 std::string failure_page(const FailureContext& context) {
-  return failure_page(context.error.message, context.application);
+  const auto& error = context.error;
+  return failure(
+      error.message, context.application,
+      details(row("Kind", shown(to_string(error.code))) + row("Cause", shown(error.detail))));
 }
 
 std::string success_page(std::string_view account, std::string_view application) {
@@ -132,11 +210,17 @@ std::string success_page(std::string_view account, std::string_view application)
 }
 
 std::string failure_page(std::string_view problem, std::string_view application) {
-  std::string body;
-  if (!problem.empty()) body += "<p>" + shown(problem) + "</p>\n";
-  body += "<p class=\"soft\">You can close this tab. Go back to " + application_name(application) +
-          " to try again.</p>\n";
-  return page({"bad", kCross}, "The login did not work", body);
+  return failure(problem, application, {});
+}
+
+std::string stray_page() {
+  return lay_out({.mood = PageMood::neutral,
+                  .title = "No login is waiting here",
+                  .said =
+                      "<p>This page belongs to a login that has ended or was begun elsewhere.</p>\n"
+                      "<p class=\"soft\">You can close this tab. If you were logging in, go back "
+                      "to the application and begin again.</p>\n",
+                  .more = {}});
 }
 
 ResultPage render_success(const ResultPages& pages, const SuccessContext& context) {
@@ -145,13 +229,6 @@ ResultPage render_success(const ResultPages& pages, const SuccessContext& contex
 
 ResultPage render_failure(const ResultPages& pages, const FailureContext& context) {
   return chosen(pages.failure, pages.fixed_failure, context, [&] { return failure_page(context); });
-}
-
-std::string stray_page() {
-  return page({"calm", kDots}, "No login is waiting here",
-              "<p>This page belongs to a login that has ended or was begun elsewhere.</p>\n"
-              "<p class=\"soft\">You can close this tab. If you were logging in, go back to the "
-              "application and begin again.</p>\n");
 }
 
 }  // namespace latchkey

@@ -51,7 +51,8 @@ class LoopbackReceiver {
   /// Binds loopback addresses only and listens at once; a callback that arrives before wait() is
   /// kept for it, for `read_timeout`. Errors: io, "loopback.bind" (port taken or not allowed, or no
   /// IPv6); invalid_argument, "loopback.options", "loopback.certificate_host" (the certificate does
-  /// not cover the host).
+  /// not cover the host), "loopback.certificate" (OpenSSL does not serve with it, such as for a key
+  /// that is too short).
   [[nodiscard]] static Result<std::unique_ptr<LoopbackReceiver>> open(ReceiverOptions options = {});
   LoopbackReceiver() = default;
   LoopbackReceiver(const LoopbackReceiver&) = delete;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <algorithm>
 #include <array>
@@ -381,6 +382,7 @@ Result<std::unique_ptr<Sockets>> Sockets::open(const SocketOptions& options) {
   try {
     sockets = std::make_unique<BeastSockets>(options);
   } catch (const std::exception& failed) {
+    ERR_clear_error();
     return make_error(ErrorCode::invalid_argument, "loopback.certificate",
                       "cannot serve with the certificate: " + printable(failed.what(), 200) +
                           "; make one with a current key, such as mkcert's");

@@ -65,15 +65,25 @@ TEST_CASE("from_pem: LA-51, LA-52: a pair is taken, with its names and its end",
   CHECK(certificate.expires_at() <= now() + 24h);
 }
 
-TEST_CASE("from_pem: a chain is taken as it is, words around its blocks too", "[certificate]") {
+TEST_CASE("from_pem: a chain is taken without what stands beside its certificates",
+          "[certificate]") {
   const Authority authority;
   const auto pair = authority.issue({"localhost"});
-  const auto chain =
-      "the server's:\n" + pair.certificate_pem + "its authority's:\n" + authority.certificate_pem();
-  const auto loaded = load(chain, pair.key_pem);
+  const auto loaded = load("the server's:\n" + pair.certificate_pem + "its authority's:\n" +
+                               authority.certificate_pem() + "the end\n",
+                           pair.key_pem);
   REQUIRE(loaded);
-  CHECK((*loaded)->chain_pem() == chain);
+  CHECK((*loaded)->chain_pem() == pair.certificate_pem + authority.certificate_pem());
   CHECK((*loaded)->covers("localhost"));
+}
+
+TEST_CASE("from_pem: a key that stands among the certificates is not kept as one of them",
+          "[certificate]") {
+  const auto both = GENERATE(localhost().certificate_pem + localhost().key_pem,
+                             localhost().key_pem + localhost().certificate_pem);
+  const auto loaded = load(both, both);
+  REQUIRE(loaded);
+  CHECK((*loaded)->chain_pem() == localhost().certificate_pem);
 }
 
 TEST_CASE("from_pem: LA-52: a text without a certificate is an error of its own", "[certificate]") {

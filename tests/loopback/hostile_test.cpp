@@ -204,6 +204,26 @@ TEST_CASE("receiver: an error with the right state is a callback", "[receiver]")
   CHECK(login.result().value()->query() == "error=access_denied&state=" + std::string(kState));
 }
 
+TEST_CASE("receiver: LA-32, PV-15: markup in an error's description is text on the page",
+          "[receiver]") {
+  LoginWait login(GENERATE(http(), https()));
+  auto browser = login.client();
+  browser.send(
+      login.get("/callback?error=access_denied&error_description=%3Cscript%3Ealert(1)%3C/"
+                "script%3E%3Cb+onclick%3D%22x%22%3E&state=" +
+                std::string(kState)));
+  auto held = login.result().value();
+  const auto fields = form_decode(held->query()).value();
+  const auto* description = form_value(fields, "error_description").value();
+  held->answer(400, failure_page({.error = make_error(ErrorCode::access_denied, "callback.denied",
+                                                      "the server refused: " + *description)}));
+  const auto answer = browser.read_all();
+  CHECK(holds(answer,
+              "the server refused: &lt;script&gt;alert(1)&lt;/script&gt;&lt;b onclick=&quot;"));
+  CHECK_FALSE(holds(answer, "<script"));
+  CHECK_FALSE(holds(answer, "<b "));
+}
+
 TEST_CASE("receiver: an empty expected state matches nothing", "[receiver]") {
   const auto receiver = LoopbackReceiver::open().value();
   const std::string query = GENERATE("", "?state=", "?state");

@@ -9,6 +9,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ import latchkey.loopback.certificate;
 import latchkey.loopback.receiver;
 import latchkey.test.certificate;
 import latchkey.test.disk;
+import latchkey.test.faults;
 import latchkey.test.folder;
 import latchkey.test.programs;
 import latchkey.test.raw_client;
@@ -257,6 +259,71 @@ TEST_CASE("ensure_localhost: of many at once one runs mkcert, and all get the sa
     CHECK((*loaded)->chain_pem() == *chain);
   }
   CHECK(machine.mkcert_runs() == 1);
+}
+
+TEST_CASE(
+    "ensure_localhost: wherever the disk fails, the error says so and the next run has a pair",
+    "[certificate]") {
+  std::size_t failures = 0;
+  for (std::size_t n = 1;; ++n) {
+    INFO(n);
+    const Machine machine;
+    machine.mkcert_gives(valid_for(24h * 800));
+    const auto disk = std::make_shared<FaultyFileSystem>(posix_file_system());
+    disk->fail_nth(n, no_space());
+    const auto loaded = machine.ensure({.files = disk});
+    if (n > disk->changes()) break;
+    // The last change removes what mkcert left; that it fails is no reason to fail.
+    if (!loaded) {
+      ++failures;
+      CHECK(loaded.error().code == ErrorCode::io);
+      CHECK(loaded.error().detail == (n == 1 ? "certificate.create_folder" : "certificate.write"));
+    }
+    CHECK(machine.ensure());
+  }
+  CHECK(failures >= 8);
+}
+
+TEST_CASE("ensure_localhost: on a full disk a pair near its end is left as it is",
+          "[certificate]") {
+  const Machine machine;
+  const auto old = valid_for(24h);
+  machine.put(old);
+  machine.mkcert_gives(valid_for(24h * 800));
+  const auto disk = std::make_shared<FaultyFileSystem>(posix_file_system());
+  disk->fail_every(FileOperation::allocate, no_space());
+  CHECK(machine.ensure({.files = disk}).value()->chain_pem() == old.certificate_pem);
+  CHECK(read_text(machine.folder() / "localhost-key.pem") == old.key_pem);
+  CHECK(read_text(machine.folder() / "localhost-cert.pem") == old.certificate_pem);
+}
+
+TEST_CASE("ensure_localhost: files that cannot be read are errors of their own", "[certificate]") {
+  const Machine machine;
+  machine.put(valid_for(24h * 800));
+  machine.mkcert_gives(valid_for(24h * 800));
+  const auto [name, detail] =
+      GENERATE(table<std::string, std::string>({{"localhost-cert.pem", "certificate.read_cert"},
+                                                {"localhost-key.pem", "certificate.read_key"}}));
+  write_text(machine.folder() / name, std::string(300 * 1024, 'x'));
+  check_error(machine.ensure(), ErrorCode::io, detail);
+  CHECK(machine.mkcert_runs() == 0);
+}
+
+TEST_CASE("ensure_localhost: another process at work is waited for, as long as the caller says",
+          "[certificate]") {
+  const Machine machine;
+  machine.put({"", ""});
+  const auto clock = std::make_shared<SystemClock>();
+  const auto file = LockFile::open(machine.folder() / "lock", clock).value();
+  const auto held = file->acquire(LockKind::write, "localhost", {.deadline = clock->steady_now()});
+  REQUIRE(held);
+  const auto manual = std::make_shared<ManualClock>(clock->now());
+  check_error(machine.ensure({.clock = manual, .timeout = 20s}), ErrorCode::locked, "lock.held");
+  CHECK(manual->slept() >= 19s);
+  std::stop_source stop;
+  stop.request_stop();
+  check_error(machine.ensure({.clock = manual, .stop = stop.get_token()}), ErrorCode::cancelled,
+              "lock.cancelled");
 }
 
 TEST_CASE("ensure_localhost: after a power cut at any moment the next run has a good pair",

@@ -13,6 +13,7 @@ import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
 import latchkey.test.certificate;
 import latchkey.test.login_wait;
+import latchkey.test.openssl;
 import latchkey.test.raw_client;
 
 using namespace latchkey;
@@ -177,4 +178,20 @@ TEST_CASE("https: LA-50: the certificate for development works for whoever trust
   const auto receiver = LoopbackReceiver::open({.certificate = made}).value();
   CHECK(RawClient(receiver->port()).start_tls(made->chain_pem(), "127.0.0.1"));
   CHECK_FALSE(RawClient(receiver->port()).start_tls(authority(), "127.0.0.1"));
+}
+
+TEST_CASE("https: a certificate that OpenSSL does not serve with is an error of its own",
+          "[receiver][tls]") {
+  const OpensslTool tool;
+  REQUIRE(
+      tool.run("req -x509 -newkey rsa:1024 -nodes -keyout key.pem -out cert.pem -days 2 "
+               "-subj /CN=short -addext subjectAltName=IP:127.0.0.1"));
+  const auto weak =
+      TlsCertificate::from_pem(tool.read("cert.pem"), SecretString(tool.read("key.pem")),
+                               SystemClock().now())
+          .value();
+  const auto receiver = LoopbackReceiver::open({.certificate = weak});
+  REQUIRE_FALSE(receiver);
+  CHECK(receiver.error().code == ErrorCode::invalid_argument);
+  CHECK(receiver.error().detail == "loopback.certificate");
 }
