@@ -69,7 +69,7 @@ class AppSessions {
   const Clock& clock_;
   Random& random_;
   const Accounts& accounts_;
-  std::chrono::seconds access_lifetime_ = std::chrono::hours{2};
+  std::chrono::seconds access_lifetime_ = std::chrono::hours{1};
   std::map<std::string, std::set<std::string>, std::less<>> passwords_;  // by DID
   std::map<SessionId, Session> sessions_;
   // Every token ever issued.

@@ -97,7 +97,9 @@ struct Sandbox::Impl {
         pds({.origin = pds_origin,
              .issuer = issuer_origin,
              .nonce_rotation = options.nonce_rotation},
-            clock, *options.random, accounts, ledger) {}
+            clock, *options.random, accounts, ledger) {
+    pds.app_sessions().set_access_lifetime(options.lifetimes.access);
+  }
 
   Response process(Server server, const Request& request) {
     switch (server) {

@@ -53,7 +53,7 @@ TokenRenewal::~TokenRenewal() {
 
 Result<std::shared_ptr<const OAuthSession>> TokenRenewal::get(const TokenOptions& options) {
   SharedSession held;
-  for (bool again = false;; again = true) {
+  for (;;) {
     const Due state = due(options.rejected, held);
     if (state == Due::no) return held;
     if (state == Due::soon) {
@@ -61,6 +61,8 @@ Result<std::shared_ptr<const OAuthSession>> TokenRenewal::get(const TokenOptions
       static_cast<void>(flight_.begin().has_value());
       return held;
     }
+    // A flight that begins from here on knows what was refused.
+    const bool informed = !flight_.under_way();
     auto landed = flight_.join(options);
     const std::scoped_lock lock(mutex_);
     if (!landed) {
@@ -69,9 +71,8 @@ Result<std::shared_ptr<const OAuthSession>> TokenRenewal::get(const TokenOptions
       if (usable) return held_;
       return std::move(landed).error();
     }
-    // A flight that was under way may have brought what was refused meanwhile; after one more there
-    // is nothing better to be had.
-    if (again || fingerprint_ != options.rejected) return held_;
+    // Some servers give the token that was refused once more: there is no better one then.
+    if (informed || fingerprint_ != options.rejected) return held_;
   }
 }
 
@@ -173,6 +174,8 @@ void TokenRenewal::install(OAuthSession session) {
   auto installed = std::make_shared<const OAuthSession>(std::move(session));
   const std::scoped_lock lock(mutex_);
   fingerprint_ = token_fingerprint(installed->access_token);
+  // The server insists: to ask again at every call would change nothing.
+  if (refused_ == fingerprint_) refused_.clear();
   window_ = refresh_window(*installed, jitter_ ^ installed->revision.value);
   held_ = std::move(installed);
 }

@@ -54,7 +54,8 @@ class TokenRenewal {
   /// A token that is good now. Before the soft limit of refresh_window it is handed out; between
   /// the limits too, and a renewal begins in the background; past the hard one all wait for it, and
   /// have the old token if it fails while that is still good. Without an expiry a token is good
-  /// until `rejected`. A caller who gives up only stops waiting.
+  /// until `rejected`; then another one is obtained, and handed out even if it is the same. A
+  /// caller who gives up only stops waiting.
   /// Errors: what the source and the store say, to all who waited; backing_off
   /// ("strategy.backing_off"), timeout, cancelled as of SingleFlight; token_invalid,
   /// "renewal.expired" (the new token has ended already) or "renewal.expires_at" (it is said to be

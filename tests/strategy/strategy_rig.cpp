@@ -12,12 +12,15 @@ module;
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 module latchkey.test.strategy_rig;
 import latchkey.core;
 import latchkey.session;
+import latchkey.strategy;
 import latchkey.strategy.renewal;
+import latchkey.test.outcome;
 
 namespace latchkey::test {
 
@@ -43,7 +46,8 @@ Result<OAuthSession> TokenMint::obtain(const OAuthSession* held, const std::stop
 
 Result<OAuthSession> TokenMint::next_locked() {
   if (auto failure = std::exchange(failure_, std::nullopt)) return *std::move(failure);
-  const std::string number = std::to_string(++tokens_);
+  if (!repeating_) ++tokens_;
+  const std::string number = std::to_string(tokens_);
   OAuthSession session;
   session.subject = "mint";
   session.token_type = "Bearer";
@@ -72,6 +76,11 @@ void TokenMint::set_lifetime(std::optional<std::chrono::seconds> lifetime) {
 void TokenMint::rotate() {
   const std::scoped_lock lock(mutex_);
   rotating_ = true;
+}
+
+void TokenMint::repeat() {
+  const std::scoped_lock lock(mutex_);
+  repeating_ = true;
 }
 
 void TokenMint::at_end(std::function<void()> action) {
@@ -180,6 +189,41 @@ std::vector<std::string> ask_together(unsigned count, const std::function<std::s
   answers.reserve(count);
   for (auto& caller : callers) answers.push_back(caller.get());
   return answers;
+}
+
+std::string RenewalRig::get(const TokenOptions& options) {
+  const auto session = renewal.get(options);
+  return session ? std::string((*session)->access_token.expose()) : outcome(session);
+}
+
+std::vector<std::string> RenewalRig::get_together(unsigned count,
+                                                  const std::function<void()>& meanwhile) {
+  return ask_together(
+      count, [this] { return get(); }, meanwhile);
+}
+
+void RenewalRig::land() {
+  mint.release();
+  while (renewal.under_way()) std::this_thread::yield();
+}
+
+DueRig::DueRig() {
+  static_cast<void>(get());
+  clock->advance(std::chrono::hours{1} - std::chrono::seconds{20});
+}
+
+EndedRig::EndedRig() {
+  static_cast<void>(get());
+  clock->advance(std::chrono::hours{1});
+}
+
+Error cut_cable(ErrorCode code) {
+  return make_error(code, "test.cause", "the cable is cut");
+}
+
+bool all_are(const std::vector<std::string>& answers, std::string_view expected) {
+  return std::all_of(answers.begin(), answers.end(),
+                     [&](const auto& answer) { return answer == expected; });
 }
 
 }  // namespace latchkey::test

@@ -18,6 +18,7 @@ import latchkey.store;
 import latchkey.strategy;
 import latchkey.strategy.renewal;
 import latchkey.strategy.token_store;
+import latchkey.test.random;
 
 // Tokens out of nowhere, obtained as a test says, and callers by the dozen.
 
@@ -38,6 +39,8 @@ class TokenMint {
   void set_lifetime(std::optional<std::chrono::seconds> lifetime);
   /// Tokens have a refresh token "r-1", … from now on.
   void rotate();
+  /// The token of the last call is given again from now on.
+  void repeat();
   /// Done by each call at its end.
   void at_end(std::function<void()> action);
 
@@ -58,7 +61,7 @@ class TokenMint {
   std::shared_ptr<Clock> clock_;
   mutable std::mutex mutex_;
   mutable std::condition_variable_any changed_;
-  bool held_back_ = false, throw_ = false, rotating_ = false;
+  bool held_back_ = false, throw_ = false, rotating_ = false, repeating_ = false;
   std::optional<Error> failure_;
   std::optional<std::chrono::seconds> lifetime_{3600};
   std::function<void()> at_end_;
@@ -91,5 +94,41 @@ class ScriptedTokenStore final : public TokenStore {
 [[nodiscard]] std::vector<std::string> ask_together(
     unsigned count, const std::function<std::string()>& ask,
     const std::function<void()>& meanwhile = {});
+
+/// A renewal of a mint's tokens, which live an hour: with the jitter they are due between 60 and
+/// 30 s before their end, and callers wait from 10 s on.
+struct RenewalRig {
+  std::shared_ptr<ManualClock> clock = std::make_shared<ManualClock>(kRigNow);
+  TokenMint mint{clock};
+  std::shared_ptr<ScriptedTokenStore> store = std::make_shared<ScriptedTokenStore>();
+  std::vector<std::string> warnings;
+  TokenRenewal renewal{{.purpose = "obtain a test token",
+                        .source = mint.source(),
+                        .store = store,
+                        .clock = clock,
+                        .random = std::make_shared<FixedRandom>(1),
+                        .on_warning = [this](const Error& e) { warnings.push_back(e.detail); }}};
+
+  /// The token, or code and detail.
+  std::string get(const TokenOptions& options = {});
+  std::vector<std::string> get_together(unsigned count,
+                                        const std::function<void()>& meanwhile = {});
+  /// Lets a renewal in the background end, and waits for it.
+  void land();
+};
+
+/// With a token that is due and still good.
+struct DueRig : RenewalRig {
+  DueRig();
+};
+
+/// With one that has ended.
+struct EndedRig : RenewalRig {
+  EndedRig();
+};
+
+/// An unreachable server, "test.cause", with a message to look for: "the cable is cut".
+[[nodiscard]] Error cut_cable(ErrorCode code = ErrorCode::unreachable);
+[[nodiscard]] bool all_are(const std::vector<std::string>& answers, std::string_view expected);
 
 }  // namespace latchkey::test
