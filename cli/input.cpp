@@ -9,12 +9,14 @@ module;
 #include <fstream>
 #include <functional>
 #include <ios>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
 module latchkey.cli.input;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 
 namespace latchkey::cli {
 namespace {
@@ -37,8 +39,8 @@ class StandardInput {
   StandardInput& operator=(const StandardInput&) = delete;
   ~StandardInput() { close(wake_); }
 
-  // Appends what is there to `text`; false at the end of the input.
-  Result<bool> append_to(std::string& text) {
+  // Reads what is there, as far as it fits; 0 at the end of the input.
+  Result<std::size_t> read_into(std::span<unsigned char> room) {
     std::array<pollfd, 2> waiting{pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{wake_, POLLIN, 0}};
     while (poll(waiting.data(), waiting.size(), -1) < 0) {
       if (errno != EINTR) return unreadable("standard input", "the system refuses to wait for it");
@@ -47,11 +49,18 @@ class StandardInput {
       return make_error(ErrorCode::cancelled, "cli.cancelled",
                         "stopped waiting for standard input");
     }
-    std::array<char, 8192> part{};
-    const ssize_t count = read(STDIN_FILENO, part.data(), part.size());
+    const ssize_t count = read(STDIN_FILENO, room.data(), room.size());
     if (count < 0) return unreadable("standard input", "it is not open for reading");
-    text.append(part.data(), static_cast<std::size_t>(count));
-    return count > 0;
+    return static_cast<std::size_t>(count);
+  }
+
+  // Appends what is there to `text`; false at the end of the input.
+  Result<bool> append_to(std::string& text) {
+    std::array<unsigned char, 8192> part{};
+    const auto count = read_into(part);
+    if (!count) return count.error();
+    text.append(as_text(std::span(part).first(*count)));
+    return *count > 0;
   }
 
  private:
@@ -104,6 +113,22 @@ Result<std::string> read_line(std::stop_token stop) {
   return make_error(ErrorCode::io, "cli.no_input",
                     "nothing was pasted: standard input ended; run this where you can type, or "
                     "pipe the address in");
+}
+
+Result<SecretBytes> read_secret(std::size_t max, std::stop_token stop) {
+  StandardInput input(std::move(stop));
+  SecretBytes bytes(max + 1);
+  std::size_t used = 0;
+  for (bool open = true; open;) {
+    if (used == bytes.size())
+      return unreadable("standard input", "it is over " + std::to_string(max) + " bytes");
+    const auto count = input.read_into(bytes.mutable_span().subspan(used));
+    if (!count) return count.error();
+    used += *count;
+    open = *count > 0;
+  }
+  bytes.truncate(used);
+  return bytes;
 }
 
 }  // namespace latchkey::cli

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <cstddef>
 #include <stop_token>
 #include <string>
 export module latchkey.cli.input;
 import latchkey.core.error;
+import latchkey.core.secret;
 
 // What a person or a pipe hands to the tool.
 
@@ -15,5 +17,8 @@ export namespace latchkey::cli {
 /// One line from the terminal or standard input, at most 16 KiB. Errors: io, "cli.no_input" or
 /// "cli.input"; cancelled, "cli.cancelled".
 [[nodiscard]] Result<std::string> read_line(std::stop_token stop);
+/// All of standard input, which may be a secret; at most `max` bytes. Errors: io, "cli.input";
+/// cancelled, "cli.cancelled".
+[[nodiscard]] Result<SecretBytes> read_secret(std::size_t max, std::stop_token stop);
 
 }  // namespace latchkey::cli
