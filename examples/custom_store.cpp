@@ -4,8 +4,8 @@
 //
 //   custom_store STATE_FILE CLIENT_ID SECRET_FILE TOKEN_ENDPOINT
 //
-// Runs while the token is good ask nobody. Exit codes: 0 there is a token, 1 failed, 2 usage. http is
-// allowed to this machine only.
+// Runs while the token is good ask nobody. Exit codes: 0 there is a token, 1 failed, 2 usage. http
+// is allowed to this machine only.
 #include <chrono>
 #include <exception>
 #include <filesystem>
@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 import latchkey;
 
@@ -33,12 +34,12 @@ Result<std::optional<SecretString>> read_secret(const std::filesystem::path& fil
 }
 
 std::shared_ptr<latchkey::TokenStore> keep_in(const std::filesystem::path& file) {
-  return std::make_shared<latchkey::TokenStoreFn>(
-      [file] { return read_secret(file); },
-      [file](const SecretString& token) {
-        return latchkey::replace_file(latchkey::posix_file_system(), file,
-                                      latchkey::as_bytes(token.expose()));
-      });
+  return std::make_shared<latchkey::TokenStoreFn>([file] { return read_secret(file); },
+                                                  [file](const SecretString& token) {
+                                                    return latchkey::replace_file(
+                                                        latchkey::posix_file_system(), file,
+                                                        latchkey::as_bytes(token.expose()));
+                                                  });
 }
 
 }  // namespace
@@ -49,8 +50,10 @@ int main(int argc, char** argv) try {
   }
   auto secret = read_secret(std::filesystem::absolute(argv[3])).value();
   if (!secret) return std::cerr << "there is no file " << argv[3] << '\n', 1;
+  latchkey::ClientCredentialsRequest request;
+  request.token_endpoint = argv[4];
   const auto strategy = latchkey::AccessKeyStrategy::with_client_credentials(
-      argv[2], {.token_endpoint = argv[4]}, latchkey::client_secret_basic(argv[2], *std::move(secret)),
+      argv[2], std::move(request), latchkey::client_secret_basic(argv[2], *std::move(secret)),
       {.transport = latchkey::CpprestTransport::open(
                         {.http_rule = latchkey::HttpRule::allow_http_for_loopback})
                         .value(),

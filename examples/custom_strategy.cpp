@@ -57,8 +57,7 @@ int main(int argc, char** argv) try {
   // Once more with the token of then if the server refuses the first.
   const auto request = latchkey::json_get(latchkey::Url::parse(argv[2]).value());
   const auto answer = latchkey::send_authorized(strategy, transport, request,
-                                                latchkey::Repeat::safe,
-                                                latchkey::resource_limits())
+                                                latchkey::Repeat::safe, latchkey::resource_limits())
                           .value();
   std::cerr << "status " << answer.status << '\n';
   std::cout << answer.body.expose() << '\n';

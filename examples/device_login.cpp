@@ -3,9 +3,9 @@
 //
 //   device_login DIR ISSUER CLIENT_ID
 //
-// The session is kept in DIR, sealed. A run that was cut off is resumed by the next one. Exit codes:
-// 0 logged in, 1 failed, 2 usage, 3 refused or too late. Development servers on this machine:
-// LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK=1.
+// The session is kept in DIR, sealed. A run that was cut off is resumed by the next one. Exit
+// codes: 0 logged in, 1 failed, 2 usage, 3 refused or too late. Development servers on this
+// machine: LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK=1.
 #include <chrono>
 #include <cstdlib>
 #include <exception>
@@ -29,8 +29,7 @@ latchkey::OAuthClient open_client(const std::filesystem::path& folder, const cha
       latchkey::SqliteOAuthTokenStore::open(folder / "sessions.db", vault->sealer()).value();
   const auto transport = latchkey::CpprestTransport::open({.http_rule = rule}).value();
   return latchkey::OAuthClient::create(
-             {.server =
-                  latchkey::discover_server(*transport, issuer, {.http_rule = rule}).value(),
+             {.server = latchkey::discover_server(*transport, issuer, {.http_rule = rule}).value(),
               .client_id = client_id,
               .store = store,
               .vault = vault,
@@ -48,10 +47,10 @@ void show(const latchkey::DeviceProgress& progress) {
 int main(int argc, char** argv) try {
   if (argc != 4) return std::cerr << "usage: device_login DIR ISSUER CLIENT_ID\n", 2;
   const auto client = open_client(std::filesystem::absolute(argv[1]), argv[2], argv[3]);
-  const auto flow = latchkey::DeviceFlow::create({.keeper = client.shared_keeper(),
-                                                  .server = client.options().server,
-                                                  .subject = "me"})
-                        .value();
+  const auto flow =
+      latchkey::DeviceFlow::create(
+          {.keeper = client.shared_keeper(), .server = client.options().server, .subject = "me"})
+          .value();
   const auto begun = flow.resumable().value();
   auto pending = (begun.empty() ? flow.begin() : flow.resume(begun.front().id)).value();
   std::cout << "go to " << pending.codes().verification_uri << " and type "

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A login at a provider that publishes nothing about itself: its two endpoints are written down, and
-// there is no id token.
+// A login at a provider that publishes nothing about itself: its two endpoints are written down,
+// and there is no id token.
 //
 //   explicit_endpoints CLIENT_ID AUTHORIZATION_ENDPOINT TOKEN_ENDPOINT SCOPE
 //

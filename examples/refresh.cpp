@@ -5,7 +5,8 @@
 //   refresh DIR ISSUER CLIENT_ID
 //
 // The session is kept in DIR, sealed. Exit codes: 0 there is a good token, 1 failed, 2 usage, 3 a
-// person must log in again. Development servers on this machine: LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK=1.
+// person must log in again. Development servers on this machine:
+// LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK=1.
 #include <chrono>
 #include <cstdlib>
 #include <exception>
@@ -28,8 +29,7 @@ latchkey::OAuthClient open_client(const std::filesystem::path& folder, const cha
       latchkey::SqliteOAuthTokenStore::open(folder / "sessions.db", vault->sealer()).value();
   const auto transport = latchkey::CpprestTransport::open({.http_rule = rule}).value();
   return latchkey::OAuthClient::create(
-             {.server =
-                  latchkey::discover_server(*transport, issuer, {.http_rule = rule}).value(),
+             {.server = latchkey::discover_server(*transport, issuer, {.http_rule = rule}).value(),
               .client_id = client_id,
               .scope = "offline_access",
               .store = store,

@@ -32,6 +32,7 @@ import latchkey.oauth.client_auth;
 import latchkey.oauth.scope;
 import latchkey.oauth.server_metadata;
 import latchkey.oauth.token;
+import latchkey.oidc.claims_only_validator;
 import latchkey.oidc.id_token;
 import latchkey.refresh.context;
 import latchkey.refresh.provers;
@@ -56,9 +57,8 @@ bool is_resource_uri(std::string_view text) {
   return std::isalpha(static_cast<unsigned char>(text.front())) != 0 &&
          std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(colon),
                      is_scheme_character) &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return c > 0x20 && c < 0x7f && c != '#';
-         });
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c > 0x20 && c < 0x7f && c != '#'; });
 }
 
 Result<void> check_endpoints(const OAuthClientOptions& options) {
@@ -98,9 +98,10 @@ Result<void> check_openid(const OAuthClientOptions& options) {
                         "max_age is negative, or there is no validator that could look at it");
   }
   if (!options.validator || !options.server.issuer.empty()) return {};
-  return option_error("issuer_missing",
-                      "id tokens are to be validated, and the server has no issuer to compare with; "
-                      "set ServerMetadata::issuer");
+  return option_error(
+      "issuer_missing",
+      "id tokens are to be validated, and the server has no issuer to compare with; "
+      "set ServerMetadata::issuer");
 }
 
 Result<std::string> requested_scope(const OAuthClientOptions& options, std::string_view wanted) {
@@ -146,16 +147,16 @@ Result<CodeRequest> make_code_request(const OAuthClientOptions& options, std::st
                                       std::string redirect_uri) {
   auto wanted = requested_scope(options, scope);
   if (!wanted) return std::move(wanted).error();
-  return CodeRequest{.server = options.server,
-                     .redirect_uri = std::move(redirect_uri),
-                     .scope = *std::move(wanted),
-                     .resources = options.resources,
-                     .extra = options.extra_parameters,
-                     .binding = binding_of(options),
-                     .openid = options.validator != nullptr,
-                     .max_age = options.max_age,
-                     .resource_server =
-                         options.resources.empty() ? std::string{} : options.resources.front()};
+  return CodeRequest{
+      .server = options.server,
+      .redirect_uri = std::move(redirect_uri),
+      .scope = *std::move(wanted),
+      .resources = options.resources,
+      .extra = options.extra_parameters,
+      .binding = binding_of(options),
+      .openid = options.validator != nullptr,
+      .max_age = options.max_age,
+      .resource_server = options.resources.empty() ? std::string{} : options.resources.front()};
 }
 
 Result<SessionContext> make_context(OAuthClientOptions& options) {
@@ -172,20 +173,21 @@ Result<SessionContext> make_context(OAuthClientOptions& options) {
   options.clock = environment.clock;
   options.random = environment.random;
   if (!options.client) options.client = public_client(options.client_id);
-  SessionProfile profile = generic_profile(options.validator, options.map_answer);
+  SessionProfile profile =
+      generic_profile(options.validator, options.map_answer, claims_only_validator(options.clock));
   profile.resources = options.resources;
-  return SessionContext{
-      .store = options.store,
-      .provers = std::make_shared<ProverCache>(options.vault, options.random),
-      .transport = options.transport,
-      .nonces = std::make_shared<NonceCache>(options.store ? nonce_storage(options.store) : nullptr),
-      .skew = std::make_shared<ClockSkew>(),
-      .clock = options.clock,
-      .random = options.random,
-      .client = options.client,
-      .client_id = options.client_id,
-      .profile = std::move(profile),
-      .on_event = options.on_event};
+  return SessionContext{.store = options.store,
+                        .provers = std::make_shared<ProverCache>(options.vault, options.random),
+                        .transport = options.transport,
+                        .nonces = std::make_shared<NonceCache>(
+                            options.store ? nonce_storage(options.store) : nullptr),
+                        .skew = std::make_shared<ClockSkew>(),
+                        .clock = options.clock,
+                        .random = options.random,
+                        .client = options.client,
+                        .client_id = options.client_id,
+                        .profile = std::move(profile),
+                        .on_event = options.on_event};
 }
 
 LoginPlace place_of(const OAuthClientOptions& options) {

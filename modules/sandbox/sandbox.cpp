@@ -16,6 +16,7 @@ module;
 #include <vector>
 module latchkey.sandbox;
 import latchkey.core.crypto;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.core.url;

@@ -12,8 +12,7 @@ import latchkey.test.program;
 
 namespace latchkey::test {
 
-Provider::Provider(const std::string& redirect_uri)
-    : servers_(sandbox::Sandbox::start().value()) {
+Provider::Provider(const std::string& redirect_uri) : servers_(sandbox::Sandbox::start().value()) {
   static_cast<void>(servers_->add_account("alice.test", {}, true).value());
   servers_
       ->add_client({.metadata = R"({"client_id":")" + std::string(kPublicClient) +

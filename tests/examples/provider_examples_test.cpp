@@ -21,9 +21,9 @@ using namespace latchkey::test;
 
 namespace {
 
-const std::vector<std::string> kPrograms{LATCHKEY_EXPLICIT_ENDPOINTS, LATCHKEY_DISCOVERY,
-                                         LATCHKEY_HTTPS_CALLBACK,     LATCHKEY_JWKS_CHECK,
-                                         LATCHKEY_REFRESH,            LATCHKEY_DEVICE_LOGIN};
+const std::vector<std::string> kPrograms{
+    LATCHKEY_EXPLICIT_ENDPOINTS, LATCHKEY_DISCOVERY, LATCHKEY_HTTPS_CALLBACK,
+    LATCHKEY_JWKS_CHECK,         LATCHKEY_REFRESH,   LATCHKEY_DEVICE_LOGIN};
 
 std::vector<std::string> explicit_login(const Provider& provider,
                                         const std::string& client = kPublicClient) {
@@ -33,20 +33,18 @@ std::vector<std::string> explicit_login(const Provider& provider,
 
 // The next answer of the token endpoint is this.
 void answer_with(const Provider& provider, std::string_view tokens) {
-  provider.servers().inject({.kind = sandbox::FaultKind::garbage,
-                             .path = "/oauth/token",
-                             .text = std::string(tokens)});
+  provider.servers().inject(
+      {.kind = sandbox::FaultKind::garbage, .path = "/oauth/token", .text = std::string(tokens)});
 }
 
 // A folder with a certificate for localhost, as mkcert leaves one there.
 struct CertificateFolder {
   CertificateFolder() {
-    const Identity pair = authority.issue({"localhost", "127.0.0.1", "::1"}, {},
-                                          std::chrono::hours{24 * 365});
+    const Identity pair =
+        authority.issue({"localhost", "127.0.0.1", "::1"}, {}, std::chrono::hours{24 * 365});
     write_text(folder.path() / "localhost-cert.pem", pair.certificate_pem);
     write_text(folder.path() / "localhost-key.pem", pair.key_pem);
-    std::filesystem::permissions(folder.path() / "localhost-key.pem",
-                                 std::filesystem::perms{0600});
+    std::filesystem::permissions(folder.path() / "localhost-key.pem", std::filesystem::perms{0600});
     write_text(folder.path() / "ca.pem", authority.certificate_pem());
   }
   Authority authority;
@@ -103,10 +101,10 @@ TEST_CASE("https_callback: the browser ends at https, on the port that is regist
   const CertificateFolder certificate;
   const std::string port = std::to_string(closed_port());
   const Provider provider("https://localhost:" + port + "/callback");
-  const ProgramRun run = provider.run(
-      {LATCHKEY_HTTPS_CALLBACK, kPublicClient, provider.endpoint("/oauth/authorize"),
-       provider.endpoint("/oauth/token"), port, certificate.folder.path().native()},
-      {"LATCHKEY_VISITOR_CA=" + (certificate.folder.path() / "ca.pem").native()});
+  const ProgramRun run =
+      provider.run({LATCHKEY_HTTPS_CALLBACK, kPublicClient, provider.endpoint("/oauth/authorize"),
+                    provider.endpoint("/oauth/token"), port, certificate.folder.path().native()},
+                   {"LATCHKEY_VISITOR_CA=" + (certificate.folder.path() / "ca.pem").native()});
   CHECK(run.exit_code == 0);
   CHECK(run.line == "logged in with a Bearer token");
 }
@@ -169,8 +167,8 @@ TEST_CASE("refresh: a session that the provider has ended wants a person", "[exa
 
 TEST_CASE("device_login: shows a code, and is logged in when somebody allows it", "[examples]") {
   const Provider provider;
-  ChildProcess child(provider.words(
-      {LATCHKEY_DEVICE_LOGIN, provider.folder(), provider.issuer(), kPublicClient}));
+  ChildProcess child(
+      provider.words({LATCHKEY_DEVICE_LOGIN, provider.folder(), provider.issuer(), kPublicClient}));
   const std::string line = child.read_line();
   REQUIRE(has(line, provider.endpoint("/device")));
   CHECK(provider.servers().approve_device(line.substr(line.rfind(' ') + 1), "alice.test"));
@@ -181,8 +179,8 @@ TEST_CASE("device_login: shows a code, and is logged in when somebody allows it"
 TEST_CASE("device_login: one that was cut off is resumed with the same code, and can be refused",
           "[examples]") {
   const Provider provider;
-  const auto words = provider.words(
-      {LATCHKEY_DEVICE_LOGIN, provider.folder(), provider.issuer(), kPublicClient});
+  const auto words =
+      provider.words({LATCHKEY_DEVICE_LOGIN, provider.folder(), provider.issuer(), kPublicClient});
   ChildProcess first(words);
   const std::string line = first.read_line();
   first.kill();

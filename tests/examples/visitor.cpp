@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A browser without a person, for $BROWSER: opens the address in its only argument and follows the one redirect that a
-// provider gives which approves by itself. LATCHKEY_VISITOR_CA: a file of authorities that it trusts.
+// A browser without a person, for $BROWSER: opens the address in its only argument and follows the
+// one redirect that a provider gives which approves by itself. LATCHKEY_VISITOR_CA: a file of
+// authorities that it trusts.
 #include <cstdlib>
 #include <exception>
 #include <iostream>

@@ -143,7 +143,8 @@ TEST_CASE("grant: tokens must be bound to the key that was proven, and to none i
   CHECK(typed("user", "") == refused);
 }
 
-TEST_CASE("grant: the id token says whose session it is, and what the person is called", "[grant]") {
+TEST_CASE("grant: the id token says whose session it is, and what the person is called",
+          "[grant]") {
   const auto validator = std::make_shared<ToldValidator>();
   const OAuthSession session =
       session_from_grant(with_id_token(), openid_terms(validator), kNow).value();
@@ -263,6 +264,31 @@ TEST_CASE("LA-64: of a session with a name, the id token of a refresh is of whom
   CHECK(r.validator->expected_subject == "alice-9");
 }
 
+TEST_CASE("refresh: an id token whose key can't be had costs no session, if its claims are right",
+          "[grant]") {
+  Refreshed r;
+  const auto by_claims = std::make_shared<ToldValidator>();
+  const auto check = [&] {
+    return outcome(generic_profile(r.validator, {}, by_claims).check(with_id_token(), r.session));
+  };
+  for (const auto& [code, detail] : {std::pair{ErrorCode::token_invalid, "id_token.key_not_found"},
+                                     std::pair{ErrorCode::unreachable, "http.connect"},
+                                     std::pair{ErrorCode::invalid_metadata, "jwks.status"}}) {
+    CAPTURE(detail);
+    r.validator->refusal = make_error(code, detail, "no key");
+    CHECK(check() == "ok");
+    CHECK(r.check(with_id_token()) != "ok");
+  }
+  by_claims->refusal = make_error(ErrorCode::token_invalid, "id_token.subject", "another");
+  CHECK(check() == "token_invalid id_token.subject");
+  CHECK(by_claims->asked == 4);
+
+  by_claims->refusal.reset();
+  r.validator->refusal = make_error(ErrorCode::token_invalid, "id_token.signature", "forged");
+  CHECK(check() == "token_invalid id_token.signature");
+  CHECK(by_claims->asked == 4);
+}
+
 TEST_CASE("G-19: a refresh does not change what the tokens are bound to", "[grant]") {
   Refreshed r;
   TokenAnswer bound = bearer();
@@ -278,7 +304,8 @@ TEST_CASE("without a validator the id token of a refresh is not looked at", "[gr
   CHECK(outcome(generic_profile(nullptr).check(with_id_token(), session)) == "ok");
 }
 
-TEST_CASE("G-18: a refused answer is ended by its refresh token, or by its access token", "[grant]") {
+TEST_CASE("G-18: a refused answer is ended by its refresh token, or by its access token",
+          "[grant]") {
   FlowWorld w;
   SessionContext context = w.world.context;
   context.transport = w.transport;
@@ -296,7 +323,8 @@ TEST_CASE("G-18: of an answer that can't be read, what looks like a token is end
   context.transport = w.transport;
   context.client_id = "my-client";
   revoke_unread(context, terms(), json_answer(200, R"({"access_token":"a-1"})"));
-  revoke_unread(context, terms(), json_answer(200, R"({"access_token":"a-2","refresh_token":"r-2"})"));
+  revoke_unread(context, terms(),
+                json_answer(200, R"({"access_token":"a-2","refresh_token":"r-2"})"));
   revoke_unread(context, terms(), json_answer(200, R"({"access_token":7,"refresh_token":""})"));
   revoke_unread(context, terms(), json_answer(400, R"({"access_token":"a-3"})"));
   revoke_unread(context, terms(), json_answer(200, "not JSON"));

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-// A client of an OpenID provider, for tests/interop/oidc: it shows what the tool cannot, such as one
-// process over a change of keys, and tokens in the hand. Sessions and keys are in memory. It reads
-// lines of JSON, first who it is:
+// A client of an OpenID provider, for tests/interop/oidc: it shows what the tool cannot, such as
+// one process over a change of keys, and tokens in the hand. Sessions and keys are in memory. It
+// reads lines of JSON, first who it is:
 //
-//   {"issuer", "client_id", "scope"} and, for a client with a secret, {"secret", "secret_in"}: "header" or "form"
+//   {"issuer", "client_id", "scope"} and, for a client with a secret, {"secret", "secret_in"}:
+//   "header" or "form"
 //
 // and then what to do, {"do": "login", "device", "authorize", "refresh" or "logout"}. Each line is
-// answered with {"ok": {...}} or {"error": {"code", "detail", "message"}}; {"open": URL} comes before,
-// for a person.
+// answered with {"ok": {...}} or {"error": {"code", "detail", "message"}}; {"open": URL} comes
+// before, for a person.
 #include <chrono>
 #include <exception>
 #include <iostream>
@@ -24,7 +25,9 @@ namespace {
 using latchkey::Result;
 using Json = nlohmann::json;
 
-void tell(const Json& line) { std::cout << line.dump() << std::endl; }
+void tell(const Json& line) {
+  std::cout << line.dump() << std::endl;
+}
 
 Json told(const latchkey::Error& error) {
   return {{"error",
@@ -41,7 +44,9 @@ Json told(const latchkey::SessionSummary& session) {
             {"is_bound", !session.dpop_jkt.empty()}}}};
 }
 
-void show(const latchkey::Url& url) { tell({{"open", url.text()}}); }
+void show(const latchkey::Url& url) {
+  tell({{"open", url.text()}});
+}
 
 // For a test's own server, so whatever goes wrong before the first login is an exception.
 class OpenIdClient {

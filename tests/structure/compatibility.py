@@ -114,9 +114,17 @@ def plain(text):
     return re.sub(r"&(#x[0-9a-fA-F]+|#\d+|lt|gt|quot|apos|amp);", character, text)
 
 
+OUTCOMES = ["was skipped", "passed", "failed"]
+
+
+def merge(results, test, outcome):
+    """A test that ran several times, against several servers, has failed if one run did, and was skipped only if all were."""
+    results[test] = max(outcome, results.get(test, outcome), key=OUTCOMES.index)
+
+
 def junit_results(text):
-    """{name of a test: "passed", "failed" or "was skipped"} of a JUnit file, ctest's or Node's. A test that is there twice
-    has passed if it passed every time. Not a parser of XML: of what these two write, where no text has a "<" of its own."""
+    """{name of a test: one of OUTCOMES} of a JUnit file, ctest's or Node's. Not a parser of XML: of what these two write,
+    where no text has a "<" of its own."""
     results, suites, test, outcome = {}, [], None, None
     for closing, tag, attributes, empty in re.findall(r"<(/?)(\w+)((?:[^>\"]|\"[^\"]*\")*?)(/?)>", text):
         values = dict(re.findall(r"(\w+)=\"([^\"]*)\"", attributes))
@@ -132,7 +140,7 @@ def junit_results(text):
         elif tag == "skipped" and test:
             outcome = "was skipped"
         if test and tag == "testcase" and (closing or empty):
-            results[test] = outcome if results.get(test, "passed") == "passed" else results[test]
+            merge(results, test, outcome)
             test = None
     return results
 
@@ -141,8 +149,7 @@ def all_results(folder):
     results = {}
     for file in sorted(folder.glob("*.xml")):
         for test, outcome in junit_results(file.read_text()).items():
-            if results.get(test, "passed") == "passed":
-                results[test] = outcome
+            merge(results, test, outcome)
     return results
 
 

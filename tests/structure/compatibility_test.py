@@ -92,6 +92,8 @@ NODE = """<testsuites>
   <testcase name="alone" classname="test"/>
   <testsuite name="again"><testcase name="twice" classname="test"><failure/></testcase></testsuite>
   <testsuite name="again"><testcase name="twice" classname="test"/></testsuite>
+  <testsuite name="once"><testcase name="skipped" classname="test"><skipped/></testcase></testsuite>
+  <testsuite name="once"><testcase name="skipped" classname="test"/></testsuite>
 </testsuites>
 """
 
@@ -110,6 +112,7 @@ def test_results():
         "interop: login [x]: left out": "was skipped",
         "interop: alone": "passed",
         "interop: again: twice": "failed",
+        "interop: once: skipped": "passed",
     }
     assert compatibility.junit_results("") == {}
 

@@ -62,6 +62,14 @@ describe('session [oidc-provider]', () => {
     assert.equal(server.requests(mark, kPaths.jwks).length, 1)
   })
 
+  loggedIn('new keys that cannot be fetched cost no session, and somebody else still does not get in', async (client, mark) => {
+    await server.rotateKeys()
+    server.fault({ path: kPaths.jwks, action: 'answer', status: 503, body: '{}', times: 9 })
+    assert.ok((await client.do('refresh')).ok)
+    server.forgeIdTokens((claims) => ({ ...claims, sub: 'mallory' }))
+    assert.equal((await client.do('refresh')).error.detail, 'id_token.subject')
+  })
+
   loggedIn('an id token of somebody else does not get into the session', async (client, mark, issued) => {
     server.forgeIdTokens((claims) => ({ ...claims, sub: 'mallory' }))
     const { error } = await client.do('refresh')
