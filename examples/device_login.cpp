@@ -47,10 +47,11 @@ void show(const latchkey::DeviceProgress& progress) {
 int main(int argc, char** argv) try {
   if (argc != 4) return std::cerr << "usage: device_login DIR ISSUER CLIENT_ID\n", 2;
   const auto client = open_client(std::filesystem::absolute(argv[1]), argv[2], argv[3]);
-  const auto flow =
-      latchkey::DeviceFlow::create(
-          {.keeper = client.shared_keeper(), .server = client.options().server, .subject = "me"})
-          .value();
+  const auto flow = latchkey::DeviceFlow::create({.keeper = client.shared_keeper(),
+                                                  .server = client.options().server,
+                                                  .scope = "offline_access",
+                                                  .subject = "me"})
+                        .value();
   const auto begun = flow.resumable().value();
   auto pending = (begun.empty() ? flow.begin() : flow.resume(begun.front().id)).value();
   std::cout << "go to " << pending.codes().verification_uri << " and type "

@@ -34,6 +34,7 @@ int main(int argc, char** argv) try {
                         .client_id(argv[1])
                         .authorization_endpoint(argv[2])
                         .token_endpoint(argv[3])
+                        .scope(latchkey::Scope::profile)
                         .https(*certificate)
                         .redirect_host(latchkey::LoopbackHost::localhost)
                         .port(port, latchkey::PortPolicy::required)
