@@ -162,26 +162,26 @@ Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
   auto target = impl_->discovery->find(handle_did_or_url, interaction.stop);
   if (!target) return std::move(target).error();
   std::shared_ptr<const OAuthSession> session;
-  auto done = run_login(
-      {.browser = impl_->options.browser,
-       .receiver = {.path = impl_->options.client.redirect_path},
-       .application_name = impl_->options.application_name,
-       .client_id = impl_->keeper->context().client_id},
-      interaction,
-      {.begin =
-           [&](const std::string& redirect_uri) {
-             return impl_->login->begin(*target, {.redirect_uri = redirect_uri,
-                                                  .scope = interaction.scope,
-                                                  .app_state = {},
-                                                  .stop = interaction.stop});
-           },
-       .finish = [&](std::string_view query) -> Result<SuccessContext> {
-         auto saved = impl_->login->finish(query, interaction.stop);
-         if (!saved) return std::move(saved).error();
-         session = *std::move(saved);
-         return describe_login(*session, IdentityCheck::none, impl_->options.clock->now());
-       },
-       .abandon = [&](std::string_view state) { impl_->login->abandon(state); }});
+  auto done = run_login({.browser = impl_->options.browser,
+                         .receiver = {.path = impl_->options.client.redirect_path},
+                         .application_name = impl_->options.application_name,
+                         .client_id = impl_->keeper->context().client_id},
+                        interaction,
+                        {.begin =
+                             [&](const std::string& redirect_uri) {
+                               return impl_->login->begin(*target, {.redirect_uri = redirect_uri,
+                                                                    .scope = interaction.scope,
+                                                                    .app_state = {},
+                                                                    .stop = interaction.stop});
+                             },
+                         .finish = [&](std::string_view query) -> Result<SuccessContext> {
+                           auto saved = impl_->login->finish(query, interaction.stop);
+                           if (!saved) return std::move(saved).error();
+                           session = *std::move(saved);
+                           return describe_login(*session, IdentityCheck::none,
+                                                 impl_->options.clock->now());
+                         },
+                         .abandon = [&](std::string_view state) { impl_->login->abandon(state); }});
   if (!done) return std::move(done).error();
   impl_->collect_keys();
   return static_cast<const SessionSummary&>(*session);

@@ -5,6 +5,7 @@ module;
 #include <string>
 #include <string_view>
 export module latchkey.atproto.login;
+export import latchkey.flows.interaction;
 import latchkey.atproto.discovery;
 import latchkey.core.error;
 import latchkey.flows.code_login;
@@ -12,8 +13,8 @@ import latchkey.oauth.client_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
 
-// The two halves of an ATProto login: what latchkey.flows.code_login does for any provider, with the
-// scopes, the bindings and the checks that this profile demands.
+// The two halves of an ATProto login: what latchkey.flows.code_login does for any provider, with
+// the scopes, the bindings and the checks that this profile demands.
 
 export namespace latchkey {
 

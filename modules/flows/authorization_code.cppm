@@ -46,96 +46,83 @@ struct FlowParts {
   }
 };
 
-/// See AuthorizationCodeFlow::builder. Every step consumes the builder and gives the next one. Steps
-/// that name the same thing twice don't exist for what must be said once.
+/// See AuthorizationCodeFlow::builder. Every step consumes the builder and gives the next one.
+/// Steps that name the same thing twice don't exist for what must be said once.
 template <FlowParts Parts>
 class CodeFlowBuilder {
  public:
   [[nodiscard]] auto client_id(std::string id) &&
-    requires(!Parts.client_id)
-  {
-    settings_.client_id = std::move(id);
-    return std::move(*this).template as<with(&FlowParts::client_id)>();
-  }
-  /// For clients that really can keep a secret; in the Authorization header (RFC 6749 §2.3.1).
-  [[nodiscard]] auto client_secret_basic(SecretString secret) &&
-    requires(Parts.client_id)
-  {
-    settings_.client = latchkey::client_secret_basic(settings_.client_id, std::move(secret));
-    return std::move(*this);
-  }
-  /// The same in the form, for servers that don't take the header.
-  [[nodiscard]] auto client_secret_post(SecretString secret) &&
-    requires(Parts.client_id)
-  {
-    settings_.client = latchkey::client_secret_post(settings_.client_id, std::move(secret));
-    return std::move(*this);
-  }
+      requires(!Parts.client_id) {
+        settings_.client_id = std::move(id);
+        return std::move(*this).template as<with(&FlowParts::client_id)>();
+      }
+      /// For clients that really can keep a secret; in the Authorization header (RFC 6749 §2.3.1).
+      [[nodiscard]] auto client_secret_basic(SecretString secret) &&
+      requires(Parts.client_id) {
+        settings_.client = latchkey::client_secret_basic(settings_.client_id, std::move(secret));
+        return std::move(*this);
+      }
+      /// The same in the form, for servers that don't take the header.
+      [[nodiscard]] auto client_secret_post(SecretString secret) &&
+      requires(Parts.client_id) {
+        settings_.client = latchkey::client_secret_post(settings_.client_id, std::move(secret));
+        return std::move(*this);
+      }
 
-  [[nodiscard]] auto authorization_endpoint(std::string url) &&
-    requires(!Parts.authorization_endpoint)
-  {
-    settings_.server.authorization_endpoint = std::move(url);
-    return std::move(*this).template as<with(&FlowParts::authorization_endpoint)>();
-  }
-  [[nodiscard]] auto token_endpoint(std::string url) &&
-    requires(!Parts.token_endpoint)
-  {
-    settings_.server.token_endpoint = std::move(url);
-    return std::move(*this).template as<with(&FlowParts::token_endpoint)>();
-  }
-  /// All that a server says of itself (RFC 8414): endpoints, issuer, PAR, DPoP.
-  [[nodiscard]] auto server(ServerMetadata metadata) &&
-    requires(!Parts.authorization_endpoint && !Parts.token_endpoint)
-  {
-    settings_.server = std::move(metadata);
-    return std::move(*this).template as<with_server(Parts.id_token)>();
-  }
-  /// The same of an OpenID provider; asks for openid.
-  [[nodiscard]] auto discovered(OpenIdProvider provider) &&
-    requires(!Parts.authorization_endpoint && !Parts.token_endpoint &&
-             Parts.id_token == IdTokenChoice::none)
-  {
-    settings_.server = std::move(provider.server);
-    return std::move(*this).template as<with_server(IdTokenChoice::undecided)>();
-  }
+      [[nodiscard]] auto authorization_endpoint(std::string url) &&
+      requires(!Parts.authorization_endpoint) {
+        settings_.server.authorization_endpoint = std::move(url);
+        return std::move(*this).template as<with(&FlowParts::authorization_endpoint)>();
+      } [[nodiscard]] auto token_endpoint(std::string url) &&
+      requires(!Parts.token_endpoint) {
+        settings_.server.token_endpoint = std::move(url);
+        return std::move(*this).template as<with(&FlowParts::token_endpoint)>();
+      }
+      /// All that a server says of itself (RFC 8414): endpoints, issuer, PAR, DPoP.
+      [[nodiscard]] auto server(ServerMetadata metadata) &&
+      requires(!Parts.authorization_endpoint && !Parts.token_endpoint) {
+        settings_.server = std::move(metadata);
+        return std::move(*this).template as<with_server(Parts.id_token)>();
+      }
+      /// The same of an OpenID provider; asks for openid.
+      [[nodiscard]] auto discovered(OpenIdProvider provider) &&
+      requires(!Parts.authorization_endpoint && !Parts.token_endpoint &&
+               Parts.id_token == IdTokenChoice::none) {
+        settings_.server = std::move(provider.server);
+        return std::move(*this).template as<with_server(IdTokenChoice::undecided)>();
+      }
 
-  /// Asks for an id token: validate_id_token_with() or without_jwks_validation() must follow.
-  [[nodiscard]] auto openid() &&
-    requires(Parts.id_token == IdTokenChoice::none)
-  {
-    return std::move(*this).template as<with(IdTokenChoice::undecided)>();
-  }
-  /// Of an id token; for endpoints that were not discovered.
-  [[nodiscard]] auto issuer(std::string issuer) &&
-    requires(Parts.id_token != IdTokenChoice::none)
-  {
-    settings_.server.issuer = std::move(issuer);
-    return std::move(*this);
-  }
-  /// `validator` must not be null, and check signatures: authorize() says so otherwise.
-  [[nodiscard]] auto validate_id_token_with(std::shared_ptr<IdTokenValidator> validator) &&
-    requires(Parts.id_token == IdTokenChoice::undecided)
-  {
-    settings_.validator = std::move(validator);
-    return std::move(*this).template as<with(IdTokenChoice::validated)>();
-  }
-  /// Nobody checks who signed the id token: its claims are compared, and not handed out. For
-  /// programs that leave that to their own backend (raw_id_token()).
-  [[nodiscard]] auto without_jwks_validation() &&
-    requires(Parts.id_token == IdTokenChoice::undecided)
-  {
-    return std::move(*this).template as<with(IdTokenChoice::unvalidated)>();
-  }
-  /// Refuses a sign-in that is older (OpenID Connect Core §3.1.2.1).
-  [[nodiscard]] auto max_age(std::chrono::seconds age) &&
-    requires(Parts.id_token != IdTokenChoice::none)
-  {
-    settings_.max_age = age;
-    return std::move(*this);
-  }
+      /// Asks for an id token: validate_id_token_with() or without_jwks_validation() must follow.
+      [[nodiscard]] auto openid() &&
+      requires(Parts.id_token == IdTokenChoice::none) {
+        return std::move(*this).template as<with(IdTokenChoice::undecided)>();
+      }
+      /// Of an id token; for endpoints that were not discovered.
+      [[nodiscard]] auto issuer(std::string issuer) &&
+      requires(Parts.id_token != IdTokenChoice::none) {
+        settings_.server.issuer = std::move(issuer);
+        return std::move(*this);
+      }
+      /// `validator` must not be null, and check signatures: authorize() says so otherwise.
+      [[nodiscard]] auto validate_id_token_with(std::shared_ptr<IdTokenValidator> validator) &&
+      requires(Parts.id_token == IdTokenChoice::undecided) {
+        settings_.validator = std::move(validator);
+        return std::move(*this).template as<with(IdTokenChoice::validated)>();
+      }
+      /// Nobody checks who signed the id token: its claims are compared, and not handed out. For
+      /// programs that leave that to their own backend (raw_id_token()).
+      [[nodiscard]] auto without_jwks_validation() &&
+      requires(Parts.id_token == IdTokenChoice::undecided) {
+        return std::move(*this).template as<with(IdTokenChoice::unvalidated)>();
+      }
+      /// Refuses a sign-in that is older (OpenID Connect Core §3.1.2.1).
+      [[nodiscard]] auto max_age(std::chrono::seconds age) &&
+      requires(Parts.id_token != IdTokenChoice::none) {
+        settings_.max_age = age;
+        return std::move(*this);
+      }
 
-  [[nodiscard]] auto scope(Scope scope) && {
+      [[nodiscard]] auto scope(Scope scope) && {
     return std::move(*this).scope(to_string(scope));
   }
   /// One scope or several, separated by spaces; added to those before. openid is refused when the
@@ -198,18 +185,16 @@ class CodeFlowBuilder {
   }
 
   /// There only once nothing is missing. Cannot fail.
-  [[nodiscard]] auto build() &&
-    requires(Parts.is_complete())
-  {
-    using Kind =
-        std::conditional_t<Parts.id_token == IdTokenChoice::validated, Validated, Unvalidated>;
-    settings_.id_token = Parts.id_token;
-    return CodeFlow<Kind>(std::move(settings_));
-  }
+ [[nodiscard]] auto build() &&
+     requires(Parts.is_complete()) {
+       using Kind =
+           std::conditional_t<Parts.id_token == IdTokenChoice::validated, Validated, Unvalidated>;
+       settings_.id_token = Parts.id_token;
+       return CodeFlow<Kind>(std::move(settings_));
+     }
 
- private:
-  template <FlowParts>
-  friend class CodeFlowBuilder;
+     private : template <FlowParts>
+               friend class CodeFlowBuilder;
   friend struct AuthorizationCodeFlow;
   explicit CodeFlowBuilder(CodeFlowSettings settings) : settings_(std::move(settings)) {}
 

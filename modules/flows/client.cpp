@@ -100,20 +100,19 @@ Result<SessionSummary> OAuthClient::login(std::string_view subject,
                       "a name of your own");
   }
   std::shared_ptr<const OAuthSession> session;
-  auto done = run_login(
-      place_of(impl_->options), interaction,
-      {.begin =
-           [&](const std::string& redirect_uri) {
-             return impl_->begin(subject, interaction, redirect_uri);
-           },
-       .finish = [&](std::string_view query) -> Result<SuccessContext> {
-         auto saved = impl_->login->finish(query, interaction.stop);
-         if (!saved) return std::move(saved).error();
-         session = *std::move(saved);
-         return describe_login(*session, identity_check(impl_->options),
-                               impl_->options.clock->now());
-       },
-       .abandon = [&](std::string_view state) { impl_->login->abandon(state); }});
+  auto done = run_login(place_of(impl_->options), interaction,
+                        {.begin =
+                             [&](const std::string& redirect_uri) {
+                               return impl_->begin(subject, interaction, redirect_uri);
+                             },
+                         .finish = [&](std::string_view query) -> Result<SuccessContext> {
+                           auto saved = impl_->login->finish(query, interaction.stop);
+                           if (!saved) return std::move(saved).error();
+                           session = *std::move(saved);
+                           return describe_login(*session, identity_check(impl_->options),
+                                                 impl_->options.clock->now());
+                         },
+                         .abandon = [&](std::string_view state) { impl_->login->abandon(state); }});
   if (!done) return std::move(done).error();
   return static_cast<const SessionSummary&>(*session);
 }

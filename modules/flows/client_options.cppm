@@ -51,16 +51,17 @@ struct OAuthClientOptions {
   std::vector<std::string> resources{};
   /// Further origins ("https://api.example.com") that request() may send the access token to.
   std::vector<std::string> allowed_origins{};
-  /// Judges id tokens; set, openid is asked for. See JwksIdTokenValidator and claims_only_validator.
+  /// Judges id tokens; set, openid is asked for. See JwksIdTokenValidator and
+  /// claims_only_validator.
   std::shared_ptr<IdTokenValidator> validator{};
   std::shared_ptr<OAuthTokenStore> store;
   std::shared_ptr<KeyVault> vault{};  ///< null: only Bearer tokens
   ProofRule proof = ProofRule::when_offered;
-  FormFields extra_parameters{};      ///< of the authorization request; see check_extra_parameters
+  FormFields extra_parameters{};  ///< of the authorization request; see check_extra_parameters
   std::optional<std::chrono::seconds> max_age{};
-  TokenAnswerMapper map_answer{};     ///< for token answers of an unusual shape
-  ReceiverOptions receiver{};         ///< where the browser ends
-  ResultPages pages{};                ///< in place of the built-in ones
+  TokenAnswerMapper map_answer{};             ///< for token answers of an unusual shape
+  ReceiverOptions receiver{};                 ///< where the browser ends
+  ResultPages pages{};                        ///< in place of the built-in ones
   std::string application_name = "latchkey";  ///< shown on them
   /// Told what becomes of sessions; see SessionListener for the rules.
   SessionListener on_event{};
@@ -78,11 +79,11 @@ struct OAuthClientOptions {
 };
 
 /// Everything about them but the store. Errors: invalid_argument, "client.client_id_missing",
-/// "client.openid_in_scope" (that is what `validator` is for), "client.issuer_missing" (a validator,
-/// but no issuer to compare with), "client.no_vault" (proofs are required), "client.resource" (no
-/// absolute URI, or one with a fragment, RFC 8707 §2), "client.max_age" (negative, or without a
-/// validator), "scope.malformed"; those of check_extra_parameters, parse_endpoint and check_scheme,
-/// and of parse_origin for allowed_origins.
+/// "client.openid_in_scope" (that is what `validator` is for), "client.issuer_missing" (a
+/// validator, but no issuer to compare with), "client.no_vault" (proofs are required),
+/// "client.resource" (no absolute URI, or one with a fragment, RFC 8707 §2), "client.max_age"
+/// (negative, or without a validator), "scope.malformed"; those of check_extra_parameters,
+/// parse_endpoint and check_scheme, and of parse_origin for allowed_origins.
 [[nodiscard]] Result<void> check_client_options(const OAuthClientOptions& options);
 
 /// The request of a login. `scope`: in place of the options', if not empty; it may not hold openid.

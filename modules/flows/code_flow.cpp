@@ -44,7 +44,8 @@ TokenAnswer revocable_part(const TokenAnswer& answer) {
           .sub = {}};
 }
 
-OAuthClientOptions options_in(const CodeFlowSettings& settings, const FlowEnvironment& environment) {
+OAuthClientOptions options_in(const CodeFlowSettings& settings,
+                              const FlowEnvironment& environment) {
   OAuthClientOptions options = client_options_of(settings);
   options.http_rule = environment.http_rule;
   options.proxy = environment.proxy.clone();
@@ -94,7 +95,8 @@ class FlowRun {
 
   Result<SuccessContext> finish(std::string_view query) {
     auto exchanged = exchange_code(context_, pending_, query, options_.map_answer);
-    auto page = std::move(exchanged).and_then([&](ExchangedCode code) { return hand_out(std::move(code)); });
+    auto page = std::move(exchanged).and_then(
+        [&](ExchangedCode code) { return hand_out(std::move(code)); });
     if (!page) drop_login_key(context_, pending_);
     return page;
   }
@@ -160,20 +162,20 @@ Result<TokenSet<Unvalidated>> CodeFlow<Unvalidated>::authorize(const FlowEnviron
       environment.clock ? environment.clock : std::make_shared<SystemClock>();
   LoginInteraction interaction = interaction_of(*settings_, std::move(stop));
   std::optional<TokenSet<Unvalidated>> out;
-  FlowRun run(std::move(options), interaction,
-              [&](TokenSet<Unvalidated> tokens,
-                  IdTokenExpectations expectations) -> Result<SuccessContext> {
-                std::optional<IdTokenClaims> claims;
-                if (reader) {
-                  auto read = read_claims(tokens, *reader, std::move(expectations), interaction.stop);
-                  if (!read) return std::move(read).error();
-                  claims = *std::move(read);
-                }
-                out.emplace(std::move(tokens));
-                return describe_login(*out,
-                                      claims ? IdentityCheck::unvalidated : IdentityCheck::none,
-                                      claims ? &*claims : nullptr, clock->now());
-              });
+  FlowRun run(
+      std::move(options), interaction,
+      [&](TokenSet<Unvalidated> tokens,
+          IdTokenExpectations expectations) -> Result<SuccessContext> {
+        std::optional<IdTokenClaims> claims;
+        if (reader) {
+          auto read = read_claims(tokens, *reader, std::move(expectations), interaction.stop);
+          if (!read) return std::move(read).error();
+          claims = *std::move(read);
+        }
+        out.emplace(std::move(tokens));
+        return describe_login(*out, claims ? IdentityCheck::unvalidated : IdentityCheck::none,
+                              claims ? &*claims : nullptr, clock->now());
+      });
   if (auto done = run.run(); !done) return std::move(done).error();
   return *std::move(out);
 }

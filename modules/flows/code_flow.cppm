@@ -21,8 +21,8 @@ import latchkey.oauth.server_metadata;
 import latchkey.oauth.token;
 import latchkey.oidc.id_token;
 
-// An authorization code flow that is complete: run it for tokens in the hand, or make a client of it
-// that keeps its sessions. AuthorizationCodeFlow::builder() makes one.
+// An authorization code flow that is complete: run it for tokens in the hand, or make a client of
+// it that keeps its sessions. AuthorizationCodeFlow::builder() makes one.
 
 export namespace latchkey {
 
@@ -64,8 +64,8 @@ class CodeFlow {
   /// Logs in and hands out the tokens; nothing is stored but a key in `environment.vault`, if there
   /// is one and the server offers DPoP. Errors: invalid_argument, "flow.validator" (null, or one
   /// that checks no signature); those of check_client_options, make_context, begin_code,
-  /// exchange_code, check_token_type, run_login and validate. What is refused after it was issued is
-  /// revoked.
+  /// exchange_code, check_token_type, run_login and validate. What is refused after it was issued
+  /// is revoked.
   [[nodiscard]] Result<TokenSet<V>> authorize(const FlowEnvironment& environment = {},
                                               std::stop_token stop = {}) const;
 

@@ -39,14 +39,14 @@ struct CodeRequest {
   ServerMetadata server;
   std::string redirect_uri;
   std::string scope;
-  std::vector<std::string> resources{};        ///< RFC 8707
-  FormFields extra{};                          ///< see check_extra_parameters
+  std::vector<std::string> resources{};  ///< RFC 8707
+  FormFields extra{};                    ///< see check_extra_parameters
   TokenBinding binding = TokenBinding::bearer;
-  bool openid = false;                         ///< send a nonce for the id token
+  bool openid = false;  ///< send a nonce for the id token
   std::optional<std::chrono::seconds> max_age{};
-  bool iss_required = false;                   ///< required anyway if the metadata says so
+  bool iss_required = false;  ///< required anyway if the metadata says so
   std::string login_hint{};
-  std::string subject{};                       ///< PendingLogin::expected_subject
+  std::string subject{};  ///< PendingLogin::expected_subject
   std::string handle{};
   std::string resource_server{};
   std::string app_state{};
@@ -88,10 +88,10 @@ void drop_login_key(const SessionContext& context, const PendingLogin& pending);
 using AnswerJudge = std::function<Result<OAuthSession>(const TokenAnswer&, const PendingLogin&,
                                                        TimePoint requested_at, std::stop_token)>;
 
-/// The two halves over a store: begin() remembers the login, sealed, for ten minutes; finish() takes
-/// it out, once, and saves the session before anybody sees it. They may run in different processes.
-/// Thread-safe. All errors leave nothing behind but a key without a session, which is removed
-/// again.
+/// The two halves over a store: begin() remembers the login, sealed, for ten minutes; finish()
+/// takes it out, once, and saves the session before anybody sees it. They may run in different
+/// processes. Thread-safe. All errors leave nothing behind but a key without a session, which is
+/// removed again.
 class CodeLogin {
  public:
   CodeLogin(std::shared_ptr<SessionKeeper> keeper, AnswerJudge judge, TokenAnswerMapper map = {});

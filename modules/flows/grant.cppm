@@ -28,10 +28,10 @@ struct GrantTerms {
   std::string client_id;
   ClientAuthMethod client_auth_method = ClientAuthMethod::none;
   std::string client_auth_kid;
-  std::string scope;    ///< requested
-  std::string subject;  ///< key of the session; empty: "issuer|sub" of the id token
-  std::string handle;   ///< for display; empty: what the id token says
-  std::string dpop_jkt; ///< key that the request was proven with; empty: none
+  std::string scope;     ///< requested
+  std::string subject;   ///< key of the session; empty: "issuer|sub" of the id token
+  std::string handle;    ///< for display; empty: what the id token says
+  std::string dpop_jkt;  ///< key that the request was proven with; empty: none
   std::string redirect_uri;
   std::string resource_server;
   std::shared_ptr<IdTokenValidator> validator;  ///< null: no openid, and no id token is looked at
@@ -46,8 +46,10 @@ struct GrantTerms {
 [[nodiscard]] OAuthSession new_session(const TokenAnswer& answer, const GrantTerms& terms,
                                        TimePoint requested_at);
 
-/// Checks the answer of a generic provider and makes the session of it. The tokens are copied, for the caller still needs them to revoke what is refused here. Errors: token_invalid, "token.type" (not DPoP though a key was proven, or
-/// DPoP without one, or neither DPoP nor Bearer), "token.id_token_missing", "token.sub_mismatch"
+/// Checks the answer of a generic provider and makes the session of it. The tokens are copied, for
+/// the caller still needs them to revoke what is refused here. Errors: token_invalid, "token.type"
+/// (not DPoP though a key was proven, or DPoP without one, or neither DPoP nor Bearer),
+/// "token.id_token_missing", "token.sub_mismatch"
 /// (`subject` is "issuer|…" of another), "token.no_subject" (neither a subject nor an id token);
 /// those of IdTokenValidator::validate.
 [[nodiscard]] Result<OAuthSession> session_from_grant(const TokenAnswer& answer,

@@ -108,8 +108,7 @@ class LoginRun {
     if (interaction_.on_url) interaction_.on_url(url);
     if (!interaction_.open_browser) return;
     const auto opened = place_.browser->open(url);
-    if (!opened && interaction_.on_browser_failure)
-      interaction_.on_browser_failure(opened.error());
+    if (!opened && interaction_.on_browser_failure) interaction_.on_browser_failure(opened.error());
   }
 
   Result<void> answer(HeldCallback& callback, Result<SuccessContext> finished) {

@@ -30,7 +30,8 @@ Result<HttpResponse> call_resource(SessionKeeper& keeper, std::string_view subje
     request.body = SecretString(call.body);
     return request;
   };
-  const Repeat repeat = call.method == "GET" || call.method == "HEAD" ? Repeat::safe : Repeat::never;
+  const Repeat repeat =
+      call.method == "GET" || call.method == "HEAD" ? Repeat::safe : Repeat::never;
   SendOptions options = resource_limits(call.stop);
   if (repeat == Repeat::never) options.connection = Connection::fresh;
   return send_authorized(keeper, subject, make, repeat, options);

@@ -24,8 +24,8 @@ export namespace latchkey {
 class GrantedTokens {
  public:
   /// `requested_at`: before the request was sent, so that the expiry is never late.
-  /// `requested_scope` counts if the answer names none (RFC 6749 §5.1). `dpop_jkt`: the key that the
-  /// tokens are bound to; empty: none.
+  /// `requested_scope` counts if the answer names none (RFC 6749 §5.1). `dpop_jkt`: the key that
+  /// the tokens are bound to; empty: none.
   GrantedTokens(TokenAnswer answer, TimePoint requested_at, std::string requested_scope,
                 std::string dpop_jkt = {});
 

@@ -143,12 +143,24 @@ Result<CallbackParameters> judge(const FormFields& fields, const PendingLogin& p
 
 // Names that a login sets itself, and those that would hide or replace them. A credential of the
 // client has no business in a URL.
-constexpr std::string_view kReserved[] = {
-    "response_type",  "response_mode",         "client_id",    "redirect_uri",
-    "state",          "scope",                 "nonce",        "max_age",
-    "resource",       "code_challenge",        "dpop_jkt",     "code_challenge_method",
-    "request",        "request_uri",           "code_verifier", "client_secret",
-    "client_assertion", "client_assertion_type"};
+constexpr std::string_view kReserved[] = {"response_type",
+                                          "response_mode",
+                                          "client_id",
+                                          "redirect_uri",
+                                          "state",
+                                          "scope",
+                                          "nonce",
+                                          "max_age",
+                                          "resource",
+                                          "code_challenge",
+                                          "dpop_jkt",
+                                          "code_challenge_method",
+                                          "request",
+                                          "request_uri",
+                                          "code_verifier",
+                                          "client_secret",
+                                          "client_assertion",
+                                          "client_assertion_type"};
 
 bool is_parameter_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxParameterName && is_visible_ascii(name);

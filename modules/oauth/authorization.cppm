@@ -35,7 +35,7 @@ struct PendingLogin {
   ClientAuthMethod client_auth_method = ClientAuthMethod::none;
   std::string client_auth_kid;
   std::string redirect_uri;
-  std::string scope;             ///< requested
+  std::string scope;  ///< requested
   /// The key under which a store will have the session: the DID or profile name that the login
   /// began with; empty: the answer says whose it is.
   std::string expected_subject;
@@ -45,8 +45,8 @@ struct PendingLogin {
   std::string app_state;  ///< the caller's own, carried through
   TimePoint created_at{};
   std::string nonce;  ///< for the id token (OpenID Connect Core §3.1.2.1); empty: none asked for
-  std::vector<std::string> resources;              ///< RFC 8707
-  std::optional<std::chrono::seconds> max_age;     ///< OpenID Connect Core §3.1.2.1
+  std::vector<std::string> resources;           ///< RFC 8707
+  std::optional<std::chrono::seconds> max_age;  ///< OpenID Connect Core §3.1.2.1
   /// The callback must carry `iss` (RFC 9207 §2.4). One that is there must be right in any case.
   bool iss_required = true;
 };
@@ -60,7 +60,8 @@ struct PendingLogin {
 /// itself: response_type, response_mode, client_id, redirect_uri, state, scope, nonce, max_age,
 /// resource, code_challenge(_method), dpop_jkt, request, request_uri, and what authenticates a
 /// client. Errors: invalid_argument, "authorization.reserved_parameter",
-/// "authorization.duplicate_parameter", "authorization.parameter_name" (empty, or not a plain word).
+/// "authorization.duplicate_parameter", "authorization.parameter_name" (empty, or not a plain
+/// word).
 [[nodiscard]] Result<void> check_extra_parameters(const FormFields& extra);
 
 /// POST to the PAR endpoint (RFC 9126 §2.1): response_type, code_challenge(_method), state,
@@ -82,8 +83,8 @@ struct ParAnswer {
 /// (oauth_error()).
 [[nodiscard]] Result<ParAnswer> process_par_response(const HttpResponse& response, TimePoint now);
 /// After a pushed request: authorization_endpoint with client_id and request_uri, nothing else
-/// (C4.9); an existing query is kept. Errors: those of parse_endpoint(), step "authorization": a browser is never sent to
-/// another scheme.
+/// (C4.9); an existing query is kept. Errors: those of parse_endpoint(), step "authorization": a
+/// browser is never sent to another scheme.
 [[nodiscard]] Result<Url> authorization_url(std::string_view authorization_endpoint,
                                             std::string_view client_id,
                                             std::string_view request_uri);

@@ -77,9 +77,8 @@ Result<std::optional<std::chrono::seconds>> read_expiry(const JsonObject& object
 
 // What nobody here asks for, kept for the program. The text may be a secret, and so is its copy.
 std::vector<std::pair<std::string, SecretString>> other_members(const JsonObject& object) {
-  static constexpr std::string_view known[] = {"access_token", "token_type", "refresh_token",
-                                               "id_token",     "expires_in", "scope",
-                                               "sub"};
+  static constexpr std::string_view known[] = {
+      "access_token", "token_type", "refresh_token", "id_token", "expires_in", "scope", "sub"};
   std::vector<std::pair<std::string, SecretString>> others;
   for (std::string& name : object.names()) {
     if (std::find(std::begin(known), std::end(known), name) != std::end(known)) continue;
@@ -99,9 +98,8 @@ Result<std::string> read_type(const JsonObject& object, std::string_view default
 
 Error not_mapped(std::string_view step, const Error& why) {
   return answer_error(step, "not_mapped",
-                      "the program's mapping refused it (" +
-                          std::string(to_string(why.code)) + ", " + printable(why.detail, 100) +
-                          ")");
+                      "the program's mapping refused it (" + std::string(to_string(why.code)) +
+                          ", " + printable(why.detail, 100) + ")");
 }
 
 // A mapper is not trusted to look at what it moves.
@@ -112,12 +110,14 @@ Result<void> check_tokens(const TokenAnswer& answer, std::string_view step) {
   if (is_header_safe(answer.access_token.expose(), kMaxToken) &&
       is_header_safe(answer.token_type, kMaxTokenType) && good(answer.refresh_token) &&
       good(answer.id_token) &&
-      (!answer.expires_in || (answer.expires_in->count() >= 1 && *answer.expires_in <= kMaxExpiry))) {
+      (!answer.expires_in ||
+       (answer.expires_in->count() >= 1 && *answer.expires_in <= kMaxExpiry))) {
     return {};
   }
-  return answer_error(step, "bad_token",
-                      "the program's mapping gave no access token or token_type, one that no header "
-                      "may carry, or an expiry under a second or over 366 days");
+  return answer_error(
+      step, "bad_token",
+      "the program's mapping gave no access token or token_type, one that no header "
+      "may carry, or an expiry under a second or over 366 days");
 }
 
 Result<void> check_subject(const TokenAnswer& answer, std::string_view expected_subject) {
@@ -170,7 +170,8 @@ Result<HttpRequest> build_refresh_request(const OAuthSession& session, ClientAut
   auto url = parse_endpoint(session.token_endpoint, "refresh");
   if (!url) return std::move(url).error();
   ClientRequest request{.url = *std::move(url)};
-  request.form.add("grant_type", "refresh_token").add("refresh_token", session.refresh_token->expose());
+  request.form.add("grant_type", "refresh_token")
+      .add("refresh_token", session.refresh_token->expose());
   for (const std::string& resource : resources) request.form.add("resource", resource);
   return finish_request(std::move(request), client, session.issuer, session.client_auth_kid);
 }

@@ -43,8 +43,8 @@ struct TokenAnswer {
 /// What it makes is then checked like any other answer.
 using TokenAnswerMapper = std::function<Result<TokenAnswer>(JsonObject& answer)>;
 
-/// Reads a JSON object in the shape of RFC 6749 §5.1, for mappers. `default_type`: the token_type of
-/// one that does not say; empty: it must. Errors: those of process_token_response.
+/// Reads a JSON object in the shape of RFC 6749 §5.1, for mappers. `default_type`: the token_type
+/// of one that does not say; empty: it must. Errors: those of process_token_response.
 [[nodiscard]] Result<TokenAnswer> read_token_answer(JsonObject& object, std::string_view step,
                                                     std::string_view default_type = {});
 
@@ -52,9 +52,9 @@ using TokenAnswerMapper = std::function<Result<TokenAnswer>(JsonObject& answer)>
                                                       const SecretString& code,
                                                       ClientAuthenticator& client);
 /// The session's own client, endpoint and kid. `resources`: whom the new token is for (RFC 8707
-/// §2.2); empty: the server keeps to what it granted. Errors: login_required, "refresh.no_refresh_token";
-/// client_mismatch, "refresh.auth_method" if the client authenticates otherwise than the session
-/// began (C7.3).
+/// §2.2); empty: the server keeps to what it granted. Errors: login_required,
+/// "refresh.no_refresh_token"; client_mismatch, "refresh.auth_method" if the client authenticates
+/// otherwise than the session began (C7.3).
 [[nodiscard]] Result<HttpRequest> build_refresh_request(
     const OAuthSession& session, ClientAuthenticator& client,
     const std::vector<std::string>& resources = {});

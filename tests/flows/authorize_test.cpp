@@ -39,8 +39,10 @@ using namespace std::chrono_literals;
 namespace {
 
 auto plain(FlowWorld& w) {
-  return AuthorizationCodeFlow::builder().client_id("my-client").server(w.server).scope(
-      "read write");
+  return AuthorizationCodeFlow::builder()
+      .client_id("my-client")
+      .server(w.server)
+      .scope("read write");
 }
 
 auto openid(FlowWorld& w) {
@@ -63,9 +65,8 @@ TEST_CASE("LA-35: a code is exchanged for tokens, with what the flow began with"
   CHECK(tokens.expires_at() == kNow + 3600s);
   REQUIRE(w.requests_to("/token").size() == 1);
   const HttpRequest request = w.requests_to("/token").front().clone();
-  CHECK(field_names(request) ==
-        std::vector<std::string>{"grant_type", "code", "redirect_uri", "code_verifier",
-                                 "client_id"});
+  CHECK(field_names(request) == std::vector<std::string>{"grant_type", "code", "redirect_uri",
+                                                         "code_verifier", "client_id"});
   CHECK(field(request, "code") == "the-code");
   CHECK(field(request, "redirect_uri") == w.asked("redirect_uri"));
   CHECK(code_challenge_s256(SecretString(field(request, "code_verifier"))) ==
@@ -137,10 +138,10 @@ TEST_CASE("LA-60: without a validator that checks signatures the flow does not e
 TEST_CASE("without_jwks_validation: the claims must be right all the same", "[authorize]") {
   FlowWorld w;
   const auto token_of = [&](std::string_view aud) {
-    const std::string claims =
-        R"({"iss":"https://op.test","sub":"a","aud":")" + std::string(aud) + R"(","exp":)" +
-        std::to_string(kNow.time_since_epoch() / 1s + 60) + R"(,"iat":)" +
-        std::to_string(kNow.time_since_epoch() / 1s) + R"(,"nonce":")" + w.asked("nonce") + "\"}";
+    const std::string claims = R"({"iss":"https://op.test","sub":"a","aud":")" + std::string(aud) +
+                               R"(","exp":)" + std::to_string(kNow.time_since_epoch() / 1s + 60) +
+                               R"(,"iat":)" + std::to_string(kNow.time_since_epoch() / 1s) +
+                               R"(,"nonce":")" + w.asked("nonce") + "\"}";
     return "eyJhbGciOiJSUzI1NiJ9." + base64url_encode(as_bytes(claims)) + ".AAAA";
   };
   std::string audience = "my-client";
@@ -232,7 +233,8 @@ TEST_CASE("LA-32: an error counts only with our state, and is the server's word"
   CHECK(end("state=STATE&error=login_required&code=c") == "provider_error callback.error");
   CHECK(end("error=access_denied") == "callback_invalid callback.pasted_other");
   CHECK(end("state=STATE") == "callback_invalid callback.code_missing");
-  CHECK(end("state=STATE&code=c&iss=https://evil.test") == "callback_invalid callback.iss_mismatch");
+  CHECK(end("state=STATE&code=c&iss=https://evil.test") ==
+        "callback_invalid callback.iss_mismatch");
   w.server.authorization_response_iss_parameter_supported = true;
   CHECK(end("state=STATE&code=c") == "callback_invalid callback.iss_missing");
   CHECK(end("state=STATE&code=c&iss=https://op.test") == "ok");

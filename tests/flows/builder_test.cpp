@@ -28,30 +28,38 @@ using namespace std::chrono_literals;
 
 namespace {
 
-auto start() { return AuthorizationCodeFlow::builder(); }
-auto client() { return start().client_id("c"); }
+auto start() {
+  return AuthorizationCodeFlow::builder();
+}
+auto client() {
+  return start().client_id("c");
+}
 [[maybe_unused]] auto pages() {
   return start().authorization_endpoint("https://op.test/a").token_endpoint("https://op.test/t");
 }
 auto whole() {
   return client().authorization_endpoint("https://op.test/a").token_endpoint("https://op.test/t");
 }
-[[maybe_unused]] auto undecided() { return whole().openid(); }
-[[maybe_unused]] auto found() { return client().discovered(OpenIdProvider{}); }
-auto validator() { return std::make_shared<ToldValidator>(); }
+[[maybe_unused]] auto undecided() {
+  return whole().openid();
+}
+[[maybe_unused]] auto found() {
+  return client().discovered(OpenIdProvider{});
+}
+auto validator() {
+  return std::make_shared<ToldValidator>();
+}
 
 template <class B>
 constexpr bool builds = requires(B b) { std::move(b).build(); };
 template <class B>
 constexpr bool takes_client = requires(B b) { std::move(b).client_id("c"); };
 template <class B>
-constexpr bool takes_secret = requires(B b, SecretString s) {
-  std::move(b).client_secret_basic(std::move(s));
-};
+constexpr bool takes_secret =
+    requires(B b, SecretString s) { std::move(b).client_secret_basic(std::move(s)); };
 template <class B>
-constexpr bool takes_posted_secret = requires(B b, SecretString s) {
-  std::move(b).client_secret_post(std::move(s));
-};
+constexpr bool takes_posted_secret =
+    requires(B b, SecretString s) { std::move(b).client_secret_post(std::move(s)); };
 template <class B>
 constexpr bool takes_page = requires(B b) { std::move(b).authorization_endpoint("u"); };
 template <class B>
@@ -126,8 +134,8 @@ static_assert(takes_scope<Start> && takes_scope<Checked>);
 
 // LA-60: the kind of the tokens follows from the choice.
 static_assert(std::is_same_v<decltype(whole().build()), CodeFlow<Unvalidated>>);
-static_assert(std::is_same_v<decltype(undecided().without_jwks_validation().build()),
-                             CodeFlow<Unvalidated>>);
+static_assert(
+    std::is_same_v<decltype(undecided().without_jwks_validation().build()), CodeFlow<Unvalidated>>);
 static_assert(std::is_same_v<decltype(undecided().validate_id_token_with(nullptr).build()),
                              CodeFlow<Validated>>);
 

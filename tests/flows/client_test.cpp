@@ -58,7 +58,8 @@ TEST_CASE("create: a client needs a store", "[client]") {
   const FlowWorld w;
   OAuthClientOptions options = w.options();
   options.store.reset();
-  CHECK(outcome(OAuthClient::create(std::move(options))) == "invalid_argument client.store_missing");
+  CHECK(outcome(OAuthClient::create(std::move(options))) ==
+        "invalid_argument client.store_missing");
 }
 
 TEST_CASE("login: the session is saved under the name that it was given", "[client]") {
@@ -191,17 +192,19 @@ TEST_CASE("C4.11: a login survives the process that began it, for ten minutes", 
   };
   const std::string first = begun(), second = begun();
   w.world.clock->advance(9min);
-  CHECK(outcome(CodeLogin(client_of(w).shared_keeper(), judge)
-                    .finish("state=" + first + "&code=c")) == "ok");
+  CHECK(outcome(
+            CodeLogin(client_of(w).shared_keeper(), judge).finish("state=" + first + "&code=c")) ==
+        "ok");
   w.world.clock->advance(2min);
-  CHECK(outcome(CodeLogin(client_of(w).shared_keeper(), judge)
-                    .finish("state=" + second + "&code=c")) ==
+  CHECK(outcome(
+            CodeLogin(client_of(w).shared_keeper(), judge).finish("state=" + second + "&code=c")) ==
         "callback_invalid callback.unknown_state");
 }
 
 TEST_CASE("fresh: a session is renewed, and an omitted refresh token kept", "[client]") {
   FlowWorld w;
-  OAuthClient client = client_of(w, [](OAuthClientOptions& o) { o.resources = {"https://api.test"}; });
+  OAuthClient client =
+      client_of(w, [](OAuthClientOptions& o) { o.resources = {"https://api.test"}; });
   REQUIRE(outcome(client.login("work", w.person())) == "ok");
   w.world.clock->advance(2h);
   w.answer_with({{"access_token", R"("at-2")"}, {"refresh_token", ""}, {"scope", ""}});
@@ -243,7 +246,9 @@ TEST_CASE("request: the token goes to the origins that were named, and to no oth
     o.allowed_origins = {"https://files.test"};
   });
   REQUIRE(outcome(client.login("work", w.person())) == "ok");
-  const auto ask = [&](std::string_view url) { return outcome(client.request("work", "GET", url)); };
+  const auto ask = [&](std::string_view url) {
+    return outcome(client.request("work", "GET", url));
+  };
   CHECK(ask("https://api.test/v1/me?x=1") == "ok");
   CHECK(ask("https://files.test/a") == "ok");
   const HttpRequest sent = w.requests_to("/v1/me").front().clone();
@@ -263,9 +268,11 @@ TEST_CASE("request: the token goes to the origins that were named, and to no oth
 
 TEST_CASE("request: a body goes with its type", "[client]") {
   FlowWorld w;
-  OAuthClient client = client_of(w, [](OAuthClientOptions& o) { o.allowed_origins = {"https://api.test"}; });
+  OAuthClient client =
+      client_of(w, [](OAuthClientOptions& o) { o.allowed_origins = {"https://api.test"}; });
   REQUIRE(outcome(client.login("work", w.person())) == "ok");
-  REQUIRE(outcome(client.request("work", "POST", "https://api.test/x", "text/plain", "hi")) == "ok");
+  REQUIRE(outcome(client.request("work", "POST", "https://api.test/x", "text/plain", "hi")) ==
+          "ok");
   const HttpRequest sent = w.requests_to("/x").front().clone();
   CHECK(sent.method == "POST");
   CHECK(*sent.headers.find("Content-Type") == "text/plain");

@@ -99,10 +99,7 @@ void FlowWorld::answer_with(const std::map<std::string, std::string>& changes, i
 }
 
 FlowEnvironment FlowWorld::environment() const {
-  return {.transport = transport,
-          .browser = browser,
-          .clock = world.clock,
-          .random = world.random};
+  return {.transport = transport, .browser = browser, .clock = world.clock, .random = world.random};
 }
 
 OAuthClientOptions FlowWorld::options() const {
@@ -161,7 +158,8 @@ std::vector<HttpRequest> FlowWorld::requests_to(std::string_view path) const {
 
 std::vector<std::string> FlowWorld::revoked() const {
   std::vector<std::string> tokens;
-  for (const HttpRequest& request : requests_to("/revoke")) tokens.push_back(field(request, "token"));
+  for (const HttpRequest& request : requests_to("/revoke"))
+    tokens.push_back(field(request, "token"));
   return tokens;
 }
 

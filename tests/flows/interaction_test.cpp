@@ -223,8 +223,7 @@ TEST_CASE("paste: what was pasted must be the address of this login, and it is g
   const auto end = [&](Result<std::string> pasted) {
     unsigned abandoned = 0, finished = 0;
     const auto done = run_login(
-        {.browser = w.browser},
-        {.open_browser = false, .paste = [&] { return pasted; }},
+        {.browser = w.browser}, {.open_browser = false, .paste = [&] { return pasted; }},
         {.begin =
              [&](const std::string&) {
                return Result<BegunLogin>(BegunLogin{Url::parse("https://op.test/").value(), "s1"});
@@ -243,7 +242,8 @@ TEST_CASE("paste: what was pasted must be the address of this login, and it is g
   CHECK(end(" \r\n http://127.0.0.1/callback?state=s1&code=c#x \t") == "ok");
   CHECK(end("state=s1&code=c") == "callback_invalid callback.pasted");
   CHECK(end("http://127.0.0.1/callback") == "callback_invalid callback.pasted");
-  CHECK(end("http://127.0.0.1/callback?state=s2&code=c") == "callback_invalid callback.pasted_other");
+  CHECK(end("http://127.0.0.1/callback?state=s2&code=c") ==
+        "callback_invalid callback.pasted_other");
   CHECK(end("http://127.0.0.1/callback?state=s1&state=s1") ==
         "callback_invalid callback.pasted_other");
   CHECK(end(make_error(ErrorCode::cancelled, "mine", "no terminal")) == "cancelled mine");

@@ -11,9 +11,9 @@ import latchkey.oauth.token;
 import latchkey.oidc.discovery;
 import latchkey.oidc.id_token;
 
-// What a flow must not compile without. Every use that is marked `refused: TEXT` is an error of that
-// text when the file is compiled with LATCHKEY_REFUSED; without it the file compiles, and has each
-// of them with what was missing. refused.py checks both.
+// What a flow must not compile without. Every statement below a `refused: TEXT` is an error of
+// that text when the file is compiled with LATCHKEY_REFUSED; without it the file compiles, and has
+// each of them with what was missing. refused.py checks both.
 
 #ifdef LATCHKEY_REFUSED
 #define REFUSED(...) __VA_ARGS__
@@ -28,7 +28,9 @@ namespace {
 template <class T>
 void use(T&&) {}
 
-auto start() { return AuthorizationCodeFlow::builder(); }
+auto start() {
+  return AuthorizationCodeFlow::builder();
+}
 auto pages() {
   return start().authorization_endpoint("https://op.test/a").token_endpoint("https://op.test/t");
 }
@@ -37,54 +39,65 @@ auto pages() {
 
 void needs_a_client() {
   use(pages().client_id("c").build());
-  REFUSED(use(pages().build()));  // refused: 'build': constraints not satisfied
+  // refused: 'build': constraints not satisfied
+  REFUSED(use(pages().build()));
 }
 
 void needs_an_authorization_endpoint() {
   use(start().client_id("c").token_endpoint("t").authorization_endpoint("a").build());
-  REFUSED(use(start().client_id("c").token_endpoint("t").build()));  // refused: 'build': constraints
+  // refused: 'build': constraints not satisfied
+  REFUSED(use(start().client_id("c").token_endpoint("t").build()));
 }
 
 void needs_a_token_endpoint() {
   use(start().client_id("c").authorization_endpoint("a").token_endpoint("t").build());
-  REFUSED(use(start().client_id("c").authorization_endpoint("a").build()));  // refused: 'build': con
+  // refused: 'build': constraints not satisfied
+  REFUSED(use(start().client_id("c").authorization_endpoint("a").build()));
 }
 
 void needs_a_decision_about_id_tokens() {
   use(pages().client_id("c").openid().validate_id_token_with(nullptr).build());
   use(pages().client_id("c").openid().without_jwks_validation().build());
-  REFUSED(use(pages().client_id("c").openid().build()));  // refused: 'build': constraints not
+  // refused: 'build': constraints not satisfied
+  REFUSED(use(pages().client_id("c").openid().build()));
 }
 
 void needs_a_decision_after_discovery(const OpenIdProvider& found) {
   use(start().client_id("c").discovered(found).without_jwks_validation().build());
-  REFUSED(use(start().client_id("c").discovered(found).build()));  // refused: 'build': constraints
+  // refused: 'build': constraints not satisfied
+  REFUSED(use(start().client_id("c").discovered(found).build()));
 }
 
 void decides_once() {
   use(pages().openid().without_jwks_validation());
-  REFUSED(use(pages().openid().without_jwks_validation().validate_id_token_with({})));  // refused: 'validate_id_token_with': constraints
+  // refused: 'validate_id_token_with': constraints not satisfied
+  REFUSED(use(pages().openid().without_jwks_validation().validate_id_token_with({})));
 }
 
 void has_an_issuer_only_with_id_tokens() {
   use(pages().openid().issuer("https://op.test"));
-  REFUSED(use(pages().issuer("https://op.test")));  // refused: 'issuer': constraints not satisfied
+  // refused: 'issuer': constraints not satisfied
+  REFUSED(use(pages().issuer("https://op.test")));
 }
 
 void has_a_secret_only_with_a_client() {
   use(start().client_id("c").client_secret_basic(SecretString("s")));
-  REFUSED(use(start().client_secret_basic(SecretString("s"))));  // refused: 'client_secret_basic': con
+  // refused: 'client_secret_basic': constraints not satisfied
+  REFUSED(use(start().client_secret_basic(SecretString("s"))));
 }
 
 void shows_claims_only_when_validated(const TokenSet<Validated>& yes,
                                       const TokenSet<Unvalidated>& no) {
   use(yes.claims());
   use(no.raw_id_token());
-  REFUSED(use(no.claims()));  // refused: no member named 'claims'
+  // refused: no member named 'claims'
+  REFUSED(use(no.claims()));
 }
 
 void is_validated_by_a_validator_only(TokenSet<Unvalidated> tokens, IdTokenValidator& validator,
                                       const IdTokenClaims& claims) {
-  REFUSED(use(TokenSet<Validated>(std::move(tokens), claims)));  // refused: calling a private constructor
+  use(claims);
+  // refused: calling a private constructor
+  REFUSED(use(TokenSet<Validated>(std::move(tokens), claims)));
   use(validate(std::move(tokens), validator, {}));
 }

@@ -5,8 +5,8 @@
   refused.py COMPILE_COMMANDS LIKE FILE
 
 FILE is compiled with the command of LIKE (a source of the built tree that imports the same modules), for its diagnostics
-only. With LATCHKEY_REFUSED each line marked `// refused: TEXT` must be an error whose message has TEXT, and no other line
-may be one; without it the whole file must compile.
+only. With LATCHKEY_REFUSED each statement below a line `// refused: TEXT` must be an error whose message has TEXT, and nothing
+else may be one; without it the whole file must compile.
 """
 
 import json
@@ -36,19 +36,33 @@ def errors_of(words, directory, file):
     return done, found
 
 
+def marked_statements(lines):
+    """Pairs of line numbers and text, for each mark."""
+    marked = []
+    for at, line in enumerate(lines):
+        mark = re.fullmatch(r"\s*// refused: (.*\S)", line)
+        if mark:
+            end = next(n for n in range(at + 1, len(lines)) if lines[n].endswith(";"))
+            marked.append((range(at + 2, end + 2), mark[1]))
+    return marked
+
+
 def problems_of(commands, like, file):
     words, directory = command_like(commands, like, file)
     done, _ = errors_of(words, directory, file)
     if done.returncode != 0:
         return ["what is complete does not compile:\n" + done.stderr]
     with open(file, encoding="utf-8") as text:
-        marked = {n: m[1] for n, line in enumerate(text, 1) if (m := re.search(r"// refused: (.*\S)", line)) if "REFUSED(" in line}
+        marked = marked_statements(text.read().splitlines())
     if not marked:
-        return ["no line is marked"]
-    done, found = errors_of(words + ["-DLATCHKEY_REFUSED"], directory, file)
-    problems = ["line %d compiles, or is refused for another reason: %s" % (n, found.get(n, "no error"))
-                for n, wanted in marked.items() if not any(wanted in message for message in found.get(n, []))]
-    return problems + ["line %d is refused too: %s" % (n, found[n]) for n in found if n not in marked]
+        return ["nothing is marked"]
+    _, found = errors_of(words + ["-DLATCHKEY_REFUSED"], directory, file)
+    problems = []
+    for lines, wanted in marked:
+        messages = [message for n in lines for message in found.pop(n, [])]
+        if not any(wanted in message for message in messages):
+            problems.append("line %d compiles, or is refused for another reason: %s" % (lines[0], messages or "no error"))
+    return problems + ["line %d is refused too: %s" % (n, messages) for n, messages in found.items()]
 
 
 def main():

@@ -29,6 +29,7 @@ import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.vault;
 import latchkey.test.outcome;
+import latchkey.test.proof_key;
 import latchkey.test.sandbox_world;
 import latchkey.test.wire_client;
 
@@ -51,7 +52,7 @@ struct Provider {
   std::shared_ptr<HttpTransport> transport =
       CpprestTransport::open({.http_rule = HttpRule::allow_http_for_loopback}).value();
   std::shared_ptr<KeyVault> vault = memory_vault();
-  std::shared_ptr<OAuthTokenStore> store = std::make_shared<MemoryOAuthTokenStore>(vault->sealer());
+  std::shared_ptr<OAuthTokenStore> store = MemoryOAuthTokenStore::create(vault->sealer(), clock);
   OpenIdProvider found;
 
   /// `method`: token_endpoint_auth_method.
@@ -63,8 +64,8 @@ struct Provider {
                                   {"redirect_uris", R"(["http://127.0.0.1/callback"])"},
                                   {"grant_types", R"(["authorization_code","refresh_token"])"},
                                   {"token_endpoint_auth_method", quoted(method)}}),
-             .client_secret = has_secret ? std::optional<std::string>("s3cret/with+signs")
-                                         : std::nullopt})
+             .client_secret =
+                 has_secret ? std::optional<std::string>("s3cret/with+signs") : std::nullopt})
         .value();
     found = discover_openid(*transport, servers->issuer(),
                             {.http_rule = HttpRule::allow_http_for_loopback})

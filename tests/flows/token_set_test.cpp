@@ -109,9 +109,10 @@ TEST_CASE("LA-63: a refresh is due exactly at the threshold, and once they are e
 
 TEST_CASE("LA-60: a validator's answer makes a token set a validated one", "[token_set]") {
   ToldValidator validator;
-  const auto set = validate(tokens(), validator,
-                            {.issuer = "https://op.test", .client_id = "c", .nonce = "n", .subject = {}})
-                       .value();
+  const auto set =
+      validate(tokens(), validator,
+               {.issuer = "https://op.test", .client_id = "c", .nonce = "n", .subject = {}})
+          .value();
   CHECK(set.claims().subject == "alice-1");
   CHECK(set.access_token().expose() == std::string_view("access"));
   CHECK(validator.token == "the.id.token");
@@ -119,7 +120,8 @@ TEST_CASE("LA-60: a validator's answer makes a token set a validated one", "[tok
   CHECK(validator.access_token == "access");
 }
 
-TEST_CASE("LA-60: what a validator refuses, or does not look at, stays unvalidated", "[token_set]") {
+TEST_CASE("LA-60: what a validator refuses, or does not look at, stays unvalidated",
+          "[token_set]") {
   ToldValidator validator;
   validator.refusal = make_error(ErrorCode::token_invalid, "id_token.signature", "no");
   CHECK(outcome(validate(tokens(), validator, {})) == "token_invalid id_token.signature");

@@ -65,8 +65,8 @@ const FormFields kWanted{{"client_id", "my&client"},
 }  // namespace
 
 TEST_CASE("plain request: the URL has every parameter once, and each resource", "[authorization]") {
-  const auto url = plain_authorization_url(kPage, pending(), "the-challenge", "alice",
-                                           {{"prompt", "consent"}});
+  const auto url =
+      plain_authorization_url(kPage, pending(), "the-challenge", "alice", {{"prompt", "consent"}});
   CHECK(query_of(url) == kWanted);
   CHECK(url->origin() == "https://as.test");
   CHECK(url->path() == "/authorize");
@@ -107,9 +107,9 @@ TEST_CASE("RFC 9449 10: a code that will be bound to a key says so, but not in a
 
 TEST_CASE("pushed request: it has what the URL would have had", "[authorization]") {
   const auto client = public_client("my&client");
-  const auto request = build_par_request(pending(), "the-challenge", "alice", *client,
-                                         {{"prompt", "consent"}})
-                           .value();
+  const auto request =
+      build_par_request(pending(), "the-challenge", "alice", *client, {{"prompt", "consent"}})
+          .value();
   FormFields sent = form_of(request);
   std::rotate(sent.begin(), sent.end() - 1, sent.end());  // the client adds itself last
   CHECK(sent == kWanted);
@@ -134,11 +134,11 @@ TEST_CASE("RFC 8707: the exchange and a refresh name the resources", "[authoriza
 
 TEST_CASE("LA-08: a parameter that the login sets itself is refused, not dropped",
           "[authorization]") {
-  const std::string name = GENERATE(
-      as<std::string>{}, "response_type", "response_mode", "client_id", "redirect_uri", "state",
-      "code_challenge", "code_challenge_method", "nonce", "scope", "max_age", "request",
-      "request_uri", "resource", "dpop_jkt", "code_verifier", "client_secret", "client_assertion",
-      "client_assertion_type");
+  const std::string name =
+      GENERATE(as<std::string>{}, "response_type", "response_mode", "client_id", "redirect_uri",
+               "state", "code_challenge", "code_challenge_method", "nonce", "scope", "max_age",
+               "request", "request_uri", "resource", "dpop_jkt", "code_verifier", "client_secret",
+               "client_assertion", "client_assertion_type");
   CAPTURE(name);
   const FormFields extra{{"prompt", "login"}, {name, "x"}};
   const std::string refused = "invalid_argument authorization.reserved_parameter";

@@ -48,10 +48,9 @@ TEST_CASE("token answer: members that OAuth does not know are kept as their JSON
   const auto answer = answered(kFlat).value();
   std::map<std::string, std::string> others;
   for (const auto& [name, text] : answer.others) others[name] = text.expose();
-  CHECK(others == std::map<std::string, std::string>{
-                      {"team", R"({"id":"T1","n":[1,null]})"},
-                      {"ok", "true"},
-                      {"note", R"("a \"word\"")"}});
+  CHECK(others == std::map<std::string, std::string>{{"team", R"({"id":"T1","n":[1,null]})"},
+                                                     {"ok", "true"},
+                                                     {"note", R"("a \"word\"")"}});
 }
 
 TEST_CASE("token answer: what OAuth knows is not among the others", "[token]") {
@@ -121,7 +120,9 @@ TEST_CASE("LA-36: an answer without token_type is refused unless a mapping suppl
           "[token]") {
   constexpr std::string_view body = R"({"access_token":"a"})";
   CHECK(outcome(answered(body)) == "invalid_response token.missing_member");
-  const auto bearer = [](JsonObject& object) { return read_token_answer(object, "token", "Bearer"); };
+  const auto bearer = [](JsonObject& object) {
+    return read_token_answer(object, "token", "Bearer");
+  };
   CHECK(answered(body, bearer).value().token_type == "Bearer");
   CHECK(answered(R"({"access_token":"a","token_type":"DPoP"})", bearer).value().token_type ==
         "DPoP");

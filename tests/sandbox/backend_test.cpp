@@ -35,7 +35,8 @@ class KeyedClient final : public ClientAuthenticator {
   KeyedClient(const RegisteredWorld& world, const ProofKey& key) : world_(world), key_(key) {}
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::private_key_jwt; }
   std::string kid() const override { return "one"; }
-  Result<void> apply(ClientRequest& request, std::string_view issuer, std::string_view kid) override {
+  Result<void> apply(ClientRequest& request, std::string_view issuer,
+                     std::string_view kid) override {
     Form assertion;
     add_assertion(assertion, key_.sign(assertion_header(kid),
                                        assertion_claims(kWebClient, issuer, world_.now())));
@@ -126,8 +127,7 @@ TEST_CASE("our own steps log in, refresh and revoke as a confidential client", "
       backend.send(build_code_exchange(backend.pending, callback->code, backend.client), "token");
   REQUIRE(outcome(answer) == "ok");
   CHECK(outcome(check_atproto_token(*answer, backend.world.alice.did)) == "ok");
-  const auto session =
-      new_session(*answer, terms_of(backend.pending), backend.world.clock->now());
+  const auto session = new_session(*answer, terms_of(backend.pending), backend.world.clock->now());
   auto refreshed = backend.send(build_refresh_request(session, backend.client), "refresh");
   REQUIRE(outcome(refreshed) == "ok");
   const auto later =
