@@ -35,7 +35,7 @@ Error bad_answer(std::string_view jwks_uri, std::string_view fact, const std::st
 }
 
 Error bad_signature() {
-  return refused("signature", "its signature is not that of the key which it names");
+  return refused("signature", "its signature is not that of the server's key");
 }
 
 bool any_verifies(const std::vector<const VerificationKey*>& keys, const CompactJws& token) {
