@@ -23,6 +23,7 @@ export import latchkey.flows.code_flow;
 export import latchkey.flows.code_login;
 export import latchkey.flows.device;
 export import latchkey.flows.device_identity;
+export import latchkey.flows.device_login;
 export import latchkey.flows.environment;
 export import latchkey.flows.grant;
 export import latchkey.flows.interaction;

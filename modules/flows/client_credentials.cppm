@@ -17,6 +17,7 @@ import latchkey.oauth.token;
 
 export namespace latchkey {
 
+/// What the program asks for.
 struct ClientCredentialsRequest {
   std::string token_endpoint;
   std::string issuer;  ///< the audience of an assertion; needed for private_key_jwt only
@@ -24,6 +25,7 @@ struct ClientCredentialsRequest {
   std::vector<std::string> resources{};  ///< RFC 8707
 };
 
+/// What it gets.
 struct ClientCredentialsToken {
   TokenAnswer answer;     ///< without a refresh token (RFC 6749 §4.4.3): one that came is dropped
   TimePoint issued_at{};  ///< before the request was sent

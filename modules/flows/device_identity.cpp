@@ -31,7 +31,7 @@ constexpr std::size_t kMaxLabel = 128;
 constexpr std::size_t kMaxFile = 256;
 constexpr Duration kCreationWait = 10s;
 constexpr std::string_view kFormatFamily = "latchkey.device.v";
-constexpr std::string_view kFormat = "latchkey.device.v1 ";
+constexpr std::string_view kVersion = "1";
 
 std::filesystem::path identity_path(const std::filesystem::path& folder) {
   return folder / "device-identity";
@@ -51,15 +51,17 @@ Error malformed(const std::filesystem::path& path) {
 }
 
 Result<std::string> parse_identity(std::string_view text, const std::filesystem::path& path) {
-  if (!text.starts_with(kFormat)) {
-    if (!text.starts_with(kFormatFamily)) return malformed(path);
+  const auto space = text.find(' ');
+  if (!text.starts_with(kFormatFamily) || space == std::string_view::npos ||
+      !text.ends_with('\n')) {
+    return malformed(path);
+  }
+  if (text.substr(kFormatFamily.size(), space - kFormatFamily.size()) != kVersion) {
     return make_error(ErrorCode::schema_too_new, "device_identity.version",
                       "cannot read the identity of this device in " + path.string() +
                           ": a newer latchkey wrote it; update this program");
   }
-  text.remove_prefix(kFormat.size());
-  if (!text.ends_with('\n')) return malformed(path);
-  text.remove_suffix(1);
+  text = text.substr(space + 1, text.size() - space - 2);
   const auto bytes = base64url_decode(text);
   if (!bytes || bytes->size() != kIdBytes) return malformed(path);
   return std::string(text);
@@ -90,7 +92,8 @@ Result<void> fill_defaults(DeviceIdentityOptions& options) {
   return {};
 }
 
-// What is kept of a binding: whose, and which login's. A new login, or a new identity, is not bound.
+// What is kept of a binding: whose, and which login's. A new login, or a new identity, is not
+// bound.
 std::string binding_text(std::string_view id, const OAuthSession& session) {
   std::array<unsigned char, 8> login{};
   for (std::size_t i = 0; i < login.size(); ++i)
@@ -127,7 +130,8 @@ Result<std::string> DeviceIdentity::State::draw() const {
   if (!found) return std::move(found).error();
   if (*found) return **std::move(found);
   std::string drawn = random_token(*options.random, kIdBytes);
-  const std::string text = std::string(kFormat) + drawn + '\n';
+  std::string text(kFormatFamily);
+  text.append(kVersion).append(" ").append(drawn).append("\n");
   auto kept = replace_file(options.files, identity_path(folder), as_bytes(text));
   if (!kept) return std::move(kept).error();
   return drawn;

@@ -34,9 +34,13 @@ constexpr seconds kLongestInterval{300};
 constexpr seconds kLongestLifetime = std::chrono::hours{24};
 constexpr Duration kLongestBackOff = std::chrono::minutes{1};
 
-constexpr std::array<std::string_view, 7> kReserved = {
-    "client_assertion", "client_assertion_type", "client_id", "client_secret",
-    "device_code",      "grant_type",            "scope"};
+constexpr std::array<std::string_view, 7> kReserved = {"client_assertion",
+                                                       "client_assertion_type",
+                                                       "client_id",
+                                                       "client_secret",
+                                                       "device_code",
+                                                       "grant_type",
+                                                       "scope"};
 
 Error answer_error(std::string_view fact, const std::string& why) {
   return make_error(ErrorCode::invalid_response, "device." + std::string(fact),
@@ -149,14 +153,13 @@ Error final_error(Error error) {
 
 DeviceVerdict verdict_of(const Error& error) {
   using enum DeviceVerdict;
-  // A server that says slow_down says so also with the status 429.
   if (error.http_status >= 500) return trouble;
+  if (error.code == ErrorCode::invalid_response) return failed;
   const std::string_view name = error.oauth ? std::string_view(error.oauth->error) : "";
+  // Some servers say it with the status 429.
   if (name == "slow_down") return slow_down;
   if (error.code == ErrorCode::rate_limited) return trouble;
-  if (name == "authorization_pending") return pending;
-  if (error.code == ErrorCode::invalid_response) return failed;
-  return refused;
+  return name == "authorization_pending" ? pending : refused;
 }
 
 }  // namespace
@@ -227,7 +230,8 @@ JudgedPoll judge_device_poll(const Result<HttpResponse>& answer, TimePoint now,
   // Whatever a 200 was meant to be, it was the one answer that there is.
   const bool spent = answer->status == 200 && error.code == ErrorCode::invalid_response;
   const auto verdict = spent ? refused : verdict_of(error);
-  return {.verdict = verdict, .error = final_error(std::move(error))};
+  if (verdict == refused) error = final_error(std::move(error));
+  return {.verdict = verdict, .error = std::move(error)};
 }
 
 Duration device_poll_delay(seconds interval, unsigned troubles,

@@ -56,8 +56,8 @@ std::string pending_device_key(std::string_view id) {
 }
 
 Result<PendingRecord> seal_pending_device(const PendingDevice& pending, Sealer& sealer) {
-  return seal(pending_device_key(pending.id), pending.expires_at,
-              serialize_pending_device(pending), sealer);
+  return seal(pending_device_key(pending.id), pending.expires_at, serialize_pending_device(pending),
+              sealer);
 }
 
 Result<std::optional<PendingDevice>> open_pending_device(const PendingRecord& record,

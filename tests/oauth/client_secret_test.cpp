@@ -73,12 +73,12 @@ TEST_CASE("client_secret_basic: base64 has its own alphabet and padding", "[clie
     CAPTURE(secret);
     const auto request = finished(client_secret_basic("id", SecretString(secret))).value();
     const auto text = request.authorization->credentials.expose();
-    CHECK(text == base64_encode(as_bytes("id:" + form_encode({{"", std::string(secret)}}).substr(1))));
+    CHECK(text ==
+          base64_encode(as_bytes("id:" + form_encode({{"", std::string(secret)}}).substr(1))));
   }
 }
 
-TEST_CASE("client_secret_post: id and secret go into the form, and no header is sent",
-          "[client]") {
+TEST_CASE("client_secret_post: id and secret go into the form, and no header is sent", "[client]") {
   const auto client = client_secret_post("an id", SecretString("s&cret=1"));
   CHECK(client->method() == ClientAuthMethod::client_secret_post);
   const auto request = finished(client).value();
@@ -113,8 +113,9 @@ TEST_CASE("client secrets: a session is not renewed by a client that authenticat
   session.client_auth_method = ClientAuthMethod::client_secret_basic;
   session.refresh_token = SecretString("refresh");
   CHECK(build_refresh_request(session, *client_secret_basic("id", SecretString("secret"))));
-  CHECK(outcome(build_refresh_request(session, *client_secret_post("id", SecretString("secret")))) ==
-        "client_mismatch refresh.auth_method");
+  CHECK(
+      outcome(build_refresh_request(session, *client_secret_post("id", SecretString("secret")))) ==
+      "client_mismatch refresh.auth_method");
   CHECK(outcome(build_refresh_request(session, *public_client("id"))) ==
         "client_mismatch refresh.auth_method");
 }

@@ -47,8 +47,7 @@ std::string example_with(const std::string& name, const std::string& value) {
   REQUIRE(from != std::string::npos);
   const auto end = body.find('\n', from);
   const bool last = body[end - 1] != ',';
-  const std::string member =
-      value.empty() ? "\"x_" + name + "\": 0" : "\"" + name + "\": " + value;
+  const std::string member = value.empty() ? "\"x_" + name + "\": 0" : "\"" + name + "\": " + value;
   return body.replace(from, end - from, member + (last ? "" : ","));
 }
 
@@ -162,8 +161,7 @@ TEST_CASE("a device answer's interval and lifetime are bounded, and never rounde
 
 TEST_CASE("M045: a device answer needs no complete address", "[device]") {
   CHECK(read(example_with("verification_uri_complete", ""))->verification_uri_complete.empty());
-  CHECK(read(example_with("verification_uri_complete", "\"\""))
-            ->verification_uri_complete.empty());
+  CHECK(read(example_with("verification_uri_complete", "\"\""))->verification_uri_complete.empty());
 }
 
 TEST_CASE("a device answer may call its address by the name of the draft, and go to this machine",
@@ -196,7 +194,7 @@ TEST_CASE("a device answer that lacks something, or has it wrong, is refused", "
       {"verification_uri", "", "device.missing_member"},
       {"verification_uri", "[]", "device.wrong_type"},
       {"verification_uri", R"("http://example.com/device")", "device.verification_uri"},
-      {"verification_uri", R"("javascript:alert(1)")", "device.verification_uri"},
+      {"verification_uri", "\"javascript:alert(1)\"", "device.verification_uri"},
       {"verification_uri", R"("https://user@example.com/")", "device.verification_uri"},
       {"verification_uri_complete", "1", "device.wrong_type"},
       {"verification_uri_complete", R"("http://example.com/d")",
@@ -225,8 +223,7 @@ TEST_CASE("a device answer that is no JSON object is refused", "[device]") {
 }
 
 TEST_CASE("a device request that the server refuses keeps the server's error", "[device]") {
-  CHECK(outcome(read(error_body("invalid_client"), 401)) ==
-        "invalid_client device.invalid_client");
+  CHECK(outcome(read(error_body("invalid_client"), 401)) == "invalid_client device.invalid_client");
   CHECK(outcome(read(error_body("unauthorized_client"), 400)) ==
         "provider_error device.unauthorized_client");
   CHECK(outcome(read(error_body("invalid_scope"), 200)) == "provider_error device.invalid_scope");
@@ -285,6 +282,7 @@ TEST_CASE("a poll that is answered by somebody who speaks no OAuth has failed, a
           "[device]") {
   CHECK(judged(404, "<html>", "text/html").verdict == DeviceVerdict::failed);
   CHECK(judged(302, error_body("access_denied")).verdict == DeviceVerdict::failed);
+  CHECK(judged(302, error_body("authorization_pending")).verdict == DeviceVerdict::failed);
   CHECK(judged(400, "{}").verdict == DeviceVerdict::failed);
   CHECK(judged(400, error_body("access_denied"), "text/plain").verdict == DeviceVerdict::failed);
   CHECK(judged(502, "<html>", "text/html").verdict == DeviceVerdict::trouble);

@@ -115,8 +115,7 @@ TEST_CASE("pending device: a member that is missing or wrong is corrupt", "[pend
   CHECK(outcome(read(replaced("2026-11-20T", "2026-11-20 "))) == "corrupt pending.malformed");
   CHECK(outcome(read(replaced("\"device_code\":\"", "\"device_code\":\"="))) ==
         "corrupt pending.malformed");
-  CHECK(outcome(read(replaced("\"id\":", "\"user_code\":"))) ==
-        "corrupt pending.duplicate_member");
+  CHECK(outcome(read(replaced("\"id\":", "\"user_code\":"))) == "corrupt pending.duplicate_member");
 }
 
 TEST_CASE("pending device: a newer format is too new, a foreign one is corrupt", "[pending]") {

@@ -71,7 +71,8 @@ class AssertingClient final : public ClientAuthenticator {
  public:
   ClientAuthMethod method() const noexcept override { return ClientAuthMethod::private_key_jwt; }
   std::string kid() const override { return "newest"; }
-  Result<void> apply(ClientRequest& request, std::string_view issuer, std::string_view kid) override {
+  Result<void> apply(ClientRequest& request, std::string_view issuer,
+                     std::string_view kid) override {
     request.form.add("client_id", "https://app.test.dev/client.json")
         .add("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
         .add("client_assertion",

@@ -2,6 +2,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -25,9 +26,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr TimePoint kNow{std::chrono::milliseconds{1'790'000'000'000}};
-const ClientCredentialsRequest kRequest{.token_endpoint = "https://id.test/token",
-                                        .issuer = "https://id.test",
-                                        .scope = "jobs"};
+const ClientCredentialsRequest kRequest{
+    .token_endpoint = "https://id.test/token", .issuer = "https://id.test", .scope = "jobs"};
 
 struct Rig {
   Result<ClientCredentialsToken> obtain(std::stop_token stop = {}) {

@@ -52,7 +52,8 @@ struct BindingServer {
                   std::stop_token) -> Result<HttpResponse> {
       asked.push_back(session.subject + ' ' + identity.id());
       const int status = statuses.at(asked.size() - 1);
-      if (status == 0) return make_error(ErrorCode::unreachable, "test.down", "the network is down");
+      if (status == 0)
+        return make_error(ErrorCode::unreachable, "test.down", "the network is down");
       return answer(status, {{"Retry-After", "9"}});
     };
   }
@@ -83,8 +84,11 @@ TEST_CASE("device identity: its file is private, and what docs/formats.md says",
 TEST_CASE("PV-23: the device has a name for people: the one given, or the host's", "[identity]") {
   const TemporaryFolder folder;
   CHECK(DeviceIdentity::open(folder.path())->label() == host_name());
-  CHECK(DeviceIdentity::open(folder.path(), {.label = "K\xC3\xBC" "che"})->label() ==
-        "K\xC3\xBC" "che");
+  CHECK(DeviceIdentity::open(folder.path(), {.label = "K\xC3\xBC"
+                                                      "che"})
+            ->label() ==
+        "K\xC3\xBC"
+        "che");
 }
 
 TEST_CASE("device identity: a name that could not be shown is refused", "[identity]") {

@@ -116,13 +116,24 @@ TEST_CASE("device login: an answer that got lost is told apart from a code that 
   {
     ProvenWorld world;
     world.then_codes().then_broken(ErrorCode::connection_lost, Delivery::maybe_sent);
-    world.then_pending().then_error("invalid_grant");
+    world.then_broken(ErrorCode::unreachable, Delivery::not_sent).then_error("invalid_grant");
     CHECK(outcome(world.log_in()) == "invalid_grant device.answer_lost");
     CHECK(world.nothing_is_left());
   }
+  {
+    DeviceWorld world;
+    world.then_codes().then(502, "").then_error("invalid_grant");
+    CHECK(outcome(world.log_in()) == "invalid_grant device.answer_lost");
+  }
+  {
+    DeviceWorld world;
+    world.then_codes().then_broken(ErrorCode::unreachable, Delivery::not_sent);
+    world.then_error("invalid_grant");
+    CHECK(outcome(world.log_in()) == "invalid_grant device.invalid_grant");
+  }
   DeviceWorld world;
-  world.then_codes().then_broken(ErrorCode::unreachable, Delivery::not_sent);
-  world.then_error("invalid_grant");
+  world.then_codes().then_broken(ErrorCode::timeout, Delivery::maybe_sent);
+  world.then_pending().then_error("invalid_grant");  // so the lost answer was another one
   CHECK(outcome(world.log_in()) == "invalid_grant device.invalid_grant");
 }
 

@@ -47,12 +47,11 @@ struct Run : DeviceWorld {
                               MasterKey::key_file(folder.path() / "config" / "vault.key"))
         .value();
   }
-  Run(const TemporaryFolder& folder, TimePoint now)
-      : Run(folder, open_vault(folder), now) {}
+  Run(const TemporaryFolder& folder, TimePoint now) : Run(folder, open_vault(folder), now) {}
   Run(const TemporaryFolder& folder, const std::shared_ptr<KeyVault>& keys, TimePoint now)
-      : DeviceWorld(SqliteOAuthTokenStore::open(folder.path() / "sessions.db", keys->sealer())
-                        .value(),
-                    keys, now) {
+      : DeviceWorld(
+            SqliteOAuthTokenStore::open(folder.path() / "sessions.db", keys->sealer()).value(),
+            keys, now) {
     options.binding = TokenBinding::dpop;
   }
 };
@@ -228,8 +227,7 @@ TEST_CASE("device login: its key is not collected as abandoned while it waits", 
 TEST_CASE("device login: it is forgotten before its session is saved, not after", "[device]") {
   // Who is killed between the two must not use the device code again: the session would be ended.
   const auto vault = memory_vault();
-  const auto store =
-      std::make_shared<NotingStore>(MemoryOAuthTokenStore::create(vault->sealer()));
+  const auto store = std::make_shared<NotingStore>(MemoryOAuthTokenStore::create(vault->sealer()));
   DeviceWorld world(store, vault);
   world.then_codes().then_tokens();
   REQUIRE(outcome(world.log_in()) == "ok");

@@ -27,6 +27,7 @@ import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.vault;
 import latchkey.test.outcome;
+import latchkey.test.proof_key;
 import latchkey.test.registered_clients;
 import latchkey.test.wire_client;
 
@@ -191,17 +192,16 @@ TEST_CASE("device login over HTTP: connections break and the server has trouble"
   Wire wire(ClientAuthMethod::client_secret_basic, TokenBinding::dpop);
   wire.world.servers->inject(
       {.kind = FaultKind::drop_before, .path = std::string(kToken), .times = 2});
-  wire.world.servers->inject({.kind = FaultKind::status,
-                              .path = std::string(kToken),
-                              .status = 503,
-                              .retry_after = 100s});
+  wire.world.servers->inject(
+      {.kind = FaultKind::status, .path = std::string(kToken), .status = 503, .retry_after = 100s});
   wire.world.servers->inject({.kind = FaultKind::drop_after, .path = std::string(kToken)});
   CHECK(outcome(wire.log_in(300s)) == "ok");
   CHECK(wire.world.servers->faults_left() == 0);
   CHECK(wire.told("device.too_early") == 0);
 }
 
-TEST_CASE("device login over HTTP: tokens that got lost on the way are not waited for", "[device]") {
+TEST_CASE("device login over HTTP: tokens that got lost on the way are not waited for",
+          "[device]") {
   Wire wire;
   wire.world.servers->inject({.kind = sandbox::FaultKind::drop_after,
                               .path = std::string(kToken),
@@ -216,10 +216,10 @@ TEST_CASE("device login over HTTP: who goes on after a restart does not ask too 
   auto pending = flow.begin().value();
   const auto codes = pending.codes();
   std::stop_source stop;
-  const auto stopped = std::move(pending).poll(
-      {.stop = stop.get_token(), .on_progress = [&](const DeviceProgress&) {
-         if (wire.told("device.pending") == 1) stop.request_stop();
-       }});
+  const auto stopped =
+      std::move(pending).poll({.stop = stop.get_token(), .on_progress = [&](const DeviceProgress&) {
+                                 if (wire.told("device.pending") == 1) stop.request_stop();
+                               }});
   CHECK(outcome(stopped) == "cancelled device.cancelled");
   auto resumed = flow.resume(codes.id).value();
   const auto session = wire.poll(std::move(resumed), 1s, [&] {
