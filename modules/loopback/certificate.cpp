@@ -61,7 +61,8 @@ Result<std::vector<Certificate>> parse_chain(std::string_view pem) {
     chain.push_back(std::move(next));
   }
   // The end of the text, too, is an error to OpenSSL: that no further PEM block begins.
-  if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+  const auto ending = ERR_peek_last_error();
+  if (ERR_GET_LIB(ending) != ERR_LIB_PEM || ERR_GET_REASON(ending) != PEM_R_NO_START_LINE) {
     return no_certificate(ErrorCode::invalid_argument, "certificate.parse_cert",
                           "its text is no valid PEM certificate; make it anew");
   }

@@ -74,18 +74,12 @@ class LocalhostFolder {
   Result<void> prepare() {
     if (auto made = files_->make_folder(folder_); !made)
       return certificate_error(ErrorCode::io, "certificate.create_folder", made.error().message);
-    for (const auto& path : {folder_, chain_path(), key_path()}) {
-      if (auto ours = check(path); !ours) return ours;
+    // The chain is public, and mkcert makes it readable for everybody.
+    for (const auto& path : {folder_, key_path()}) {
+      if (auto ours = files_->check_private(path); !ours)
+        return storage_error(ours.error(), "certificate.read_key");
     }
     return {};
-  }
-
-  Result<void> check(const fs::path& path) {
-    // The chain is public, and mkcert makes it readable for everybody.
-    if (path == chain_path()) return {};
-    auto ours = files_->check_private(path);
-    if (ours) return ours;
-    return storage_error(ours.error(), "certificate.read_key");
   }
 
   Result<std::unique_ptr<HeldLock>> lock_folder() {

@@ -352,9 +352,10 @@ TEST_CASE("ensure_localhost: the real mkcert's certificate serves clients that t
   CHECK(certificate->expires_at() > SystemClock().now() + 24h * 365);
   const auto authority = read_text(home.path() / "ca" / "rootCA.pem").value();
   for (const auto host : {LoopbackHost::ipv4, LoopbackHost::ipv6, LoopbackHost::localhost}) {
+    const bool six = host == LoopbackHost::ipv6;
+    if (six && !has_ipv6_loopback()) continue;
     const auto receiver =
         LoopbackReceiver::open({.host = host, .certificate = certificate}).value();
-    const bool six = host == LoopbackHost::ipv6;
     RawClient client(receiver->port(), six ? "::1" : "127.0.0.1");
     CHECK(client.start_tls(authority, six                               ? "::1"
                                       : host == LoopbackHost::localhost ? "localhost"

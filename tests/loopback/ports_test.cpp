@@ -83,6 +83,7 @@ TEST_CASE("port: options that make no sense do not become another port", "[recei
 }
 
 TEST_CASE("host: M012: [::1] is bound alone, and named in the redirect URI", "[receiver]") {
+  if (!has_ipv6_loopback()) SKIP("this machine has no ::1");
   LoginWait login({.host = LoopbackHost::ipv6});
   CHECK(login.redirect_uri() == "http://[::1]:" + std::to_string(login.port()) + "/callback");
   CHECK_FALSE(RawClient(login.port(), "127.0.0.1").connected());
@@ -92,6 +93,7 @@ TEST_CASE("host: M012: [::1] is bound alone, and named in the redirect URI", "[r
 }
 
 TEST_CASE("host: localhost is bound on both loopback addresses, and on no other", "[receiver]") {
+  if (!has_ipv6_loopback()) SKIP("this machine has no ::1");
   LoginWait login({.host = LoopbackHost::localhost});
   CHECK(login.redirect_uri() == "http://localhost:" + std::to_string(login.port()) + "/callback");
   CHECK(RawClient(login.port(), "127.0.0.1").connected());
@@ -106,6 +108,7 @@ TEST_CASE("host: localhost is bound on both loopback addresses, and on no other"
 
 TEST_CASE("host: localhost is refused where somebody else listens on [::1] at that port",
           "[receiver]") {
+  if (!has_ipv6_loopback()) SKIP("this machine has no ::1");
   const auto other = LoopbackReceiver::open({.host = LoopbackHost::ipv6}).value();
   const auto receiver =
       LoopbackReceiver::open({.port = other->port(), .host = LoopbackHost::localhost});
@@ -121,6 +124,7 @@ TEST_CASE("host: a receiver named localhost refuses the address as Host, and the
                                                  {LoopbackHost::ipv4, "localhost"},
                                                  {LoopbackHost::ipv6, "localhost"},
                                                  {LoopbackHost::ipv6, "[0:0:0:0:0:0:0:1]"}}));
+  if (host == LoopbackHost::ipv6 && !has_ipv6_loopback()) SKIP("this machine has no ::1");
   LoginWait login({.host = host});
   const auto answer = login.exchange("GET /callback?state=" + std::string(kState) +
                                      " HTTP/1.1\r\nHost: " + foreign + ':' +

@@ -73,6 +73,18 @@ bool is_address(const std::string& host) {
 
 }  // namespace
 
+bool has_ipv6_loopback() {
+  const int socket = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return false;
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool bound =
+      ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(socket);
+  return bound;
+}
+
 class RawClient::Tls {
  public:
   Tls(int socket, const std::string& authority_pem, const std::string& host, int newest)

@@ -11,6 +11,9 @@ export module latchkey.test.raw_client;
 
 export namespace latchkey::test {
 
+/// Can this machine listen on ::1? Containers often cannot; asked without the code under test.
+[[nodiscard]] bool has_ipv6_loopback();
+
 /// Connected to 127.0.0.1 (or `address`, IPv4 or IPv6) once it is made. Reads give up after ten
 /// seconds.
 class RawClient {
