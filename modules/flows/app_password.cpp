@@ -102,8 +102,8 @@ Result<SecretString> read_token(JsonObject& object, std::string_view name) {
 }
 
 Result<AppSession> read_session(const HttpResponse& response) {
-  auto object = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response,
-                                  "app_password");
+  auto object =
+      JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "app_password");
   if (!object) return std::move(object).error();
   auto did = object->required_string("did");
   if (!did) return std::move(did).error();

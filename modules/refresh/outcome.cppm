@@ -32,9 +32,10 @@ struct RefreshResult {
 /// `options.rejected`. Only `refreshed` took a request. An empty refresh token counts as none.
 /// Errors: those of SessionKeeper::fresh, also while the old token is still good: the refresh was
 /// asked for. Thread-safe.
-[[nodiscard]] Result<RefreshResult> refresh_if_needed(
-    SessionKeeper& keeper, std::string_view subject,
-    Duration threshold = std::chrono::seconds{60}, const FreshOptions& options = {});
+[[nodiscard]] Result<RefreshResult> refresh_if_needed(SessionKeeper& keeper,
+                                                      std::string_view subject,
+                                                      Duration threshold = std::chrono::seconds{60},
+                                                      const FreshOptions& options = {});
 
 /// True if the error is a server's refusal of the access token that a request carried: HTTP status
 /// 401 with the code token_invalid or the OAuth error invalid_token (RFC 6750 §3.1). What its

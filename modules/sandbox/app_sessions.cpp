@@ -76,9 +76,9 @@ Result<Response> AppSessions::create(const Request& request) {
   // The account's own password is good too, as at a real PDS.
   const Account* account = accounts_.find_here(*identifier);
   const auto drawn = passwords_.find(account == nullptr ? std::string() : account->did);
-  const bool good = account != nullptr &&
-                    (account->password == *password ||
-                     (drawn != passwords_.end() && drawn->second.contains(*password)));
+  const bool good =
+      account != nullptr && (account->password == *password ||
+                             (drawn != passwords_.end() && drawn->second.contains(*password)));
   if (!good) {
     return refusal("AuthenticationRequired", "app_session.refused",
                    "Invalid identifier or password", 401);
@@ -134,12 +134,12 @@ Response AppSessions::issue(SessionId id) {
   refresh_tokens_.emplace(session.refresh, id);
   const Account* account = accounts_.find(session.did);
   return json_answer(
-      200, json_object({{"accessJwt", json_quote(access)},
-                        {"refreshJwt", json_quote(session.refresh)},
-                        {"handle", json_quote(account == nullptr ? "handle.invalid"
-                                                                 : account->handle)},
-                        {"did", json_quote(session.did)},
-                        {"active", "true"}}));
+      200,
+      json_object({{"accessJwt", json_quote(access)},
+                   {"refreshJwt", json_quote(session.refresh)},
+                   {"handle", json_quote(account == nullptr ? "handle.invalid" : account->handle)},
+                   {"did", json_quote(session.did)},
+                   {"active", "true"}}));
 }
 
 // A JWT to look at. Its signature is random: we know our tokens by heart.
@@ -162,7 +162,8 @@ std::optional<Result<Grant>> AppSessions::find_access(std::string_view token) co
   const Session& session = sessions_.at(found->second.session);
   if (!session.alive) return over("ended", "Token has been revoked");
   if (clock_.now() >= found->second.expires) return over("expired", "Token has expired");
-  return Grant{.did = session.did, .client_id = {}, .scope = "atproto transition:generic", .jkt = {}};
+  return Grant{
+      .did = session.did, .client_id = {}, .scope = "atproto transition:generic", .jkt = {}};
 }
 
 }  // namespace latchkey::sandbox

@@ -48,7 +48,8 @@ class Pds {
   [[nodiscard]] const Repositories& repositories() const noexcept { return repositories_; }
 
  private:
-  /// The grant behind the request, of OAuth or of an app password; nothing without authorization. Errors: refusals, 400 and 401.
+  /// The grant behind the request, of OAuth or of an app password; nothing without authorization.
+  /// Errors: refusals, 400 and 401.
   [[nodiscard]] Result<std::optional<Grant>> authenticate(const Request& request);
   [[nodiscard]] Response xrpc(const Request& request);
   [[nodiscard]] Result<Response> query(std::string_view nsid, const FormFields& fields,

@@ -92,8 +92,8 @@ void Recorder::learn(const Request& request, const Response& answer) {
       remember(field(*form, name));
     }
   }
-  const bool issues_tokens = request.path == "/oauth/token" ||
-                             request.path.starts_with("/xrpc/com.atproto.server.");
+  const bool issues_tokens =
+      request.path == "/oauth/token" || request.path.starts_with("/xrpc/com.atproto.server.");
   if (!issues_tokens || answer.status != 200) return;
   const auto tokens = read_json(answer.body);
   if (!tokens) return;

@@ -29,8 +29,8 @@ std::optional<std::string_view> claims_part(std::string_view token) {
   const auto first = token.find('.');
   if (first == std::string_view::npos) return std::nullopt;
   const auto second = token.find('.', first + 1);
-  const bool three = second != std::string_view::npos &&
-                     token.find('.', second + 1) == std::string_view::npos;
+  const bool three =
+      second != std::string_view::npos && token.find('.', second + 1) == std::string_view::npos;
   if (!three) return std::nullopt;
   return token.substr(first + 1, second - first - 1);
 }
@@ -62,8 +62,7 @@ Result<UnverifiedClaims> peek_claims(const SecretString& token) {
   if (!part) return unreadable("not_a_jwt", "it is no JWT, which has three parts");
   const auto text = base64url_decode_secret(*part);
   if (!text) return unreadable("encoding", "its claims are not base64url");
-  const auto json =
-      JsonObject::parse(as_text(text->expose()), ErrorCode::invalid_argument, kStep);
+  const auto json = JsonObject::parse(as_text(text->expose()), ErrorCode::invalid_argument, kStep);
   if (!json) return json.error();
   UnverifiedClaims claims;
   for (const auto& [name, into] : {std::pair<std::string_view, std::string*>{"iss", &claims.issuer},

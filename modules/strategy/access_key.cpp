@@ -106,9 +106,9 @@ std::shared_ptr<AccessKeyStrategy> AccessKeyStrategy::with_client_credentials(
     if (!token) return std::move(token).error();
     return session_from_grant(token->answer, terms, token->issued_at, std::move(stop));
   };
-  return std::shared_ptr<AccessKeyStrategy>(new AccessKeyStrategy(
-      renewal_options("obtain a token with the client's credentials", terms, std::move(source),
-                      std::move(options))));
+  return std::shared_ptr<AccessKeyStrategy>(
+      new AccessKeyStrategy(renewal_options("obtain a token with the client's credentials", terms,
+                                            std::move(source), std::move(options))));
 }
 
 std::shared_ptr<AccessKeyStrategy> AccessKeyStrategy::with_key_exchange(KeyExchange exchange,
@@ -123,8 +123,8 @@ std::shared_ptr<AccessKeyStrategy> AccessKeyStrategy::with_key_exchange(KeyExcha
                     const OAuthSession*, std::stop_token stop) {
     return exchange_key(*shared, terms, *transport, *clock, std::move(stop));
   };
-  return std::shared_ptr<AccessKeyStrategy>(new AccessKeyStrategy(renewal_options(
-      "exchange the access key", terms, std::move(source), std::move(options))));
+  return std::shared_ptr<AccessKeyStrategy>(new AccessKeyStrategy(
+      renewal_options("exchange the access key", terms, std::move(source), std::move(options))));
 }
 
 Result<AuthToken> AccessKeyStrategy::get_token(const TokenOptions& options) {

@@ -38,23 +38,24 @@ struct AccessKey {
 /// What both kinds need besides their credentials.
 struct ObtainingOptions {
   std::shared_ptr<HttpTransport> transport;
-  std::shared_ptr<TokenStore> store{};  ///< null: NoStore
-  std::shared_ptr<Clock> clock{};       ///< null: the machine's
-  std::shared_ptr<Random> random{};     ///< null: the system's
+  std::shared_ptr<TokenStore> store{};             ///< null: NoStore
+  std::shared_ptr<Clock> clock{};                  ///< null: the machine's
+  std::shared_ptr<Random> random{};                ///< null: the system's
   std::function<void(const Error&)> on_warning{};  ///< see RenewalOptions::on_warning
 };
 
 /// Thread-safe; one request at a time, whatever the number of callers (see TokenRenewal).
 class AccessKeyStrategy final : public AuthStrategy {
  public:
-  /// RFC 6749 §4.4. A stored token of another `client_id` or endpoint is not used. Errors of get_token: those of obtain_client_credentials_token and
-  /// TokenRenewal::get; token_invalid, "token.type" (the token is bound to a key, or is no Bearer
-  /// token).
+  /// RFC 6749 §4.4. A stored token of another `client_id` or endpoint is not used. Errors of
+  /// get_token: those of obtain_client_credentials_token and TokenRenewal::get; token_invalid,
+  /// "token.type" (the token is bound to a key, or is no Bearer token).
   [[nodiscard]] static std::shared_ptr<AccessKeyStrategy> with_client_credentials(
       std::string client_id, ClientCredentialsRequest request,
       std::shared_ptr<ClientAuthenticator> client, ObtainingOptions options);
-  /// A static key that is exchanged. A stored token of another key or endpoint is not used. Errors of get_token: those of build_key_exchange_request, of
-  /// process_token_response as "key_exchange.…", of TokenRenewal::get; "token.type" as above.
+  /// A static key that is exchanged. A stored token of another key or endpoint is not used. Errors
+  /// of get_token: those of build_key_exchange_request, of process_token_response as
+  /// "key_exchange.…", of TokenRenewal::get; "token.type" as above.
   [[nodiscard]] static std::shared_ptr<AccessKeyStrategy> with_key_exchange(
       KeyExchange exchange, ObtainingOptions options);
 

@@ -78,8 +78,8 @@ Result<OAuthSession> AppPasswordStrategy::Login::refresh(const OAuthSession& hel
   const TimePoint requested_at = options.clock->now();
   const auto response = options.transport->send(*request, token_limits(std::move(stop)));
   if (!response) return response.error();
-  auto renewed = session_of(process_refresh_session_response(*response, options.clock->now()),
-                            requested_at);
+  auto renewed =
+      session_of(process_refresh_session_response(*response, options.clock->now()), requested_at);
   if (renewed) renewed->session_started_at = held.session_started_at;
   return renewed;
 }
@@ -91,8 +91,8 @@ Result<OAuthSession> AppPasswordStrategy::Login::log_in(std::stop_token stop) co
   const TimePoint requested_at = options.clock->now();
   const auto response = options.transport->send(*request, token_limits(std::move(stop)));
   if (!response) return response.error();
-  auto begun = session_of(process_create_session_response(*response, options.clock->now()),
-                          requested_at);
+  auto begun =
+      session_of(process_create_session_response(*response, options.clock->now()), requested_at);
   if (begun || begun.error().code != ErrorCode::access_denied) return begun;
   Error refused = std::move(begun).error();
   refused.retry_after = std::max(refused.retry_after.value_or(kAfterRefusal), kAfterRefusal);

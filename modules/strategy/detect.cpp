@@ -33,8 +33,8 @@ namespace {
 // One value of a set: what it is called in a program and in the environment, and where it goes.
 struct Part {
   std::string_view member, variable;
-  std::string CredentialValues::*text = nullptr;
-  SecretString CredentialValues::*secret = nullptr;
+  std::string CredentialValues::* text = nullptr;
+  SecretString CredentialValues::* secret = nullptr;
 
   bool is_given(const CredentialValues& values) const {
     return text != nullptr ? !(values.*text).empty() : !(values.*secret).empty();
@@ -132,7 +132,8 @@ Result<bool> is_whole(const Kind& kind, const CredentialValues& values, Credenti
   if (missing.empty()) return true;
   return make_error(ErrorCode::invalid_argument, "strategy.half_set",
                     "cannot use " + std::string(kind.description) + ": there is " + joined(there) +
-                        ", but not " + joined(missing) + "; set what is missing, or remove the rest");
+                        ", but not " + joined(missing) +
+                        "; set what is missing, or remove the rest");
 }
 
 // The one kind that is there whole; null if there is none.

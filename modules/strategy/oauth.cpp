@@ -14,8 +14,7 @@ namespace latchkey {
 
 Result<AuthToken> OAuthStrategy::get_token(const TokenOptions& options) {
   auto session = keeper_->fresh(
-      subject_,
-      {.timeout = options.timeout, .stop = options.stop, .rejected = options.rejected});
+      subject_, {.timeout = options.timeout, .stop = options.stop, .rejected = options.rejected});
   if (!session) return std::move(session).error();
   return auth_token_of(**session);
 }

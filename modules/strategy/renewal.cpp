@@ -89,8 +89,8 @@ Result<void> TokenRenewal::renew(std::stop_token stop) {
   SharedSession held;
   // Another flight may have landed since the caller looked.
   if (due({}, held) == Due::no) return {};
-  const auto lease = options_.store->lease(
-      {.deadline = options_.clock->steady_now() + kLeaseWait, .stop = stop});
+  const auto lease =
+      options_.store->lease({.deadline = options_.clock->steady_now() + kLeaseWait, .stop = stop});
   if (!lease) return lease.error();
   // The newest token there is waits to be saved: nothing is spent before that.
   if (auto unsaved = std::exchange(unsaved_, std::nullopt)) {

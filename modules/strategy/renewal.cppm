@@ -23,9 +23,9 @@ import latchkey.strategy.token_store;
 
 export namespace latchkey {
 
-/// Obtains a token. `held` is the last one there was, with its refresh token if it has one, or null;
-/// it may have ended. Called on a thread of its own, never twice at once. The revision is not drawn
-/// here. Expiry counted from before the request was sent.
+/// Obtains a token. `held` is the last one there was, with its refresh token if it has one, or
+/// null; it may have ended. Called on a thread of its own, never twice at once. The revision is not
+/// drawn here. Expiry counted from before the request was sent.
 using TokenSource = std::function<Result<OAuthSession>(const OAuthSession* held, std::stop_token)>;
 
 struct RenewalOptions {
@@ -82,10 +82,10 @@ class TokenRenewal {
   const RenewalOptions options_;
   const std::uint64_t jitter_;
   mutable std::mutex mutex_;
-  SharedSession held_;         // guarded by mutex_, as are the next three
-  std::string fingerprint_;    // of held_
-  RefreshWindow window_;       // of held_
-  std::string refused_;        // fingerprint of the last token that a server refused
+  SharedSession held_;              // guarded by mutex_, as are the next three
+  std::string fingerprint_;         // of held_
+  RefreshWindow window_;            // of held_
+  std::string refused_;             // fingerprint of the last token that a server refused
   std::optional<Unsaved> unsaved_;  // only touched by renew(), and at the end
   SingleFlight flight_;             // last: its thread uses the rest
 };

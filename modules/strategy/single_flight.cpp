@@ -46,9 +46,9 @@ Result<void> SingleFlight::join(const TokenOptions& options) {
   const std::shared_ptr<Flight> flight = current_;
   if (!changed_.wait_until(lock, options.stop, deadline, [&] { return flight->landed; })) {
     if (options.stop.stop_requested()) return cancelled();
-    return make_error(ErrorCode::timeout, "strategy.timeout",
-                      "could not " + purpose_ +
-                          " in time; it goes on in the background: try again");
+    return make_error(
+        ErrorCode::timeout, "strategy.timeout",
+        "could not " + purpose_ + " in time; it goes on in the background: try again");
   }
   if (flight->error) return *flight->error;
   return {};
@@ -60,9 +60,9 @@ Result<void> SingleFlight::begin_locked() {
   if (failures_ != 0 && now < next_attempt_) return backing_off(now);
   auto flight = std::make_shared<Flight>();
   if (!crew_.start([this, flight] { fly(*flight); })) {
-    return make_error(ErrorCode::io, "strategy.no_thread",
-                      "cannot " + purpose_ +
-                          ": the system gives this program no more threads; try again later");
+    return make_error(
+        ErrorCode::io, "strategy.no_thread",
+        "cannot " + purpose_ + ": the system gives this program no more threads; try again later");
   }
   current_ = std::move(flight);
   return {};
@@ -70,9 +70,7 @@ Result<void> SingleFlight::begin_locked() {
 
 // The functions of a program may throw: that must not leave callers waiting for ever. What they
 // throw is not shown, for it may be a secret.
-Result<void> SingleFlight::run() noexcept try {
-  return work_(stopping_.get_token());
-} catch (...) {
+Result<void> SingleFlight::run() noexcept try { return work_(stopping_.get_token()); } catch (...) {
   return make_error(ErrorCode::invalid_argument, "strategy.function_threw",
                     "cannot " + purpose_ +
                         ": a function that was given for it threw an exception; have it give an "
@@ -98,10 +96,10 @@ void SingleFlight::fly(Flight& flight) {
 
 Error SingleFlight::backing_off(Steady::time_point now) const {
   const auto wait = std::chrono::ceil<std::chrono::seconds>(next_attempt_ - now);
-  Error error = make_error(ErrorCode::backing_off, "strategy.backing_off",
-                           "cannot " + purpose_ + " now: the last attempt failed (" +
-                               last_error_->message + "); try again in " +
-                               std::to_string(wait.count()) + " s");
+  Error error =
+      make_error(ErrorCode::backing_off, "strategy.backing_off",
+                 "cannot " + purpose_ + " now: the last attempt failed (" + last_error_->message +
+                     "); try again in " + std::to_string(wait.count()) + " s");
   error.retry_after = wait;
   return error;
 }

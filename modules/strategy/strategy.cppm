@@ -23,11 +23,11 @@ export namespace latchkey {
 /// An access token, and how requests are to carry it.
 struct AuthToken {
   SecretString access_token;
-  std::string token_type = "Bearer";       ///< or "DPoP"
-  std::optional<TimePoint> expires_at{};   ///< absent: unknown
-  std::string dpop_jkt{};                  ///< thumbprint of the key it is bound to; empty: none
-  std::string resource_server{};           ///< where it is good, if that is known
-  std::string fingerprint{};               ///< token_fingerprint(access_token)
+  std::string token_type = "Bearer";      ///< or "DPoP"
+  std::optional<TimePoint> expires_at{};  ///< absent: unknown
+  std::string dpop_jkt{};                 ///< thumbprint of the key it is bound to; empty: none
+  std::string resource_server{};          ///< where it is good, if that is known
+  std::string fingerprint{};              ///< token_fingerprint(access_token)
   [[nodiscard]] AuthToken clone() const;
 };
 [[nodiscard]] AuthToken auth_token_of(const OAuthSession& session);

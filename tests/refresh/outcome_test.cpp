@@ -149,8 +149,9 @@ TEST_CASE("refresh_if_needed: what another process has saved meanwhile is seen",
 TEST_CASE("refresh_if_needed: an omitted refresh token keeps the old one", "[outcome]") {
   Kept kept;
   kept.world.transport->push(json_answer(
-      200, R"({"access_token":"at-n","token_type":"DPoP","expires_in":60,"scope":"atproto","sub":")" +
-               std::string(kSubject) + R"("})"));
+      200,
+      R"({"access_token":"at-n","token_type":"DPoP","expires_in":60,"scope":"atproto","sub":")" +
+          std::string(kSubject) + R"("})"));
   kept.world.clock->advance(1h);
   CHECK(kept.refresh() == "refreshed at-n");
   CHECK(kept.world.stored().refresh_token->expose() == "rt-1");
@@ -174,7 +175,7 @@ TEST_CASE("refresh_if_needed: absent, ended and failing sessions are their own e
 TEST_CASE("refuses_token: only a typed 401 is a refusal of the token", "[outcome]") {
   CHECK(refuses_token(refusal(ErrorCode::token_invalid, 401)));
   Error named = refusal(ErrorCode::provider_error, 401);
-  named.oauth = OAuthErrorBody{.error = "invalid_token"};
+  named.oauth.emplace().error = "invalid_token";
   CHECK(refuses_token(named));
   named.http_status = 400;
   CHECK_FALSE(refuses_token(named));
@@ -264,8 +265,9 @@ TEST_CASE("with_auto_refresh: nothing is done without a session", "[outcome]") {
   CHECK(attempts.tokens.empty());
 }
 
-TEST_CASE("with_auto_refresh: an HTTP answer is looked into: its challenge counts, its body does not",
-          "[outcome]") {
+TEST_CASE(
+    "with_auto_refresh: an HTTP answer is looked into: its challenge counts, its body does not",
+    "[outcome]") {
   Kept kept;
   unsigned calls = 0;
   const auto answering = [&](HttpResponse first) {

@@ -82,10 +82,10 @@ TEST_CASE("sandbox: the access token of an app password may write and not see th
   const std::string token = wire.log_in().text("accessJwt");
   WireHeaders headers = bearer(token);
   headers.push_back(kJson[0]);
-  const auto written = exchange(wire.servers->pds(), "POST",
-                                "/xrpc/com.atproto.repo.createRecord", headers,
-                                R"({"repo":")" + wire.alice.did +
-                                    R"(","collection":"app.bsky.feed.post","record":{"text":"x"}})");
+  const auto written =
+      exchange(wire.servers->pds(), "POST", "/xrpc/com.atproto.repo.createRecord", headers,
+               R"({"repo":")" + wire.alice.did +
+                   R"(","collection":"app.bsky.feed.post","record":{"text":"x"}})");
   CHECK(written.status == 200);
   CHECK(wire.ask(token).text("email").empty());
 }

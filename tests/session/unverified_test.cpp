@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,7 +18,8 @@ using namespace std::chrono_literals;
 namespace {
 
 Result<UnverifiedClaims> peek(std::string_view claims) {
-  return peek_claims(SecretString("eyJhbGciOiJub25lIn0." + base64url_encode(as_bytes(claims)) + "."));
+  return peek_claims(
+      SecretString("eyJhbGciOiJub25lIn0." + base64url_encode(as_bytes(claims)) + "."));
 }
 
 }  // namespace

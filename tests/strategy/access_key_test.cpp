@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -47,9 +47,7 @@ struct Rig {
   std::shared_ptr<ScriptedTransport> transport = std::make_shared<ScriptedTransport>();
   std::shared_ptr<ScriptedTokenStore> store = std::make_shared<ScriptedTokenStore>();
 
-  ObtainingOptions obtaining() {
-    return {.transport = transport, .store = store, .clock = clock};
-  }
+  ObtainingOptions obtaining() { return {.transport = transport, .store = store, .clock = clock}; }
   std::shared_ptr<AccessKeyStrategy> exchanging(std::string_view key = "LKAK_id.s3cret") {
     return AccessKeyStrategy::with_key_exchange(
         {.endpoint = std::string(kEndpoint), .key = SecretString(key)}, obtaining());
@@ -91,8 +89,8 @@ TEST_CASE("SA-53: each way to break an access key is its own error", "[access_ke
 }
 
 TEST_CASE("SA-53: no error shows the key", "[access_key]") {
-  for (const std::string_view text : {"marker.secret", "LKAK_marker", "LKAK_.marker", "LKAK_marker.",
-                                      "LKAK_id.marker\n"}) {
+  for (const std::string_view text :
+       {"marker.secret", "LKAK_marker", "LKAK_.marker", "LKAK_marker.", "LKAK_id.marker\n"}) {
     const auto key = AccessKey::parse(SecretString(text), "LKAK_");
     REQUIRE_FALSE(key);
     CHECK(key.error().message.find("marker") == std::string::npos);
@@ -162,7 +160,8 @@ TEST_CASE("SA-54: a token is kept in the store, and used by the next run", "[acc
   CHECK(rig.transport->count() == 1);
 }
 
-TEST_CASE("AccessKeyStrategy: a stored token of another key or client is not used", "[access_key]") {
+TEST_CASE("AccessKeyStrategy: a stored token of another key or client is not used",
+          "[access_key]") {
   Rig rig;
   rig.transport->push(token_answer("at-1")).push(token_answer("at-2")).push(token_answer("at-3"));
   CHECK(token_of(*rig.exchanging("one")) == "at-1");
@@ -183,8 +182,8 @@ TEST_CASE("AccessKeyStrategy: a refused token is replaced", "[access_key]") {
 
 TEST_CASE("SA-19: an expiry that is a moment and not a duration is refused", "[access_key]") {
   Rig rig;
-  rig.transport->push(json_answer(
-      200, R"({"access_token":"at-1","token_type":"Bearer","expires_in":1790003600})"));
+  rig.transport->push(
+      json_answer(200, R"({"access_token":"at-1","token_type":"Bearer","expires_in":1790003600})"));
   CHECK(token_of(*rig.exchanging()) == "invalid_response key_exchange.expires_in");
   CHECK(rig.store->stored().empty());
 }

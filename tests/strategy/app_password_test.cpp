@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,8 +43,7 @@ std::string refreshed(const HttpResponse& response) {
 }
 
 HttpResponse xrpc(int status, std::string_view name) {
-  return json_answer(status,
-                     R"({"error":")" + std::string(name) + R"(","message":"it says so"})");
+  return json_answer(status, R"({"error":")" + std::string(name) + R"(","message":"it says so"})");
 }
 
 // The expiry of a session whose access token this is.
@@ -56,8 +56,7 @@ Result<OAuthSession> session_of(std::string_view access) {
 }  // namespace
 
 TEST_CASE("app password: createSession carries identifier and password as JSON", "[app_password]") {
-  const auto request =
-      build_create_session_request(kPds, "alice.test", SecretString("p\"a\\s\ns"));
+  const auto request = build_create_session_request(kPds, "alice.test", SecretString("p\"a\\s\ns"));
   REQUIRE(request);
   CHECK(request->method == "POST");
   CHECK(request->url.text() == "https://pds.test/xrpc/com.atproto.server.createSession");
@@ -116,8 +115,8 @@ TEST_CASE("app password: each refusal of a refresh is its own error", "[app_pass
 }
 
 TEST_CASE("app password: a rate limit says how long to wait", "[app_password]") {
-  const auto limited = json_answer(429, R"({"error":"RateLimitExceeded"})",
-                                   {{"RateLimit-Reset", "1790000300"}});
+  const auto limited =
+      json_answer(429, R"({"error":"RateLimitExceeded"})", {{"RateLimit-Reset", "1790000300"}});
   const auto refused = process_create_session_response(limited, kRigNow);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().retry_after == 300s);

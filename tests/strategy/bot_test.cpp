@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -63,9 +63,9 @@ struct Bot {
   }
   /// The status of createRecord.
   std::string post(AuthStrategy& strategy) {
-    HttpRequest request{.method = "POST",
-                        .url = Url::parse(servers->pds() + "/xrpc/com.atproto.repo.createRecord")
-                                   .value()};
+    HttpRequest request{
+        .method = "POST",
+        .url = Url::parse(servers->pds() + "/xrpc/com.atproto.repo.createRecord").value()};
     request.headers.set("Content-Type", "application/json").value();
     request.body = SecretString(R"({"repo":")" + alice.did +
                                 R"(","collection":"app.bsky.feed.post","record":{"text":"hi"}})");
@@ -166,8 +166,8 @@ TEST_CASE("AppPasswordStrategy: a refused password is not asked for again for te
 TEST_CASE("AppPasswordStrategy: a rate limit is waited out as the PDS says", "[bot]") {
   Bot bot;
   auto limited = std::make_shared<ScriptedTransport>();
-  limited->push(json_answer(429, R"({"error":"RateLimitExceeded"})",
-                            {{"RateLimit-Reset", "1790000300"}}));
+  limited->push(
+      json_answer(429, R"({"error":"RateLimitExceeded"})", {{"RateLimit-Reset", "1790000300"}}));
   bot.transport = limited;
   const auto strategy = bot.strategy();
   CHECK(got(*strategy) == "rate_limited xrpc.RateLimitExceeded");

@@ -49,12 +49,13 @@ struct Rig {
   Result<std::shared_ptr<AutoStrategy>> detect(std::string subject = std::string(kSubject)) {
     return AutoStrategy::detect(
         {.given = std::move(given),
-         .surroundings = {.variable = [this](const std::string& name) -> std::optional<std::string> {
-                            const auto found = variables.find(name);
-                            if (found == variables.end()) return std::nullopt;
-                            return found->second;
-                          },
-                          .exists = [](const std::filesystem::path&) { return false; }},
+         .surroundings = {
+             .variable = [this](const std::string& name) -> std::optional<std::string> {
+               const auto found = variables.find(name);
+               if (found == variables.end()) return std::nullopt;
+               return found->second;
+             },
+             .exists = [](const std::filesystem::path&) { return false; }},
          .keeper = keeper,
          .subject = std::move(subject),
          .obtaining = {.transport = world.transport, .clock = world.clock}});
@@ -110,8 +111,8 @@ TEST_CASE("SA-51: without any credentials login is required, saying what could b
   CHECK(rig.found() == "login_required strategy.no_credentials");
   const std::string message = rig.message();
   for (const std::string_view name :
-       {"LATCHKEY_TOKEN", "LATCHKEY_CLIENT_ID", "LATCHKEY_CLIENT_SECRET",
-        "LATCHKEY_TOKEN_ENDPOINT", "LATCHKEY_ACCESS_KEY", "LATCHKEY_APP_PASSWORD", "or log in"}) {
+       {"LATCHKEY_TOKEN", "LATCHKEY_CLIENT_ID", "LATCHKEY_CLIENT_SECRET", "LATCHKEY_TOKEN_ENDPOINT",
+        "LATCHKEY_ACCESS_KEY", "LATCHKEY_APP_PASSWORD", "or log in"}) {
     CHECK(message.find(name) != std::string::npos);
   }
   CHECK(message.find("--device") == std::string::npos);

@@ -54,8 +54,7 @@ std::shared_ptr<StaticTokenStrategy> fixed(std::string_view token) {
 struct OAuthRig : ResourceWorld {
   OAuthStrategy strategy{keeper, std::string(kSubject)};
   std::string send() {
-    return status_of(
-        send_authorized(strategy, pds, get_record(), Repeat::safe, resource_limits()));
+    return status_of(send_authorized(strategy, pds, get_record(), Repeat::safe, resource_limits()));
   }
 };
 

@@ -209,8 +209,7 @@ TEST_CASE("SA-16: a server that gives the refused token again is asked once a re
 TEST_CASE("SA-16: 50 reports of one refused token cause one request", "[renewal][concurrency]") {
   RenewalRig rig;
   REQUIRE(rig.get() == "t-1");
-  const auto answers =
-      ask_together(50, [&] { return rig.get({.rejected = print_of("t-1")}); });
+  const auto answers = ask_together(50, [&] { return rig.get({.rejected = print_of("t-1")}); });
   CHECK(all_are(answers, "t-2"));
   CHECK(rig.mint.calls() == 2);
 }

@@ -198,8 +198,7 @@ std::string RenewalRig::get(const TokenOptions& options) {
 
 std::vector<std::string> RenewalRig::get_together(unsigned count,
                                                   const std::function<void()>& meanwhile) {
-  return ask_together(
-      count, [this] { return get(); }, meanwhile);
+  return ask_together(count, [this] { return get(); }, meanwhile);
 }
 
 void RenewalRig::land() {

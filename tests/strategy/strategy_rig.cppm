@@ -91,9 +91,9 @@ class ScriptedTokenStore final : public TokenStore {
 [[nodiscard]] OAuthSession token_session(std::string_view token, std::chrono::seconds lifetime);
 
 /// What `count` threads get that all begin at once: the token, or code and detail.
-[[nodiscard]] std::vector<std::string> ask_together(
-    unsigned count, const std::function<std::string()>& ask,
-    const std::function<void()>& meanwhile = {});
+[[nodiscard]] std::vector<std::string> ask_together(unsigned count,
+                                                    const std::function<std::string()>& ask,
+                                                    const std::function<void()>& meanwhile = {});
 
 /// A renewal of a mint's tokens, which live an hour: with the jitter they are due between 60 and
 /// 30 s before their end, and callers wait from 10 s on.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <atomic>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -121,7 +121,8 @@ TEST_CASE("SessionTokenStore: the token is sealed in the store under the name th
   CHECK_FALSE(world.store->load("mint").value());
 }
 
-TEST_CASE("SessionTokenStore: a token that another process has obtained is taken", "[token_store]") {
+TEST_CASE("SessionTokenStore: a token that another process has obtained is taken",
+          "[token_store]") {
   Rig rig;
   World world;
   const auto store = std::make_shared<SessionTokenStore>(world.store, "profile");
