@@ -5,6 +5,7 @@ module;
 #include <vector>
 export module latchkey.cli.commands;
 import latchkey.cli.options;
+import latchkey.cli.profile.assembly;
 import latchkey.cli.report;
 
 // One function a command: it reports by itself and gives the exit code.
@@ -12,11 +13,16 @@ import latchkey.cli.report;
 export namespace latchkey::cli {
 
 struct LoginCommand {
-  std::string who;
-  std::string scope = "atproto transition:generic";
+  std::string who;  ///< handle, DID or URL: an AT Protocol account. Else a profile is meant
+  std::optional<std::string> scope{};
   bool no_browser = false;
   bool paste = false;
   int timeout_seconds = 300;
+  ProfileFlags profile{};  ///< its scope is the one above
+  bool device = false;
+  bool resume = false;
+  bool no_qr = false;
+  std::string api_key_file;  ///< "-" for standard input
 };
 [[nodiscard]] Exit run_login(const Options& options, const LoginCommand& command);
 
@@ -29,6 +35,24 @@ struct LogoutCommand {
 [[nodiscard]] Exit run_sessions(const Options& options);
 [[nodiscard]] Exit run_whoami(const Options& options);
 [[nodiscard]] Exit run_refresh(const Options& options);
+
+struct StatusCommand {
+  bool check = false;  ///< ask the servers too, 10 s at most
+};
+/// Exit::ok if every session can be used without a login.
+[[nodiscard]] Exit run_status(const Options& options, const StatusCommand& command);
+
+struct UseCommand {
+  std::string name;  ///< a profile, a handle or a DID; empty: tells the default
+  bool none = false;
+};
+[[nodiscard]] Exit run_use(const Options& options, const UseCommand& command);
+
+struct TokenCommand {
+  bool reveal = false;
+};
+/// Without `reveal` tells all about it but the token.
+[[nodiscard]] Exit run_token(const Options& options, const TokenCommand& command);
 
 struct RecordCommand {
   std::string collection;

@@ -12,6 +12,8 @@
 
 import latchkey.cli.commands;
 import latchkey.cli.options;
+import latchkey.cli.profile;
+import latchkey.cli.profile.assembly;
 import latchkey.cli.report;
 import latchkey.core.error;
 import latchkey.core.os.process;
@@ -52,6 +54,9 @@ struct Parsed {
   bool json = false;
   LoginCommand login;
   LogoutCommand logout;
+  StatusCommand status;
+  UseCommand use;
+  TokenCommand token;
   DoctorCommand doctor;
   RecordCommand record;
   RequestCommand request;
@@ -72,7 +77,14 @@ void add_global_options(CLI::App& app, Parsed& parsed) {
   app.add_flag("--json", parsed.json, "results and errors as JSON");
   app.add_option("--data-dir", parsed.options.data_dir, "keep everything below this folder");
   app.add_option("--store", parsed.options.store, "sqlite:PATH, file:FOLDER or memory:");
-  app.add_option("--account", parsed.options.account, "which session: its handle or DID");
+  auto* account =
+      app.add_option("--account", parsed.options.account, "which session: its handle or DID");
+  auto* profile = app.add_option("--profile", parsed.options.profile,
+                                 "which profile: a login at any other provider");
+  account->excludes(profile);
+  // What is said here counts more than the other one in the environment.
+  account->each([&parsed](const std::string&) { parsed.options.profile.clear(); });
+  profile->each([&parsed](const std::string&) { parsed.options.account.clear(); });
   app.add_option("--master-key", parsed.options.master_key,
                  "what opens the vault: auto, key-file, keychain, passphrase, or command:PROGRAM "
                  "ARG... (split on blanks, no shell); chosen when the vault is made");
@@ -86,24 +98,91 @@ void add_global_options(CLI::App& app, Parsed& parsed) {
       ->group("Development");
 }
 
-void add_session_commands(CLI::App& app, Parsed& p) {
-  auto* login = add(app, "login", "log in with a handle, a DID or the URL of a server", p,
-                    [&p](const Options& o) { return run_login(o, p.login); });
-  login->add_option("who", p.login.who, "handle, DID or URL")->required();
-  login->add_option("--scope", p.login.scope, "permissions to ask for")->capture_default_str();
+void add_client_options(CLI::App& login, ProfileFlags& flags) {
+  const std::string group = "Any other provider";
+  const auto option = [&](const char* name, auto& target, const char* help) {
+    return login.add_option(name, target, help)->group(group);
+  };
+  option("--issuer", flags.issuer, "the provider's URL; asked for its endpoints");
+  option("--client-id", flags.client_id, "your client there");
+  option("--client-secret-file", flags.client_secret_file,
+         "the file that holds the client's secret, and will hold it");
+  option("--client-secret-command", flags.client_secret_command,
+         "PROGRAM ARG... that prints the client's secret (split on blanks, no shell)");
+  option("--client-auth", flags.client_auth,
+         "none, client_secret_basic (if there is a secret) or client_secret_post");
+  option("--resource", flags.resources, "whom the token is for (RFC 8707); may be repeated");
+  option("--origin", flags.origins, "a server that request may send the token to; may be repeated");
+  option("--parameter", flags.parameters,
+         "NAME=VALUE, sent with the authorization request; may be repeated");
+  option("--config", flags.config, "a file with all of these, see docs/providers.md");
+  login
+      .add_flag("--without-jwks-validation", flags.without_jwks_validation,
+                "accept id tokens without checking who signed them")
+      ->group(group);
+  option("--port", flags.port, "the port that the browser ends at; any free one if not given")
+      ->check(CLI::Range(0, 65535));
+  login.add_flag("--https", flags.https, "the browser ends at https://localhost; needs mkcert")
+      ->group(group);
+}
+
+void add_endpoint_options(CLI::App& login, Endpoints& endpoints) {
+  const auto option = [&](const char* name, std::string& target, const char* help) {
+    login.add_option(name, target, help)->group("A provider that can't be asked for its endpoints");
+  };
+  option("--authorization-endpoint", endpoints.authorization, "where the browser begins");
+  option("--token-endpoint", endpoints.token, "where tokens are issued");
+  option("--device-authorization-endpoint", endpoints.device_authorization, "for --device");
+  option("--revocation-endpoint", endpoints.revocation, "for logout");
+  option("--par-endpoint", endpoints.pushed_authorization_request,
+         "where authorization requests are pushed (RFC 9126)");
+  option("--jwks-endpoint", endpoints.jwks, "the keys that sign id tokens");
+}
+
+void add_login_command(CLI::App& app, Parsed& p) {
+  auto* login = add(app, "login",
+                    "log in with a handle, a DID or the URL of a server; or at any other provider",
+                    p, [&p](const Options& o) { return run_login(o, p.login); });
+  login->add_option("who", p.login.who, "handle, DID or URL of an AT Protocol account");
+  login->add_option("--scope", p.login.scope,
+                    "permissions to ask for; \"atproto transition:generic\" for an AT Protocol "
+                    "account, none for others if not given");
   login->add_flag("--no-browser", p.login.no_browser,
                   "only print the address, for a browser on this machine");
   login->add_flag("--paste", p.login.paste,
                   "paste the final address here, for a browser on another machine");
   login->add_option("--timeout", p.login.timeout_seconds, "seconds to wait for you")
       ->check(CLI::Range(1, 3600));
+  login->add_flag("--device", p.login.device, "by a code that you type on another device");
+  login->add_flag("--resume", p.login.resume, "go on waiting for the code of before");
+  login->add_flag("--no-qr", p.login.no_qr, "show no QR code");
+  login->add_option("--api-key-file", p.login.api_key_file,
+                    "keep the API key in this file (-: standard input) as a profile");
+  add_client_options(*login, p.login.profile);
+  add_endpoint_options(*login, p.login.profile.endpoints);
+}
 
+void add_account_commands(CLI::App& app, Parsed& p) {
   add(app, "sessions", "list who is logged in", p, run_sessions);
+  auto* status = add(app, "status", "how all accounts and profiles stand", p,
+                     [&p](const Options& o) { return run_status(o, p.status); });
+  status->add_flag("--check", p.status.check, "ask the servers too; takes 10 s at most");
+  auto* use = add(app, "use", "choose the account or profile that commands are for", p,
+                  [&p](const Options& o) { return run_use(o, p.use); });
+  auto* name = use->add_option("name", p.use.name,
+                               "a profile, a handle or a DID; tells the choice if not given");
+  use->add_flag("--none", p.use.none, "forget the choice")->excludes(name);
   add(app, "whoami", "show the account that commands act for", p, run_whoami);
+}
+
+void add_session_commands(CLI::App& app, Parsed& p) {
   add(app, "refresh", "renew the access token now", p, run_refresh);
+  auto* token = add(app, "token", "tell of an access token that is good now", p,
+                    [&p](const Options& o) { return run_token(o, p.token); });
+  token->add_flag("--reveal", p.token.reveal, "print the token itself");
   auto* logout = add(app, "logout", "end a session here and at the server", p,
                      [&p](const Options& o) { return run_logout(o, p.logout); });
-  logout->add_flag("--all", p.logout.all, "all sessions");
+  logout->add_flag("--all", p.logout.all, "all sessions and profiles");
   logout->add_flag("--forget", p.logout.forget, "erase it here even if the server can't be told");
   auto* doctor = add(app, "doctor", "check this machine's set-up, and say what to do", p,
                      [&p](const Options& o) { return run_doctor(o, p.doctor); });
@@ -150,7 +229,10 @@ void add_request_commands(CLI::App& app, Parsed& p) {
   auto* request = add(app, "request", "send any request with the session's token and proof", p,
                       [&p](const Options& o) { return run_request(o, p.request); });
   request->add_option("method", p.request.method, "GET, POST, ...")->required();
-  request->add_option("url", p.request.url, "a URL on your PDS, or a path there")->required();
+  request
+      ->add_option("url", p.request.url,
+                   "a URL on your PDS, or on a server that the profile names; or a path there")
+      ->required();
   request->add_option("--data", p.request.data, "body: text, - for standard input, @FILE");
   request->add_option("--content-type", p.request.content_type, "application/json if not given");
 
@@ -244,12 +326,15 @@ int main(int argc, char** argv) {
   CLI::App app{
       "logs in with OAuth and never loses the login again\n\n"
       "  latchkey login alice.bsky.social\n"
+      "  latchkey login --issuer https://id.example.com --client-id my-client --scope openid\n"
       "  latchkey record create app.bsky.feed.post "
       "'{\"text\":\"hi\",\"createdAt\":\"2026-01-01T00:00:00Z\"}'\n",
       "latchkey"};
   app.set_version_flag("--version", "latchkey " LATCHKEY_VERSION);
   app.require_subcommand(1);
   add_global_options(app, parsed);
+  add_login_command(app, parsed);
+  add_account_commands(app, parsed);
   add_session_commands(app, parsed);
   add_record_commands(app, parsed);
   add_request_commands(app, parsed);

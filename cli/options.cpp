@@ -7,6 +7,7 @@ module;
 module latchkey.cli.options;
 import latchkey.core.error;
 import latchkey.core.os.process;
+import latchkey.core.url;
 
 namespace latchkey::cli {
 namespace {
@@ -33,6 +34,7 @@ Options options_from_environment() {
   take(options.data_dir, "LATCHKEY_DATA_DIR");
   take(options.store, "LATCHKEY_STORE");
   take(options.account, "LATCHKEY_ACCOUNT");
+  take(options.profile, "LATCHKEY_PROFILE");
   take(options.master_key, "LATCHKEY_MASTER_KEY");
   take(options.plc_url, "LATCHKEY_PLC_URL");
   take(options.resolve_handles_at, "LATCHKEY_RESOLVE_HANDLES_AT");
@@ -51,6 +53,7 @@ Result<Places> places(const Options& options) {
     }
     return Places{.data = folder / "data",
                   .vault = folder / "data" / "vault",
+                  .config = folder / "config",
                   .key = folder / "config" / "vault.key"};
   }
   const auto data = xdg_folder("XDG_DATA_HOME", ".local/share");
@@ -60,7 +63,12 @@ Result<Places> places(const Options& options) {
                       "cannot tell where to keep sessions: neither HOME nor the XDG folders are "
                       "set; use --data-dir");
   }
-  return Places{.data = *data, .vault = *data / "vault", .key = *config / "vault.key"};
+  return Places{
+      .data = *data, .vault = *data / "vault", .config = *config, .key = *config / "vault.key"};
+}
+
+HttpRule http_rule_of(const Options& options) noexcept {
+  return options.allow_http_for_loopback ? HttpRule::allow_http_for_loopback : HttpRule::https_only;
 }
 
 }  // namespace latchkey::cli

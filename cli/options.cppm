@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
 export module latchkey.cli.options;
 import latchkey.core.error;
+import latchkey.core.url;
 
 // What every command of the tool is told: global options, from the command line first, then from
 // the environment.
@@ -17,7 +19,8 @@ enum class Format { text, json };
 struct Options {
   std::string data_dir;  ///< empty: XDG folders
   std::string store;  ///< "sqlite:PATH", "file:FOLDER", "memory:"; empty: sqlite in the data folder
-  std::string account;
+  std::string account;     ///< a handle or DID
+  std::string profile;     ///< a profile's name; not both
   std::string master_key;  ///< "auto" or empty, or what latchkey.cli.vault_key takes
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at;
@@ -26,19 +29,26 @@ struct Options {
   std::stop_token stop;  ///< requested by SIGINT, SIGTERM and SIGHUP
 };
 
-/// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_MASTER_KEY,
+/// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_PROFILE, LATCHKEY_MASTER_KEY,
 /// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true,
 /// yes) as defaults.
 [[nodiscard]] Options options_from_environment();
 
 /// Where things are kept.
 struct Places {
-  std::filesystem::path data;   ///< sessions
-  std::filesystem::path vault;  ///< DPoP keys, sealed
-  std::filesystem::path key;    ///< the vault's master key, in another folder
+  std::filesystem::path data;    ///< sessions
+  std::filesystem::path vault;   ///< DPoP keys, sealed
+  std::filesystem::path config;  ///< profiles, and the vault's master key
+  std::filesystem::path key;     ///< that key: not beside the vault
 };
 /// XDG_DATA_HOME/latchkey and XDG_CONFIG_HOME/latchkey, or below --data-dir. Error:
 /// invalid_argument, "cli.no_home" when there is neither.
 [[nodiscard]] Result<Places> places(const Options& options);
+
+/// Looks up a variable of the environment; empty if it is not set, or is empty.
+using Variables = std::function<std::optional<std::string>(const std::string& name)>;
+
+/// https, and with --allow-http-for-loopback http to this machine.
+[[nodiscard]] HttpRule http_rule_of(const Options& options) noexcept;
 
 }  // namespace latchkey::cli

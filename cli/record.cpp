@@ -10,10 +10,10 @@ module latchkey.cli.commands;
 import latchkey.atproto.client;
 import latchkey.atproto.identifier;
 import latchkey.atproto.pds;
+import latchkey.cli.account;
 import latchkey.cli.input;
 import latchkey.cli.options;
 import latchkey.cli.report;
-import latchkey.cli.workspace;
 import latchkey.core.error;
 
 namespace latchkey::cli {
@@ -53,9 +53,9 @@ Result<AtUri> record_name(const RecordCommand& command) {
 Exit run_record_create(const Options& options, const RecordCommand& command) {
   auto value = read_argument(command.value, options.stop);
   if (!value) return report(value.error(), options.format);
-  auto account = open_account(options);
+  auto account = open_atproto_account(options);
   if (!account) return report(account.error(), options.format);
-  PdsClient pds = account->client.pds(account->summary.subject);
+  PdsClient pds = account->atproto()->pds(account->subject());
   return print_ref(*account,
                    pds.create_record(command.collection, *value, write_options(options, command)),
                    options.format);
@@ -64,9 +64,9 @@ Exit run_record_create(const Options& options, const RecordCommand& command) {
 Exit run_record_put(const Options& options, const RecordCommand& command) {
   auto value = read_argument(command.value, options.stop);
   if (!value) return report(value.error(), options.format);
-  auto account = open_account(options);
+  auto account = open_atproto_account(options);
   if (!account) return report(account.error(), options.format);
-  PdsClient pds = account->client.pds(account->summary.subject);
+  PdsClient pds = account->atproto()->pds(account->subject());
   return print_ref(
       *account,
       pds.put_record(command.collection, command.rkey, *value, write_options(options, command)),
@@ -76,9 +76,9 @@ Exit run_record_put(const Options& options, const RecordCommand& command) {
 Exit run_record_get(const Options& options, const RecordCommand& command) {
   auto name = record_name(command);
   if (!name) return report(name.error(), options.format);
-  auto account = open_account(options);
+  auto account = open_atproto_account(options);
   if (!account) return report(account.error(), options.format);
-  PdsClient pds = account->client.pds(account->summary.subject);
+  PdsClient pds = account->atproto()->pds(account->subject());
   auto record = pds.get_record(name->collection, name->rkey, name->repo, options.stop);
   if (!record) return report(*account, record.error(), options.format);
   print(options.format == Format::json ? record_json(*record) : record->value);
@@ -86,9 +86,9 @@ Exit run_record_get(const Options& options, const RecordCommand& command) {
 }
 
 Exit run_record_list(const Options& options, const RecordCommand& command) {
-  auto account = open_account(options);
+  auto account = open_atproto_account(options);
   if (!account) return report(account.error(), options.format);
-  PdsClient pds = account->client.pds(account->summary.subject);
+  PdsClient pds = account->atproto()->pds(account->subject());
   auto page = pds.list_records(command.collection, {.repo = command.repo,
                                                     .limit = command.limit,
                                                     .cursor = command.cursor,
@@ -114,16 +114,16 @@ Exit run_record_list(const Options& options, const RecordCommand& command) {
 Exit run_record_delete(const Options& options, const RecordCommand& command) {
   auto name = record_name(command);
   if (!name) return report(name.error(), options.format);
-  auto account = open_account(options);
+  auto account = open_atproto_account(options);
   if (!account) return report(account.error(), options.format);
-  if (!name->repo.empty() && name->repo != account->summary.subject &&
-      name->repo != account->summary.handle) {
+  if (!name->repo.empty() && name->repo != account->summary().subject &&
+      name->repo != account->summary().handle) {
     return report(make_error(ErrorCode::invalid_argument, "cli.other_repo",
                              "cannot delete a record of " + name->repo + ": you are logged in as " +
-                                 account->summary.subject),
+                                 account->summary().subject),
                   options.format);
   }
-  PdsClient pds = account->client.pds(account->summary.subject);
+  PdsClient pds = account->atproto()->pds(account->subject());
   auto deleted = pds.delete_record(name->collection, name->rkey, write_options(options, command));
   if (!deleted) return report(*account, deleted.error(), options.format);
   if (options.format == Format::json) print("{\"deleted\":true}");

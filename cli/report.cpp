@@ -75,6 +75,20 @@ void print(std::string_view text) {
   write_line(stdout, "", text);
 }
 
+std::string name_of(const SessionSummary& session) {
+  const std::string subject = printable(session.subject, 200);
+  return session.handle.empty() ? subject : printable(session.handle, 200) + " (" + subject + ")";
+}
+
+std::string token_text(const SessionSummary& session, TimePoint now) {
+  if (session.state == SessionState::dead)
+    return "ended (" + printable(session.state_cause, 100) + ")";
+  if (session.state == SessionState::revoking) return "logged out, not confirmed by the server yet";
+  if (!session.expires_at) return "token of unknown lifetime";
+  return (session.is_expired(now) ? "token expired " : "token good, expires ") +
+         relative_time(session.expires_at, now);
+}
+
 std::string session_json(const SessionSummary& session) {
   Json json{{"subject", session.subject},
             {"handle", session.handle},

@@ -28,6 +28,10 @@ void show(std::string_view line);
 /// A result on standard output, with a newline.
 void print(std::string_view text);
 
+/// "alice.test (did:plc:…)", or the subject alone.
+[[nodiscard]] std::string name_of(const SessionSummary& session);
+/// What its token is good for, in words.
+[[nodiscard]] std::string token_text(const SessionSummary& session, TimePoint now);
 /// {"subject","handle","state","expires_at",…} as compact JSON.
 [[nodiscard]] std::string session_json(const SessionSummary& session);
 [[nodiscard]] std::string error_json(const Error& error);

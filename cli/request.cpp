@@ -3,21 +3,23 @@ module;
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 module latchkey.cli.commands;
 import latchkey.atproto.client;
+import latchkey.cli.account;
 import latchkey.cli.input;
 import latchkey.cli.options;
 import latchkey.cli.report;
-import latchkey.cli.workspace;
+import latchkey.cli.profile;
 import latchkey.core.error;
-import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.dpop.nonce;
 import latchkey.dpop.prover;
+import latchkey.flows.resource_call;
 import latchkey.http;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
@@ -34,6 +36,42 @@ std::string upper(std::string text) {
   return text;
 }
 
+// What the token may be sent to without the profile's file: nobody but who issued it.
+Profile profile_of(const Account& account) {
+  if (account.profile()) return *account.profile();
+  Profile profile;
+  profile.issuer = account.summary().issuer;
+  return profile;
+}
+
+// A path is one on the first server that the profile names.
+Result<Url> target_of(const Profile& profile, const std::string& text) {
+  if (!text.starts_with('/')) return Url::parse(text);
+  std::vector<std::string> bases = profile.origins;
+  bases.insert(bases.end(), profile.resources.begin(), profile.resources.end());
+  bases.push_back(profile.issuer);
+  const auto base = Url::parse(bases.front());
+  return base ? base->with_target(text) : base;
+}
+
+Result<HttpResponse> send_for_profile(const Account& account, const std::string& method,
+                                      const std::string& text, const std::string& content_type,
+                                      const std::string& body, std::stop_token stop) {
+  const Profile profile = profile_of(account);
+  const auto url = target_of(profile, text);
+  if (!url) return url.error();
+  if (!allows_origin(profile, url->origin())) {
+    return make_error(ErrorCode::insecure_address, "resource.other_origin",
+                      "cannot send the token of " + account.subject() + " to " + url->origin() +
+                          ": the profile does not name that server; add it to the profile's "
+                          "origins if it may see the token");
+  }
+  return call_resource(
+      account.keeper(), account.subject(),
+      {.method = method, .content_type = content_type, .body = body, .stop = std::move(stop)},
+      [&](const SessionSummary&) { return url; });
+}
+
 }  // namespace
 
 Exit run_request(const Options& options, const RequestCommand& command) {
@@ -43,8 +81,11 @@ Exit run_request(const Options& options, const RequestCommand& command) {
   if (!account) return report(account.error(), options.format);
   const std::string type =
       command.content_type.empty() && !body->empty() ? "application/json" : command.content_type;
-  auto answer = account->client.request(account->summary.subject, upper(command.method),
-                                        command.url, type, *body, options.stop);
+  auto answer = account->atproto() != nullptr
+                    ? account->atproto()->request(account->subject(), upper(command.method),
+                                                  command.url, type, *body, options.stop)
+                    : send_for_profile(*account, upper(command.method), command.url, type, *body,
+                                       options.stop);
   if (!answer) return report(*account, answer.error(), options.format);
   print(answer->body.expose());
   if (answer->status >= 200 && answer->status < 300) return Exit::ok;
@@ -57,9 +98,15 @@ Exit run_dpop(const Options& options, const DpopCommand& command) {
   if (!url) return report(url.error(), options.format);
   auto account = open_account(options);
   if (!account) return report(account.error(), options.format);
-  auto session = account->client.fresh(account->summary.subject, {.stop = options.stop});
+  auto session = account->keeper().fresh(account->subject(), {.stop = options.stop});
   if (!session) return report(*account, session.error(), options.format);
-  const SessionContext& context = account->client.keeper().context();
+  if ((*session)->dpop_jkt.empty()) {
+    return report(make_error(ErrorCode::invalid_argument, "cli.no_proof",
+                             "cannot make a proof: the provider gave " + account->subject() +
+                                 " a Bearer token, which has no key"),
+                  options.format);
+  }
+  const SessionContext& context = account->keeper().context();
   auto prover = context.provers->find((*session)->dpop_jkt);
   if (!prover) return report(prover.error(), options.format);
   const auto nonce = context.nonces->find(url->origin(), (*session)->dpop_jkt);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -11,9 +9,7 @@ module;
 #include <vector>
 module latchkey.cli.workspace;
 import latchkey.atproto.client;
-import latchkey.atproto.identifier;
 import latchkey.cli.options;
-import latchkey.cli.report;
 import latchkey.cli.vault_key;
 import latchkey.core.encoding;
 import latchkey.core.error;
@@ -23,8 +19,6 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.curl;
 import latchkey.http.policy;
-import latchkey.refresh.keeper;
-import latchkey.session;
 import latchkey.store;
 import latchkey.store.filesystem;
 import latchkey.store.memory;
@@ -55,19 +49,6 @@ Result<void> remember_other_store(const Places& where) {
   if (created) return files->sync_folder(where.vault);
   if (created.error().detail == "file.exists") return {};
   return created.error();
-}
-
-Result<Proxy> proxy_of_environment() {
-  return Proxy::parse(
-      environment_variable("HTTPS_PROXY")
-          .value_or(environment_variable("https_proxy").value_or("")),
-      environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
-}
-
-bool names(const SessionSummary& session, std::string_view account) {
-  if (session.subject == account) return true;
-  const auto handle = parse_handle(account);
-  return handle && !session.handle.empty() && session.handle == *handle;
 }
 
 }  // namespace
@@ -139,37 +120,11 @@ Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store) {
   }
 }
 
-Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
-                                      Choose among) {
-  auto rows = all_sessions(store);
-  if (!rows) return std::move(rows).error();
-  std::vector<SessionSummary> candidates, revoking;
-  std::optional<Error> unreadable;
-  for (ListedSession& row : *rows) {
-    if (row.error) unreadable = std::move(row.error);
-    if (!row.summary) continue;
-    if (!options.account.empty() && !names(*row.summary, options.account)) continue;
-    const bool over = row.summary->state == SessionState::revoking;
-    (over ? revoking : candidates).push_back(*std::move(row.summary));
-  }
-  if (candidates.empty() && among == Choose::also_revoking) candidates = std::move(revoking);
-  if (candidates.size() == 1) return std::move(candidates.front());
-  if (candidates.empty()) {
-    if (unreadable) return *std::move(unreadable);
-    return options.account.empty()
-               ? make_error(ErrorCode::login_required, "cli.no_session",
-                            "nobody is logged in here: run latchkey login HANDLE")
-               : make_error(
-                     ErrorCode::login_required, "cli.no_such_account",
-                     "no session for " + printable(options.account, 100) +
-                         ": run latchkey sessions to see who is logged in, or latchkey login");
-  }
-  std::string text = "several accounts are logged in: say which with --account, one of";
-  for (const SessionSummary& session : candidates) {
-    text += "\n  " + printable(session.subject, 200);
-    if (!session.handle.empty()) text += " (" + printable(session.handle, 200) + ")";
-  }
-  return make_error(ErrorCode::invalid_argument, "cli.which_account", std::move(text));
+Result<Proxy> proxy_of_environment() {
+  return Proxy::parse(
+      environment_variable("HTTPS_PROXY")
+          .value_or(environment_variable("https_proxy").value_or("")),
+      environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
 }
 
 Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options) {
@@ -178,7 +133,7 @@ Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& option
   const bool development = options.allow_http_for_loopback;
   auto transport = CurlTransport::open(
       {.address_rule = development ? AddressRule::any : AddressRule::public_only,
-       .http_rule = development ? HttpRule::allow_http_for_loopback : HttpRule::https_only,
+       .http_rule = http_rule_of(options),
        .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
        .proxy = *std::move(proxy)});
   if (!transport) return std::move(transport).error();
@@ -196,40 +151,9 @@ Result<AtprotoClient> make_client(const Workspace& workspace, const Options& opt
        .vault_serves_this_store_alone = workspace.vault_serves_this_store_alone,
        .plc_url = options.plc_url,
        .resolve_handles_at = options.resolve_handles_at,
-       .http_rule = options.allow_http_for_loopback ? HttpRule::allow_http_for_loopback
-                                                    : HttpRule::https_only,
+       .http_rule = http_rule_of(options),
        .proxy = *std::move(proxy),
        .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("")});
-}
-
-WaitNotice::~WaitNotice() {
-  if (client_.keeper().is_refreshing(subject_))
-    say("a refresh under way is finished and saved first");
-}
-
-Result<Account> open_account(const Options& options) {
-  auto workspace = open_workspace(options);
-  if (!workspace) return std::move(workspace).error();
-  auto summary = choose_account(*workspace->store, options);
-  if (!summary) return std::move(summary).error();
-  auto client = make_client(*workspace, options, loopback_client_of(summary->client_id));
-  if (!client) return std::move(client).error();
-  auto notice = std::make_unique<WaitNotice>(*client, summary->subject);
-  return Account{
-      .summary = *std::move(summary), .client = *std::move(client), .notice = std::move(notice)};
-}
-
-Exit report(const Account& account, const Error& error, Format format) {
-  const Exit exit = report(error, format);
-  if (error.code != ErrorCode::session_not_durable) return exit;
-  const SessionKeeper& keeper = account.client.keeper();
-  say("waiting up to 60 s for the disk to take the session");
-  const bool settled = account.client.keeper().settle(std::chrono::seconds{60});
-  say(settled && !keeper.unsaved(account.summary.subject)
-          ? "the session is saved now: run the command again"
-          : "the session could not be saved and ends with this program: make room on the disk and "
-            "log in again");
-  return exit;
 }
 
 }  // namespace latchkey::cli

@@ -59,6 +59,10 @@ void quarantine_named(OAuthTokenStore& store, const std::vector<std::string>& na
                                                         OAuthTokenStore& store, KeyVault* vault,
                                                         Findings& findings);
 
+/// The configuration of profiles, and what it names. `sessions`: those that can be read.
+void check_profiles(const Patient& patient, const std::vector<SessionSummary>& sessions,
+                    Findings& findings);
+
 /// Asks each origin for its time. Whoever can't be reached is a note.
 void check_clock(HttpTransport& transport, const std::vector<std::string>& urls, const Clock& clock,
                  Findings& findings);

@@ -31,7 +31,7 @@ std::vector<std::string> servers_of(const std::vector<SessionSummary>& sessions,
                                     const Options& options) {
   std::vector<std::string> urls;
   for (const auto& session : sessions) {
-    if (urls.size() < kMaxServers &&
+    if (urls.size() < kMaxServers && !session.issuer.empty() &&
         std::find(urls.begin(), urls.end(), session.issuer) == urls.end()) {
       urls.push_back(session.issuer);
     }
@@ -86,6 +86,7 @@ std::vector<SessionSummary> look_at_data(const Patient& patient, const DoctorCom
     quarantine_named(*store, command.quarantine, findings);
     sessions = check_records(patient, *store, vault.get(), findings);
   }
+  check_profiles(patient, sessions, findings);
   if (vault) check_keys(patient, *vault, store.get(), findings);
   return sessions;
 }

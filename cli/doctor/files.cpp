@@ -51,7 +51,8 @@ bool is_there(const Patient& patient, const Path& path) {
 // Folders that are ours with all that lies in them.
 std::vector<Path> own_folders(const Patient& patient) {
   const Path& store = patient.store.path;
-  std::vector<Path> folders{patient.where.vault, patient.where.vault / "quarantine"};
+  std::vector<Path> folders{patient.where.vault, patient.where.vault / "quarantine",
+                            patient.where.config / "profiles"};
   if (patient.store.kind == StoreName::Kind::sqlite) folders.push_back(beside(store, ".nonces"));
   if (patient.store.kind == StoreName::Kind::file) {
     for (const char* name : {"sessions", "claims", "pending", "nonces", "quarantine"})
@@ -63,7 +64,8 @@ std::vector<Path> own_folders(const Patient& patient) {
 // Our files, and folders in which other things may lie too.
 std::vector<Path> own_paths(const Patient& patient) {
   const Path &store = patient.store.path, &key = patient.where.key;
-  std::vector<Path> paths{patient.where.data, key.parent_path(), key, beside(key, ".lock")};
+  std::vector<Path> paths{patient.where.data, patient.where.config, key,
+                          patient.where.config / "current", beside(key, ".lock")};
   if (patient.store.kind == StoreName::Kind::sqlite) {
     if (store.parent_path() != patient.where.data) paths.push_back(store.parent_path());
     for (const char* suffix : {"", "-wal", "-shm", ".lock"}) paths.push_back(beside(store, suffix));
@@ -129,7 +131,7 @@ void check_shared_folder(const Patient& patient, const Path& folder, Findings& f
 }
 
 std::set<Path> shared_folders(const Patient& patient) {
-  std::set<Path> folders{patient.where.data, patient.where.key.parent_path()};
+  std::set<Path> folders{patient.where.data, patient.where.config};
   if (patient.store.kind == StoreName::Kind::sqlite)
     folders.insert(patient.store.path.parent_path());
   if (patient.store.kind == StoreName::Kind::file) folders.insert(patient.store.path);

@@ -86,8 +86,9 @@ Result<std::vector<ListedProfile>> ProfileFolder::list() const {
   std::vector<ListedProfile> profiles;
   for (const FolderEntry& entry : *entries) {
     if (!entry.name.ends_with(kSuffix)) continue;
-    ListedProfile listed{
-        .name = entry.name.substr(0, entry.name.size() - kSuffix.size()), .profile = {}, .error = {}};
+    ListedProfile listed{.name = entry.name.substr(0, entry.name.size() - kSuffix.size()),
+                         .profile = {},
+                         .error = {}};
     if (!check_profile_name(listed.name)) continue;
     auto profile = load(listed.name);
     if (!profile) {
@@ -111,8 +112,7 @@ Result<std::optional<std::string>> ProfileFolder::current() const {
   if (account.ends_with('\n')) account.pop_back();
   if (check_subject(account)) return text;
   return make_error(ErrorCode::corrupt, "current.malformed",
-                    "cannot tell the default account: " +
-                        printable(current_file().native(), 300) +
+                    "cannot tell the default account: " + printable(current_file().native(), 300) +
                         " does not hold one; choose one with latchkey use NAME");
 }
 

@@ -24,27 +24,27 @@ constexpr int kVersion = 1;
 // The members that are plain texts, by their name in the file.
 struct TextMember {
   std::string_view name;
-  std::string Profile::*member;
+  std::string Profile::* member;
 };
 constexpr std::array kTexts{TextMember{"issuer", &Profile::issuer},
                             TextMember{"client_id", &Profile::client_id},
                             TextMember{"scope", &Profile::scope}};
 struct ListMember {
   std::string_view name;
-  std::vector<std::string> Profile::*member;
+  std::vector<std::string> Profile::* member;
 };
 constexpr std::array kLists{ListMember{"resources", &Profile::resources},
                             ListMember{"origins", &Profile::origins}};
 struct FlagMember {
   std::string_view name;
-  bool Profile::*member;
+  bool Profile::* member;
 };
 constexpr std::array kFlags{
     FlagMember{"https", &Profile::https},
     FlagMember{"without_jwks_validation", &Profile::without_jwks_validation}};
 struct EndpointMember {
   std::string_view name;
-  std::string Endpoints::*member;
+  std::string Endpoints::* member;
 };
 constexpr std::array kEndpoints{
     EndpointMember{"authorization", &Endpoints::authorization},
@@ -56,13 +56,6 @@ constexpr std::array kEndpoints{
 constexpr std::array<std::string_view, 8> kOthers{
     "version",   "kind",       "client_auth", "client_secret_file", "client_secret_command",
     "endpoints", "parameters", "port"};
-
-// What every request has of itself.
-constexpr std::array<std::string_view, 16> kReserved{
-    "client_id",      "client_secret", "redirect_uri",    "response_type",
-    "response_mode",  "scope",         "state",           "nonce",
-    "code_challenge", "code",          "code_verifier",   "code_challenge_method",
-    "request_uri",    "request",       "dpop_jkt",        "grant_type"};
 
 template <class Members>
 bool has_name(const Members& members, std::string_view name) {
@@ -157,10 +150,6 @@ class Reader {
     for (const std::string& name : inner->names()) {
       std::string value;
       take(inner->string(name), value);
-      if (!error_ && std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end()) {
-        error_ = bad_value(code_, "parameters",
-                           "without " + name + ", which the request has of itself");
-      }
       profile.parameters.emplace_back(name, std::move(value));
     }
   }

@@ -12,6 +12,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.url;
+import latchkey.oauth.authorization;
 import latchkey.session;
 
 namespace latchkey::cli {
@@ -34,16 +35,17 @@ Result<void> check_secret(const Profile& profile) {
     return invalid("profile.half_set", "cannot use the profile: " + why);
   };
   if (!profile.secret.file.empty() && !profile.secret.command.empty())
-    return half("its client secret has two sources; keep client_secret_file or "
-                "client_secret_command");
+    return half(
+        "its client secret has two sources; keep client_secret_file or "
+        "client_secret_command");
   if (sends && !profile.secret.is_set())
     return half("client_auth " + std::string(to_string(profile.client_auth)) +
                 " needs a client secret; name its client_secret_file or client_secret_command");
   if (!sends && profile.secret.is_set())
-    return half("there is a client secret, and client_auth none sends no secret; say "
-                "client_secret_basic or client_secret_post, or leave the secret away");
-  if (!profile.secret.file.empty() &&
-      !std::filesystem::path(profile.secret.file).is_absolute())
+    return half(
+        "there is a client secret, and client_auth none sends no secret; say "
+        "client_secret_basic or client_secret_post, or leave the secret away");
+  if (!profile.secret.file.empty() && !std::filesystem::path(profile.secret.file).is_absolute())
     return invalid("profile.bad_value",
                    "cannot use the profile: client_secret_file must be an absolute path, for the "
                    "profile is used from any folder");
@@ -114,8 +116,9 @@ Result<void> check_profile(const Profile& profile) {
     return invalid("profile.incomplete", "cannot use the profile: " + why);
   };
   if (profile.client_id.empty())
-    return incomplete("it has no client_id; register a client with the provider, and write its id "
-                      "here, or pass --client-id");
+    return incomplete(
+        "it has no client_id; register a client with the provider, and write its id "
+        "here, or pass --client-id");
   const Endpoints& own = profile.endpoints;
   if (own.token.empty() && own != Endpoints{})
     return invalid("profile.half_set",
@@ -126,9 +129,11 @@ Result<void> check_profile(const Profile& profile) {
                    "cannot use the profile: it has a token endpoint, but no authorization and no "
                    "device_authorization endpoint to begin at; add one");
   if (profile.issuer.empty() && own.token.empty())
-    return incomplete("it has neither an issuer nor endpoints; write one of them, or pass "
-                      "--issuer");
+    return incomplete(
+        "it has neither an issuer nor endpoints; write one of them, or pass "
+        "--issuer");
   if (auto secret = check_secret(profile); !secret) return secret;
+  if (auto extra = check_extra_parameters(profile.parameters); !extra) return extra;
   return check_urls(profile);
 }
 

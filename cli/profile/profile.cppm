@@ -64,7 +64,8 @@ struct Profile {
 /// What can't be told from one member alone. Errors, all invalid_argument: "profile.incomplete" (no
 /// client_id, or neither issuer nor endpoints), "profile.half_set" (a secret without a method that
 /// sends it, a method without a secret, two sources, one of two endpoints that need each other),
-/// "profile.not_for_api_key" (a member that only a login has), "profile.insecure_url".
+/// "profile.not_for_api_key" (a member that only a login has), "profile.bad_value",
+/// "profile.insecure_url", and those of check_extra_parameters.
 [[nodiscard]] Result<void> check_profile(const Profile& profile);
 
 /// May the token be sent to this origin? Those of `origins`, of `resources` that are URLs, and of

@@ -23,8 +23,11 @@ namespace {
 
 constexpr std::size_t kMaxSecret = 8192;
 
-bool is_visible(unsigned char c) {
-  return c > 0x20 && c < 0x7f;
+// RFC 6749 §A.2: VSCHAR, and spaces that are not at an end, where nobody sees them.
+bool is_secret_text(std::span<const unsigned char> text) {
+  return text.front() != ' ' && text.back() != ' ' &&
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
 }
 
 // What a header can carry. Anything else is a wrong file, not a secret.
@@ -32,18 +35,16 @@ Result<SecretString> one_line(SecretBytes bytes, const std::string& where) {
   std::size_t size = bytes.size();
   if (size > 0 && bytes.expose()[size - 1] == '\n') --size;
   if (size > 0 && bytes.expose()[size - 1] == '\r') --size;
-  bytes.truncate(size);
   if (size == 0) {
     return make_error(ErrorCode::invalid_argument, "secret.empty",
                       "cannot read a secret from " + where + ": there is nothing in it");
   }
-  const auto text = bytes.expose();
-  if (size <= kMaxSecret && std::all_of(text.begin(), text.end(), is_visible))
-    return SecretString(std::move(bytes));
+  bytes.truncate(size);
+  if (size <= kMaxSecret && is_secret_text(bytes.expose())) return SecretString(std::move(bytes));
   return make_error(ErrorCode::invalid_argument, "secret.malformed",
                     "cannot read a secret from " + where +
-                        ": it must be one line of at most 8192 visible ASCII characters, and "
-                        "nothing else");
+                        ": it must be one line of at most 8192 ASCII characters without "
+                        "spaces around it, and nothing else");
 }
 
 }  // namespace
@@ -69,7 +70,8 @@ Result<SecretString> read_client_secret(const SecretSource& source, std::stop_to
   auto output = run_command(source.command, {.max_output = kMaxSecret + 2});
   if (!output) return std::move(output).error();
   if (output->status == 0)
-    return one_line(std::move(output->out), "what " + printable(source.command[0], 200) + " prints");
+    return one_line(std::move(output->out),
+                    "what " + printable(source.command[0], 200) + " prints");
   return make_error(ErrorCode::io, "secret.command",
                     "cannot read the client secret: " + printable(source.command[0], 200) +
                         " ended with status " + std::to_string(output->status) +

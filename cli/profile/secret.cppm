@@ -13,9 +13,10 @@ import latchkey.core.secret;
 
 export namespace latchkey::cli {
 
-/// The one line in a file, or on standard input for "-": 1 to 8192 visible ASCII characters, the
-/// line's end left away. A file must be its owner's alone. Errors: invalid_argument,
-/// "secret.no_file", "secret.empty", "secret.malformed"; insecure_location; io; cancelled.
+/// The one line in a file, or on standard input for "-": 1 to 8192 printable ASCII characters,
+/// none of the first and last a space, the line's end left away. A file must be its owner's alone.
+/// Errors: invalid_argument, "secret.no_file", "secret.empty", "secret.malformed";
+/// insecure_location; io; cancelled.
 [[nodiscard]] Result<SecretString> read_secret_file(const std::string& path, std::stop_token stop);
 
 /// The client secret that `source` names. Errors: those of read_secret_file; io, "secret.command"

@@ -6,6 +6,7 @@ module;
 #include <optional>
 #include <string>
 module latchkey.cli.terminal;
+import latchkey.cli.options;
 import latchkey.core.os.process;
 
 namespace latchkey::cli {

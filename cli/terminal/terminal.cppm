@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <functional>
-#include <optional>
-#include <string>
 export module latchkey.cli.terminal;
+import latchkey.cli.options;
 
 // What can be shown on standard error: to whom, how wide, and in which letters.
 
@@ -17,9 +15,6 @@ struct Terminal {
   unsigned columns = 0;
   unsigned rows = 0;
 };
-
-/// Looks up a variable of the environment.
-using Variables = std::function<std::optional<std::string>(const std::string& name)>;
 
 /// Of a terminal, or with `columns` 0 of something else. TERM=dumb and an unset TERM move nothing;
 /// NO_COLOR (no-color.org) forbids colours; LC_ALL, LC_CTYPE and LANG name the letters, the first

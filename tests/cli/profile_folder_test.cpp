@@ -142,7 +142,10 @@ TEST_CASE("read_secret_file: is the one line of a file that is yours alone", "[c
   CHECK(with("") == "secret.empty");
   CHECK(with("\n") == "secret.empty");
   CHECK(with("two\nlines\n") == "secret.malformed");
-  CHECK(with("a b") == "secret.malformed");
+  CHECK(with("a b/c+d") == "ok");
+  CHECK(with(" a") == "secret.malformed");
+  CHECK(with("a \n") == "secret.malformed");
+  CHECK(with("a\tb") == "secret.malformed");
   CHECK(with("caf\xc3\xa9") == "secret.malformed");
   CHECK(with(std::string_view("a\0b", 3)) == "secret.malformed");
   CHECK(with(std::string(8193, 'x')) == "secret.malformed");

@@ -2,23 +2,19 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
+import latchkey.cli.options;
 import latchkey.cli.terminal;
-import latchkey.cli.terminal.countdown;
 import latchkey.cli.terminal.qr_code;
-import latchkey.core;
+import latchkey.cli.terminal.status_line;
 import latchkey.test.qr_reader;
 
 // What is drawn on a terminal, and what is not drawn elsewhere.
 
-using namespace latchkey;
 using namespace latchkey::cli;
 using namespace latchkey::test;
 using namespace std::chrono_literals;
@@ -43,26 +39,12 @@ std::string joined(const std::vector<std::string>& lines) {
   return text;
 }
 
-// Lets the countdown run to its end at once.
-std::string counted(const Terminal& terminal, std::chrono::seconds left) {
-  std::mutex mutex;
+// What a wait of so many seconds, told of every second, writes.
+std::string counted(const Terminal& terminal, std::vector<int> seconds) {
   std::string text;
-  const auto over = [&] {
-    const std::scoped_lock lock(mutex);
-    return text.find("[0 s") != std::string::npos;
-  };
   {
-    const Countdown countdown(
-        {.before = "[",
-         .after = " left]",
-         .terminal = terminal,
-         .clock = std::make_shared<ManualClock>(TimePoint{}),
-         .left = left,
-         .write = [&](std::string_view part) {
-           const std::scoped_lock lock(mutex);
-           text += part;
-         }});
-    while (!over()) std::this_thread::yield();
+    StatusLine line("[", " left]", terminal, [&](std::string_view part) { text += part; });
+    for (const int left : seconds) line.show(std::chrono::seconds{left});
   }
   return text;
 }
@@ -134,8 +116,7 @@ TEST_CASE("qr_lines: nothing is drawn that would not fit", "[cli]") {
 TEST_CASE("qr_lines: no escape sequence without colours", "[cli]") {
   const QrCode code = make_qr_code("https://id.example.com/device").value();
   CHECK(joined(qr_lines(code, wide(true, false))).find('\x1b') == std::string::npos);
-  for (const std::string& line : qr_lines(code, wide(true, true)))
-    CHECK(line.ends_with("\x1b[0m"));
+  for (const std::string& line : qr_lines(code, wide(true, true))) CHECK(line.ends_with("\x1b[0m"));
 }
 
 TEST_CASE("make_qr_code: what fits no code has none", "[cli]") {
@@ -152,17 +133,37 @@ TEST_CASE("time_left: minutes and seconds", "[cli]") {
   CHECK(time_left(-1s) == "0 s");
 }
 
-TEST_CASE("Countdown: on a terminal, one line that is drawn anew and wiped", "[cli]") {
-  const std::string text = counted(wide(true, true), 2s);
-  CHECK(text == "\r\x1b[K[2 s left]\r\x1b[K[1 s left]\r\x1b[K[0 s left]\r\x1b[K");
+TEST_CASE("StatusLine: on a terminal, one line that is drawn anew and wiped", "[cli]") {
+  CHECK(counted(wide(true, true), {2, 1, 1, 0}) ==
+        "\r\x1b[K[2 s left]\r\x1b[K[1 s left]\r\x1b[K[0 s left]\r\x1b[K");
 }
 
-TEST_CASE("Countdown: on a narrow terminal the line is cut, so that it can be wiped", "[cli]") {
+TEST_CASE("StatusLine: on a narrow terminal the line is cut, so that it can be wiped", "[cli]") {
   Terminal narrow = wide(true, true);
   narrow.columns = 6;
-  CHECK(counted(narrow, 1s) == "\r\x1b[K[1 s \r\x1b[K[0 s \r\x1b[K");
+  CHECK(counted(narrow, {1, 0}) == "\r\x1b[K[1 s \r\x1b[K[0 s \r\x1b[K");
 }
 
-TEST_CASE("Countdown: elsewhere, a plain line a minute", "[cli]") {
-  CHECK(counted({}, 120s) == "[2 min 0 s left]\n[1 min 0 s left]\n[0 s left]\n");
+TEST_CASE("StatusLine: elsewhere, a plain line a minute", "[cli]") {
+  CHECK(counted({}, {120, 119, 61, 60, 59, 0}) ==
+        "[2 min 0 s left]\n[1 min 0 s left]\n[0 s left]\n");
+}
+
+TEST_CASE("StatusLine: without a time to show there is nothing to wipe", "[cli]") {
+  CHECK(counted(wide(true, true), {}).empty());
+  CHECK(counted({}, {}).empty());
+}
+
+TEST_CASE("StatusLine: what must stay is a line of its own", "[cli]") {
+  for (const bool moves : {true, false}) {
+    std::string text;
+    {
+      StatusLine line("[", "]", moves ? wide(true, true) : Terminal{},
+                      [&](std::string_view part) { text += part; });
+      line.show(5s);
+      line.say("trouble");
+    }
+    CHECK(text ==
+          (moves ? "\r\x1b[K[5 s]\r\x1b[Ktrouble\n\r\x1b[K[5 s]\r\x1b[K" : "[5 s]\ntrouble\n"));
+  }
 }

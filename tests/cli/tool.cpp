@@ -3,6 +3,7 @@ module;
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <array>
@@ -28,6 +29,22 @@ Pipe make_pipe() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("no pipes");
   return {ends[0], ends[1]};
+}
+
+// What is written to `write` is what a terminal shows.
+Pipe make_terminal(const Screen& screen) {
+  Pipe ends{.read = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  std::array<char, 64> name{};
+  if (ends.read < 0 || grantpt(ends.read) != 0 || unlockpt(ends.read) != 0 ||
+      ptsname_r(ends.read, name.data(), name.size()) != 0) {
+    throw std::runtime_error("no terminals");
+  }
+  ends.write = open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  const winsize size{
+      .ws_row = screen.rows, .ws_col = screen.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (ends.write < 0 || ioctl(ends.write, TIOCSWINSZ, &size) != 0)
+    throw std::runtime_error("no terminal of that size");
+  return ends;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
@@ -88,7 +105,8 @@ Input typed(std::string text) {
 }
 
 Tool::Tool(ToolStart start) {
-  const Pipe in = make_pipe(), out = make_pipe(), err = make_pipe();
+  const Pipe in = make_pipe(), out = make_pipe(),
+             err = start.screen ? make_terminal(*start.screen) : make_pipe();
   Spawn spawn;
   switch (start.input.kind) {
     case Input::Kind::nothing:

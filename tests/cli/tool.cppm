@@ -31,12 +31,18 @@ struct Input {
 };
 [[nodiscard]] Input typed(std::string text);
 
+/// A terminal of this size.
+struct Screen {
+  unsigned short columns = 100, rows = 50;
+};
+
 struct ToolStart {
   std::vector<std::string> words;  ///< the first is the program's path
   Environment environment{};       ///< nothing else is inherited, but for sanitizers' options
   Input input{};
-  std::vector<int> closed{};  ///< of 1 and 2: closed from the start
-  std::string out_path{};     ///< standard output goes to this file instead of to us
+  std::vector<int> closed{};       ///< of 1 and 2: closed from the start
+  std::string out_path{};          ///< standard output goes to this file instead of to us
+  std::optional<Screen> screen{};  ///< standard error is a terminal
 };
 
 struct ToolRun {

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.cli.profile.client;
+import latchkey.cli.options;
+import latchkey.cli.profile;
+import latchkey.cli.profile.folder;
+import latchkey.cli.profile.secret;
+import latchkey.cli.workspace;
+import latchkey.core.crypto;
+import latchkey.core.error;
+import latchkey.core.os.process;
+import latchkey.core.time;
+import latchkey.core.url;
+import latchkey.dpop.nonce;
+import latchkey.dpop.transport;
+import latchkey.flows.client;
+import latchkey.flows.client_options;
+import latchkey.http;
+import latchkey.http.cpprest;
+import latchkey.http.policy;
+import latchkey.oauth.client_auth;
+import latchkey.oauth.client_secret;
+import latchkey.oauth.scope;
+import latchkey.oidc.claims_only_validator;
+import latchkey.refresh.context;
+import latchkey.refresh.keeper;
+import latchkey.refresh.provers;
+import latchkey.session;
+import latchkey.store;
+
+namespace latchkey::cli {
+namespace {
+
+class SecretClient final : public ClientAuthenticator {
+ public:
+  SecretClient(std::string client_id, ClientAuthMethod method, SecretSource source,
+               std::stop_token stop)
+      : client_id_(std::move(client_id)),
+        method_(method),
+        source_(std::move(source)),
+        stop_(std::move(stop)) {}
+
+  [[nodiscard]] ClientAuthMethod method() const noexcept override { return method_; }
+  [[nodiscard]] std::string kid() const override { return {}; }
+  [[nodiscard]] Result<void> apply(ClientRequest& request, std::string_view issuer,
+                                   std::string_view kid) override {
+    const std::scoped_lock lock(mutex_);
+    if (!client_) {
+      auto made = make();
+      if (!made) return std::move(made).error();
+      client_ = *std::move(made);
+    }
+    return client_->apply(request, issuer, kid);
+  }
+
+ private:
+  Result<std::shared_ptr<ClientAuthenticator>> make() const {
+    if (!source_.is_set()) {
+      return make_error(
+          ErrorCode::invalid_client, "profile.secret_missing",
+          "cannot ask the provider: its client needs a secret, and the profile's file, which says "
+          "where that is, is gone or says nothing of it; log in again with --client-secret-file");
+    }
+    auto secret = read_client_secret(source_, stop_);
+    if (!secret) return std::move(secret).error();
+    return method_ == ClientAuthMethod::client_secret_basic
+               ? client_secret_basic(client_id_, *std::move(secret))
+               : client_secret_post(client_id_, *std::move(secret));
+  }
+
+  const std::string client_id_;
+  const ClientAuthMethod method_;
+  const SecretSource source_;
+  const std::stop_token stop_;
+  std::mutex mutex_;
+  std::shared_ptr<ClientAuthenticator> client_;
+};
+
+bool has_openid(std::string_view scope) {
+  const auto set = ScopeSet::parse(scope);
+  return set && set->contains("openid");
+}
+
+}  // namespace
+
+Result<std::optional<Profile>> stored_profile(const Options& options, std::string_view name) {
+  const auto where = places(options);
+  if (!where) return where.error();
+  return ProfileFolder(where->config).load(name);
+}
+
+std::shared_ptr<ClientAuthenticator> profile_authenticator(std::string client_id,
+                                                           ClientAuthMethod method,
+                                                           SecretSource secret,
+                                                           std::stop_token stop) {
+  if (method == ClientAuthMethod::none) return public_client(std::move(client_id));
+  return std::make_shared<SecretClient>(std::move(client_id), method, std::move(secret),
+                                        std::move(stop));
+}
+
+Result<void> check_name_free(OAuthTokenStore& store, const std::string& name,
+                             const Profile& profile) {
+  const auto stored = store.load(name);
+  if (!stored) return stored.error();
+  if (!*stored || (*stored)->state == SessionState::dead) return {};
+  if ((*stored)->client_id == profile.client_id) return {};
+  return make_error(ErrorCode::conflict, "profile.taken",
+                    "cannot log in to the profile " + name + ": a session of " +
+                        ((*stored)->client_id.empty() ? "an API key" : "another client") +
+                        " has that name; choose another --profile, or end it with latchkey logout "
+                        "--profile " +
+                        name);
+}
+
+Result<OAuthClientOptions> profile_client_options(const Workspace& workspace,
+                                                  const Options& options) {
+  auto proxy = proxy_of_environment();
+  if (!proxy) return std::move(proxy).error();
+  OAuthClientOptions out;
+  out.store = workspace.store;
+  out.vault = workspace.vault;
+  out.http_rule = http_rule_of(options);
+  out.proxy = *std::move(proxy);
+  out.extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("");
+  out.clock = std::make_shared<SystemClock>();
+  return out;
+}
+
+Result<std::shared_ptr<SessionKeeper>> profile_keeper(const Workspace& workspace,
+                                                      const Options& options,
+                                                      const SessionSummary& session,
+                                                      const std::optional<Profile>& profile) {
+  if (session.token_endpoint.empty()) return api_key_keeper(workspace, options);
+  auto made = profile_client_options(workspace, options);
+  if (!made) return std::move(made).error();
+  made->server.issuer = session.issuer;
+  made->server.token_endpoint = session.token_endpoint;
+  made->server.revocation_endpoint = session.revocation_endpoint;
+  made->client_id = session.client_id;
+  made->client = profile_authenticator(session.client_id, session.client_auth_method,
+                                       profile ? profile->secret : SecretSource{}, options.stop);
+  if (profile) made->resources = profile->resources;
+  // Nobody is told what an id token of a refresh says, so its signature does not matter; that it
+  // is of the same person does.
+  if (!session.issuer.empty() && has_openid(session.scope))
+    made->validator = claims_only_validator(made->clock);
+  auto client = OAuthClient::create(*std::move(made));
+  if (!client) return std::move(client).error();
+  return client->shared_keeper();
+}
+
+Result<std::shared_ptr<SessionKeeper>> api_key_keeper(const Workspace& workspace,
+                                                      const Options& options) {
+  auto made = profile_client_options(workspace, options);
+  if (!made) return std::move(made).error();
+  auto transport = CpprestTransport::open({.http_rule = made->http_rule,
+                                           .extra_ca_file = made->extra_ca_file,
+                                           .proxy = made->proxy.clone()});
+  if (!transport) return std::move(transport).error();
+  const auto random = std::make_shared<SystemRandom>();
+  SessionContext context{.store = workspace.store,
+                         .provers = std::make_shared<ProverCache>(workspace.vault, random),
+                         .transport = *std::move(transport),
+                         .nonces = std::make_shared<NonceCache>(nonce_storage(workspace.store)),
+                         .skew = std::make_shared<ClockSkew>(),
+                         .clock = made->clock,
+                         .random = random,
+                         .client = public_client({}),
+                         .client_id = {}};
+  return std::make_shared<SessionKeeper>(std::move(context));
+}
+
+}  // namespace latchkey::cli

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+export module latchkey.cli.profile.client;
+import latchkey.cli.options;
+import latchkey.cli.profile;
+import latchkey.cli.workspace;
+import latchkey.core.error;
+import latchkey.flows.client_options;
+import latchkey.oauth.client_auth;
+import latchkey.refresh.keeper;
+import latchkey.session;
+import latchkey.store;
+
+// What a stored profile's session needs to be used: a client of its provider, made of the session
+// and the profile's file, without asking the network for anything.
+
+export namespace latchkey::cli {
+
+/// The profile's file; empty if it is gone. Errors: those of ProfileFolder::load.
+[[nodiscard]] Result<std::optional<Profile>> stored_profile(const Options& options,
+                                                            std::string_view name);
+
+/// The client as it authenticates: with its secret, which is read when it is first sent. A
+/// password manager is not asked before that. Without a source, apply() gives invalid_client,
+/// "profile.secret_missing".
+[[nodiscard]] std::shared_ptr<ClientAuthenticator> profile_authenticator(std::string client_id,
+                                                                         ClientAuthMethod method,
+                                                                         SecretSource secret,
+                                                                         std::stop_token stop);
+
+/// May a login have this name? Not while a session of another client has it, which could not be
+/// revoked in this one's name, and not if the profile is an API key and the session is not, or the
+/// other way round. Errors: conflict, "profile.taken"; those of OAuthTokenStore::load.
+[[nodiscard]] Result<void> check_name_free(OAuthTokenStore& store, const std::string& name,
+                                           const Profile& profile);
+
+/// What is the same for a login and for a stored session: store, vault, network and client. Errors:
+/// those of the environment's proxy.
+[[nodiscard]] Result<OAuthClientOptions> profile_client_options(const Workspace& workspace,
+                                                                const Options& options);
+
+/// Renews and ends the session. `profile`: its file, if that is still there. Errors: those of
+/// OAuthClient::create.
+[[nodiscard]] Result<std::shared_ptr<SessionKeeper>> profile_keeper(
+    const Workspace& workspace, const Options& options, const SessionSummary& session,
+    const std::optional<Profile>& profile);
+
+/// Of a key that nothing renews.
+[[nodiscard]] Result<std::shared_ptr<SessionKeeper>> api_key_keeper(const Workspace& workspace,
+                                                                    const Options& options);
+
+}  // namespace latchkey::cli

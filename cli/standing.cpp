@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.cli.standing;
+import latchkey.cli.profile;
+import latchkey.cli.report;
+import latchkey.core.encoding;
+import latchkey.core.time;
+import latchkey.session;
+
+namespace latchkey::cli {
+namespace {
+
+StandingKind kind_of(const SessionSummary& session) {
+  if (!check_profile_name(session.subject)) return StandingKind::atproto;
+  return session.token_endpoint.empty() ? StandingKind::api_key : StandingKind::profile;
+}
+
+std::string login_command(const Standing& standing, const SessionSummary& session) {
+  switch (standing.kind) {
+    case StandingKind::atproto:
+      return "latchkey login " +
+             printable(session.handle.empty() ? session.subject : session.handle, 200);
+    case StandingKind::api_key:
+      return "latchkey login --profile " + standing.subject + " --api-key-file FILE";
+    case StandingKind::profile:
+      break;
+  }
+  return "latchkey login --profile " + standing.subject;
+}
+
+// An active session: until when is it good without a person?
+void judge_active(Standing& standing, const OAuthSession& session, TimePoint now) {
+  standing.login_needed_at = standing.renewable ? session.refresh_expires_at : session.expires_at;
+  const std::string remedy = ": run " + login_command(standing, session);
+  if (standing.renewable && session.refresh_expired(now)) {
+    standing.state = StandingState::login_needed;
+    standing.text = "what would renew it has expired" + remedy;
+  } else if (!standing.renewable && session.is_expired(now)) {
+    standing.state = StandingState::login_needed;
+    standing.text = "the token has expired, and nothing renews it" + remedy;
+  } else if (standing.kind == StandingKind::api_key) {
+    standing.text = "API key";
+  } else {
+    standing.text = token_text(session, now);
+    if (standing.login_needed_at)
+      standing.text += ", login needed " + relative_time(standing.login_needed_at, now);
+    else if (standing.renewable)
+      standing.text += ", renewed by itself";
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(StandingState state) noexcept {
+  switch (state) {
+    case StandingState::ready:
+      return "ready";
+    case StandingState::login_needed:
+      return "login_needed";
+    case StandingState::revoking:
+      return "revoking";
+    case StandingState::not_logged_in:
+      break;
+  }
+  return "not_logged_in";
+}
+
+std::string_view to_string(StandingKind kind) noexcept {
+  switch (kind) {
+    case StandingKind::atproto:
+      return "atproto";
+    case StandingKind::profile:
+      return "profile";
+    case StandingKind::api_key:
+      break;
+  }
+  return "api_key";
+}
+
+Standing standing_of(const OAuthSession& session, TimePoint now) {
+  Standing standing{.subject = session.subject,
+                    .kind = kind_of(session),
+                    .renewable = session.refresh_token.has_value(),
+                    .bound = !session.dpop_jkt.empty(),
+                    .text = {}};
+  switch (session.state) {
+    case SessionState::active:
+      judge_active(standing, session, now);
+      break;
+    case SessionState::dead:
+      standing.state = StandingState::login_needed;
+      standing.text = token_text(session, now) + ": run " + login_command(standing, session);
+      break;
+    case SessionState::revoking:
+      standing.state = StandingState::revoking;
+      standing.text = token_text(session, now) + ": run latchkey logout again";
+      break;
+  }
+  return standing;
+}
+
+Standing standing_of(const std::string& name, const Profile& profile) {
+  Standing standing{
+      .subject = name,
+      .kind = profile.kind == ProfileKind::api_key ? StandingKind::api_key : StandingKind::profile,
+      .state = StandingState::not_logged_in,
+      .text = {}};
+  SessionSummary nobody;
+  standing.text = "not logged in: run " + login_command(standing, nobody);
+  return standing;
+}
+
+}  // namespace latchkey::cli
