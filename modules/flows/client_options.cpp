@@ -32,6 +32,7 @@ import latchkey.oauth.client_auth;
 import latchkey.oauth.scope;
 import latchkey.oauth.server_metadata;
 import latchkey.oauth.token;
+import latchkey.oidc.claims_only_validator;
 import latchkey.oidc.id_token;
 import latchkey.refresh.context;
 import latchkey.refresh.provers;
@@ -172,7 +173,8 @@ Result<SessionContext> make_context(OAuthClientOptions& options) {
   options.clock = environment.clock;
   options.random = environment.random;
   if (!options.client) options.client = public_client(options.client_id);
-  SessionProfile profile = generic_profile(options.validator, options.map_answer);
+  SessionProfile profile =
+      generic_profile(options.validator, options.map_answer, claims_only_validator(options.clock));
   profile.resources = options.resources;
   return SessionContext{.store = options.store,
                         .provers = std::make_shared<ProverCache>(options.vault, options.random),

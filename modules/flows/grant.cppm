@@ -83,7 +83,9 @@ void revoke_unread(const SessionContext& context, const GrantTerms& terms,
 /// an id token, if one comes, valid and of the same sub (`validator` null: not looked at). A
 /// narrower or wider scope is taken as the server says (docs/decisions.md). Errors: token_invalid,
 /// "token.type"; those of IdTokenValidator::validate. `map` reads the answers, if it is set.
-[[nodiscard]] SessionProfile generic_profile(std::shared_ptr<IdTokenValidator> validator,
-                                             TokenAnswerMapper map = {});
+/// `without_key`: judges instead if the key of an id token can't be had; null: that is an error.
+[[nodiscard]] SessionProfile generic_profile(
+    std::shared_ptr<IdTokenValidator> validator, TokenAnswerMapper map = {},
+    std::shared_ptr<IdTokenValidator> without_key = nullptr);
 
 }  // namespace latchkey

