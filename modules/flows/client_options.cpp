@@ -93,6 +93,12 @@ Result<void> check_audience(const OAuthClientOptions& options) {
 }
 
 Result<void> check_openid(const OAuthClientOptions& options) {
+  const bool validates = options.validator && options.validator->checks_signature();
+  if (options.requires_validated_id_token && !validates) {
+    return option_error("validator",
+                        "id tokens are to be validated, and the validator is null, or checks no "
+                        "signature");
+  }
   if (options.max_age && (!options.validator || options.max_age->count() < 0)) {
     return option_error("max_age",
                         "max_age is negative, or there is no validator that could look at it");
@@ -173,8 +179,7 @@ Result<SessionContext> make_context(OAuthClientOptions& options) {
   options.clock = environment.clock;
   options.random = environment.random;
   if (!options.client) options.client = public_client(options.client_id);
-  SessionProfile profile =
-      generic_profile(options.validator, options.map_answer, claims_only_validator(options.clock));
+  SessionProfile profile = generic_profile(options.validator, options.map_answer);
   profile.resources = options.resources;
   return SessionContext{.store = options.store,
                         .provers = std::make_shared<ProverCache>(options.vault, options.random),

@@ -54,6 +54,8 @@ struct OAuthClientOptions {
   /// Judges id tokens; set, openid is asked for. See JwksIdTokenValidator and
   /// claims_only_validator.
   std::shared_ptr<IdTokenValidator> validator{};
+  /// `validator` must be set, and check signatures.
+  bool requires_validated_id_token = false;
   std::shared_ptr<OAuthTokenStore> store;
   std::shared_ptr<KeyVault> vault{};  ///< null: only Bearer tokens
   ProofRule proof = ProofRule::when_offered;
@@ -82,7 +84,7 @@ struct OAuthClientOptions {
 /// "client.openid_in_scope" (that is what `validator` is for), "client.issuer_missing" (a
 /// validator, but no issuer to compare with), "client.no_vault" (proofs are required),
 /// "client.resource" (no absolute URI, or one with a fragment, RFC 8707 §2), "client.max_age"
-/// (negative, or without a validator), "scope.malformed"; those of check_extra_parameters,
+/// (negative, or without a validator), "client.validator" (see requires_validated_id_token), "scope.malformed"; those of check_extra_parameters,
 /// parse_endpoint and check_scheme, and of parse_origin for allowed_origins.
 [[nodiscard]] Result<void> check_client_options(const OAuthClientOptions& options);
 

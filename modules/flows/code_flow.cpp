@@ -139,6 +139,8 @@ OAuthClientOptions client_options_of(const CodeFlowSettings& settings) {
                              .scope = settings.scope,
                              .resources = settings.resources,
                              .validator = settings.validator,
+                             .requires_validated_id_token =
+                                 settings.id_token == IdTokenChoice::validated,
                              .store = nullptr,
                              .proof = settings.proof,
                              .extra_parameters = settings.extra_parameters,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -186,14 +188,26 @@ std::string sub_of_session(const OAuthSession& session) {
   return claims ? claims->subject : std::string{};
 }
 
-// Says nothing about the token: its key is not published yet, or the keys can't be fetched now.
-bool has_no_key(const Error& error) {
-  return error.code != ErrorCode::token_invalid || error.detail == "id_token.key_not_found";
+// Whether an error says that the id token is of somebody else, or forged. Others say that it can't be
+// judged now: keys that can't be fetched, or a clock that is off.
+bool is_verdict(const Error& error) {
+  constexpr std::string_view kUndecided[] = {"id_token.key_not_found", "id_token.expired",
+                                             "id_token.not_yet_valid", "id_token.issued_in_future",
+                                             "id_token.issued_too_long_ago"};
+  return error.code == ErrorCode::token_invalid &&
+         std::find(std::begin(kUndecided), std::end(kUndecided), error.detail) ==
+             std::end(kUndecided);
 }
 
-// `without_key` may be null.
-Result<void> check_refresh(const TokenAnswer& answer, const OAuthSession& session,
-                           IdTokenValidator* validator, IdTokenValidator* without_key) {
+Error another_person() {
+  return make_error(ErrorCode::token_invalid, "id_token.subject",
+                    "the id token of a refresh is of another person than the session; log in again");
+}
+
+// The refresh token is spent: to refuse the answer is to lose the session. So an id token that can't
+// be judged is left out, and not the tokens with it; the one before stays.
+Result<void> check_refresh(TokenAnswer& answer, const OAuthSession& session,
+                           IdTokenValidator* validator) {
   if (auto right = check_token_type(answer, session.dpop_jkt); !right) return right;
   if (validator == nullptr || !answer.id_token) return {};
   const IdTokenExpectations expected{.issuer = session.issuer,
@@ -202,25 +216,35 @@ Result<void> check_refresh(const TokenAnswer& answer, const OAuthSession& sessio
                                      .subject = sub_of_session(session),
                                      .access_token = &answer.access_token};
   auto claims = validator->validate(*answer.id_token, expected, {});
-  // The refresh token is spent: to refuse the answer is to lose the session. It came over TLS from
-  // the token endpoint, which OpenID Connect Core §3.1.3.7, point 6, lets stand for the signature.
-  if (!claims && without_key != nullptr && has_no_key(claims.error())) {
-    claims = without_key->validate(*answer.id_token, expected, {});
-  }
-  return claims ? Result<void>() : claims.error();
+  if (claims) return {};
+  if (is_verdict(claims.error())) return std::move(claims).error();
+  const auto said = read_id_token(*answer.id_token);
+  const bool same = said && said->issuer == session.issuer &&
+                    (expected.subject.empty() || said->subject == expected.subject);
+  if (said && !same) return another_person();
+  answer.id_token.reset();
+  return {};
 }
 
 }  // namespace
 
-SessionProfile generic_profile(std::shared_ptr<IdTokenValidator> validator, TokenAnswerMapper map,
-                               std::shared_ptr<IdTokenValidator> without_key) {
-  return {.confirm = {},
-          .check =
-              [validator = std::move(validator), without_key = std::move(without_key)](
-                  const TokenAnswer& answer, const OAuthSession& session) {
-                return check_refresh(answer, session, validator.get(), without_key.get());
-              },
-          .map_answer = std::move(map)};
+SessionProfile generic_profile(std::shared_ptr<IdTokenValidator> validator, TokenAnswerMapper map) {
+  SessionProfile profile;
+  if (validator) {
+    // What has to be fetched is fetched while nothing is spent yet. A failure is met again below.
+    profile.confirm = [validator](const SessionSummary& session,
+                                  std::stop_token stop) -> Result<std::string> {
+      validator->prepare(std::move(stop));
+      return session.resource_server;
+    };
+  }
+  profile.check = [validator = std::move(validator)](TokenAnswer& answer,
+                                                     const OAuthSession& session) {
+    return check_refresh(answer, session, validator.get());
+  };
+  profile.map_answer = std::move(map);
+  profile.revokes_replaced = false;
+  return profile;
 }
 
 }  // namespace latchkey

@@ -44,7 +44,7 @@ SuccessContext describe_login(const OAuthSession& session, IdentityCheck identit
                       .expires_in = session.time_until_expiry(now),
                       .has_refresh_token = session.refresh_token.has_value()};
   const auto claims = session.id_token ? read_id_token(*session.id_token) : std::nullopt;
-  if (claims) add_person(*claims, identity, page);
+  if (claims && identity != IdentityCheck::none) add_person(*claims, identity, page);
   return page;
 }
 

@@ -78,6 +78,8 @@ class IdTokenValidator {
   [[nodiscard]] virtual Result<IdTokenClaims> validate(const SecretString& id_token,
                                                        const IdTokenExpectations& expectations,
                                                        std::stop_token stop) = 0;
+  /// Fetches what validate() will need, so that it need not wait then. Best effort.
+  virtual void prepare(std::stop_token stop);
 };
 
 }  // namespace latchkey

@@ -80,6 +80,10 @@ Result<void> JwksIdTokenValidator::verify(const CompactJws& token, const std::st
                     "stopped looking for the key of an id token: it was asked to");
 }
 
+void JwksIdTokenValidator::prepare(std::stop_token stop) {
+  static_cast<void>(cache_.current(std::move(stop)).has_value());
+}
+
 Result<IdTokenClaims> JwksIdTokenValidator::validate(const SecretString& id_token,
                                                      const IdTokenExpectations& expectations,
                                                      std::stop_token stop) {

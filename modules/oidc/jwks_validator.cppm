@@ -43,6 +43,8 @@ class JwksIdTokenValidator final : public IdTokenValidator {
   [[nodiscard]] Result<IdTokenClaims> validate(const SecretString& id_token,
                                                const IdTokenExpectations& expectations,
                                                std::stop_token stop) override;
+  /// Fetches the keys, if those it has are not fresh.
+  void prepare(std::stop_token stop) override;
 
  private:
   JwksIdTokenValidator(JwksValidatorOptions options, Url jwks_uri,

@@ -33,11 +33,15 @@ struct SessionProfile {
   /// Before a refresh: may this issuer still speak for the subject? Gives the resource server to
   /// use from now on. A failure is transient: nothing has been sent.
   std::function<Result<std::string>(const SessionSummary&, std::stop_token)> confirm{};
-  /// After one: is this answer acceptable for the session?
-  std::function<Result<void>(const TokenAnswer&, const OAuthSession&)> check{};
+  /// After one: is this answer acceptable for the session? May take out of it what is not.
+  std::function<Result<void>(TokenAnswer&, const OAuthSession&)> check{};
   /// Reads answers of an unusual shape.
   TokenAnswerMapper map_answer{};
   std::vector<std::string> resources{};  ///< named in every refresh (RFC 8707 §2.2)
+  /// Whether a session that a new login replaces is ended at the server. Not where the same person's
+  /// logins of one client are one grant there, and revoking any token ends all of them (RFC 7009
+  /// §2.1 allows that).
+  bool revokes_replaced = true;
 };
 
 /// All members are shared and thread-safe.

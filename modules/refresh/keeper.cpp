@@ -254,8 +254,15 @@ SharedSession SessionKeeper::unsaved(std::string_view subject) const {
 
 Result<SharedSession> SessionKeeper::save_login(OAuthSession session, const LoginOptions& options) {
   const OAuthSession issued = session.clone();
+  // Where one person's logins are one grant, ending the new one ends the stored one too.
+  auto would_end_stored = [&] {
+    if (impl_->context.profile.revokes_replaced) return false;
+    const auto stored = impl_->context.store->load(issued.subject);
+    return !stored || (stored->has_value() && (*stored)->state == SessionState::active);
+  };
   auto refuse = [&](Error error) {
-    static_cast<void>(revoke_session(impl_->context, issued).has_value());
+    if (!would_end_stored())
+      static_cast<void>(revoke_session(impl_->context, issued).has_value());
     return error;
   };
   const SharedEntry entry = impl_->entries.get(issued.subject);

@@ -22,7 +22,7 @@ Result<std::shared_ptr<DpopProver>> ProverCache::find(std::string_view jkt) {
     const std::scoped_lock lock(mutex_);
     if (const auto known = provers_.find(id); known != provers_.end()) return known->second;
   }
-  auto key = vault_->get(id);
+  auto key = vault_ ? vault_->get(id) : Result<std::optional<SecretBytes>>(std::nullopt);
   if (!key) return std::move(key).error();
   if (!key->has_value()) {
     return make_error(ErrorCode::key_missing, "vault.key_missing",
@@ -42,6 +42,10 @@ Result<std::shared_ptr<DpopProver>> ProverCache::find(std::string_view jkt) {
 }
 
 Result<std::shared_ptr<DpopProver>> ProverCache::create() {
+  if (!vault_) {
+    return make_error(ErrorCode::invalid_argument, "vault.none",
+                      "cannot make a key: there is no vault to keep it in; give the client one");
+  }
   auto prover = P256DpopProver::generate(random_);
   if (!prover) return std::move(prover).error();
   if (auto put = vault_->put((*prover)->jkt(), (*prover)->to_bytes()); !put)
@@ -56,7 +60,7 @@ Result<void> ProverCache::remove(std::string_view jkt) {
     const std::scoped_lock lock(mutex_);
     provers_.erase(id);
   }
-  return vault_->remove(id);
+  return vault_ ? vault_->remove(id) : Result<void>();
 }
 
 }  // namespace latchkey

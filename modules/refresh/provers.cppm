@@ -22,13 +22,15 @@ export namespace latchkey {
 /// Thread-safe.
 class ProverCache {
  public:
+  /// `vault` null: for clients whose tokens are bound to no key; it finds and makes none.
   ProverCache(std::shared_ptr<KeyVault> vault, std::shared_ptr<Random> random)
       : vault_(std::move(vault)), random_(std::move(random)) {}
 
   /// Errors: key_missing ("vault.key_missing"), invalid_key ("vault.key_mismatch": the key under
   /// this id is another), and the vault's.
   [[nodiscard]] Result<std::shared_ptr<DpopProver>> find(std::string_view jkt);
-  /// A new key, durable in the vault when this returns.
+  /// A new key, durable in the vault when this returns. Errors: invalid_argument, "vault.none"; the
+  /// vault's.
   [[nodiscard]] Result<std::shared_ptr<DpopProver>> create();
   /// Forgets the key here and in the vault.
   [[nodiscard]] Result<void> remove(std::string_view jkt);

@@ -200,7 +200,7 @@ class RefreshRun {
   Refreshed accept(const HttpResponse& response) {
     auto answer = process_token_response("refresh", response, context_.clock->now(),
                                          context_.profile.map_answer);
-    if (!answer) return std::move(answer).error();  // unreadable 200: the claim stays
+    if (!answer) return unanswered(std::move(answer).error());
     const auto acceptable =
         context_.profile.check ? context_.profile.check(*answer, session_) : Result<void>{};
     OAuthSession next = session_from_refresh(session_, *std::move(answer), requested_at_);
@@ -212,6 +212,14 @@ class RefreshRun {
     next.revision = draw_revision(*context_.random);
     if (!resource_server_.empty()) next.resource_server = resource_server_;
     return save(share(std::move(next)));
+  }
+
+  // An OAuth error is an answer, also under status 200. What can't be read is none: the claim stays.
+  Refreshed unanswered(Error error) {
+    if (!error.oauth) return error;
+    if (error.code == ErrorCode::invalid_grant) return bury(error);
+    clear_own_claim();
+    return error;
   }
 
   Refreshed save(SharedSession next) {

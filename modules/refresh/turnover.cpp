@@ -154,7 +154,7 @@ Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& cont
   announce(context,
            {.cause = SessionEventCause::logged_in, .subject = saved->subject, .session = *saved});
   if (!old) return saved;
-  if (replaces && has_tokens(*old)) {
+  if (replaces && has_tokens(*old) && context.profile.revokes_replaced) {
     static_cast<void>(revoke_session(context, *old)
                           .has_value());  // the new login stands whatever becomes of the old one
   }

@@ -228,6 +228,55 @@ TEST_CASE("fresh: a mapping reads refreshes too", "[client]") {
   CHECK(client.fresh("work").value()->access_token.expose() == std::string_view("at-2"));
 }
 
+TEST_CASE("fresh: keys that can't be fetched cost no session", "[client]") {
+  FlowWorld w;
+  OAuthClient client = client_of(w, [&](OAuthClientOptions& o) { judged(w, o); });
+  const std::string subject = client.login({}, w.person()).value().subject;
+  w.world.clock->advance(2h);
+  w.validator->refusal = make_error(ErrorCode::unreachable, "http.connect", "no keys");
+  w.answer_with({{"access_token", R"("at-2")"},
+                 {"refresh_token", R"("rt-2")"},
+                 {"id_token", R"("the.id.token")"}});
+  CHECK(client.fresh(subject).value()->access_token.expose() == std::string_view("at-2"));
+  CHECK(stored(w, subject)->refresh_token->expose() == std::string_view("rt-2"));
+  CHECK(w.revoked().empty());
+}
+
+TEST_CASE("login: a second login of the same person does not end the first one's grant",
+          "[client]") {
+  FlowWorld w;
+  OAuthClient client = client_of(w);
+  REQUIRE(outcome(client.login("work", w.person())) == "ok");
+  w.answer_with({{"refresh_token", R"("rt-2")"}});
+  REQUIRE(outcome(client.login("work", w.person())) == "ok");
+  CHECK(stored(w, "work")->refresh_token->expose() == std::string_view("rt-2"));
+  CHECK(w.revoked().empty());
+}
+
+TEST_CASE("a session that is bound to a key, and a client without a vault: an error, no crash",
+          "[client]") {
+  FlowWorld w;
+  OAuthClient bound = client_of(w, [](OAuthClientOptions& o) { o.proof = ProofRule::required; });
+  w.answer_with({{"token_type", R"("DPoP")"}});
+  REQUIRE(outcome(bound.login("work", w.person())) == "ok");
+  OAuthClient other = client_of(w, [](OAuthClientOptions& o) {
+    o.vault = nullptr;
+    o.allowed_origins = {"https://api.test"};
+  });
+  CHECK(outcome(other.request("work", "GET", "https://api.test/me")) ==
+        "key_missing vault.key_missing");
+  w.world.clock->advance(2h);
+  CHECK(outcome(other.fresh("work")) == "key_missing vault.key_missing");
+}
+
+TEST_CASE("create: whoever said that id tokens are validated needs who validates them",
+          "[client]") {
+  FlowWorld w;
+  OAuthClientOptions options = w.options();
+  options.requires_validated_id_token = true;
+  CHECK(outcome(OAuthClient::create(std::move(options))) == "invalid_argument client.validator");
+}
+
 TEST_CASE("G-19: a refresh that answers with somebody else's id token is refused", "[client]") {
   FlowWorld w;
   OAuthClient client = client_of(w, [&](OAuthClientOptions& o) { judged(w, o); });

@@ -47,7 +47,9 @@ class ToldValidator final : public IdTokenValidator {
   Result<IdTokenClaims> validate(const SecretString& id_token,
                                  const IdTokenExpectations& expectations,
                                  std::stop_token stop) override;
+  void prepare(std::stop_token) override { ++prepared; }
 
+  unsigned prepared = 0;
   bool signature = true;
   std::string subject = "alice-1";
   std::optional<Error> refusal{};

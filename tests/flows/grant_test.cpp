@@ -225,11 +225,23 @@ TEST_CASE("id token: its claims are read whoever signed it, or not at all", "[gr
 
 namespace {
 
+SecretString id_token_of(std::string_view issuer, std::string_view sub) {
+  const std::string claims = R"({"iss":")" + std::string(issuer) + R"(","sub":")" +
+                             std::string(sub) +
+                             R"(","aud":"my-client","exp":2000000000,"iat":1})";
+  return SecretString("e30." + base64url_encode(as_bytes(claims)) + ".c2ln");
+}
+
+}  // namespace
+
+namespace {
+
 struct Refreshed {
   std::shared_ptr<ToldValidator> validator = std::make_shared<ToldValidator>();
   OAuthSession session = new_session(with_id_token(), terms(), kNow);
 
-  [[nodiscard]] std::string check(const TokenAnswer& answer) const {
+  [[nodiscard]] std::string check(TokenAnswer&& answer) const { return check(answer); }
+  [[nodiscard]] std::string check(TokenAnswer& answer) const {
     return outcome(generic_profile(validator).check(answer, session));
   }
 };
@@ -257,36 +269,55 @@ TEST_CASE("LA-64: an id token of a refresh is validated, without a nonce", "[gra
 TEST_CASE("LA-64: of a session with a name, the id token of a refresh is of whom its first one was",
           "[grant]") {
   Refreshed r;
-  const std::string claims =
-      R"({"iss":"https://op.test","sub":"alice-9","aud":"my-client","exp":2000000000,"iat":1})";
-  r.session.id_token = SecretString("e30." + base64url_encode(as_bytes(claims)) + ".c2ln");
+  r.session.id_token = id_token_of("https://op.test", "alice-9");
   CHECK(r.check(with_id_token()) == "ok");
   CHECK(r.validator->expected_subject == "alice-9");
 }
 
-TEST_CASE("refresh: an id token whose key can't be had costs no session, if its claims are right",
+TEST_CASE("refresh: an id token that can't be judged now is left out, and costs no session",
           "[grant]") {
   Refreshed r;
-  const auto by_claims = std::make_shared<ToldValidator>();
-  const auto check = [&] {
-    return outcome(generic_profile(r.validator, {}, by_claims).check(with_id_token(), r.session));
-  };
+  r.session.subject = "https://op.test|alice-1";
   for (const auto& [code, detail] : {std::pair{ErrorCode::token_invalid, "id_token.key_not_found"},
+                                     std::pair{ErrorCode::token_invalid, "id_token.expired"},
+                                     std::pair{ErrorCode::token_invalid, "id_token.not_yet_valid"},
+                                     std::pair{ErrorCode::token_invalid, "id_token.issued_in_future"},
                                      std::pair{ErrorCode::unreachable, "http.connect"},
+                                     std::pair{ErrorCode::cancelled, "jwks.cancelled"},
                                      std::pair{ErrorCode::invalid_metadata, "jwks.status"}}) {
     CAPTURE(detail);
-    r.validator->refusal = make_error(code, detail, "no key");
-    CHECK(check() == "ok");
-    CHECK(r.check(with_id_token()) != "ok");
+    r.validator->refusal = make_error(code, detail, "not now");
+    TokenAnswer answer = with_id_token();
+    answer.id_token = id_token_of("https://op.test", "alice-1");
+    CHECK(r.check(answer) == "ok");
+    CHECK_FALSE(answer.id_token);
+    answer.id_token = id_token_of("https://op.test", "mallory");
+    CHECK(r.check(answer) == "token_invalid id_token.subject");
+    answer.id_token = id_token_of("https://evil.test", "alice-1");
+    CHECK(r.check(answer) == "token_invalid id_token.subject");
   }
-  by_claims->refusal = make_error(ErrorCode::token_invalid, "id_token.subject", "another");
-  CHECK(check() == "token_invalid id_token.subject");
-  CHECK(by_claims->asked == 4);
+}
 
-  by_claims->refusal.reset();
-  r.validator->refusal = make_error(ErrorCode::token_invalid, "id_token.signature", "forged");
-  CHECK(check() == "token_invalid id_token.signature");
-  CHECK(by_claims->asked == 4);
+TEST_CASE("refresh: a verdict on an id token is one on the answer", "[grant]") {
+  Refreshed r;
+  r.session.subject = "https://op.test|alice-1";
+  for (const std::string_view detail : {"id_token.signature", "id_token.subject",
+                                        "id_token.audience", "id_token.issuer"}) {
+    CAPTURE(detail);
+    r.validator->refusal = make_error(ErrorCode::token_invalid, detail, "no");
+    TokenAnswer answer = with_id_token();
+    answer.id_token = id_token_of("https://op.test", "alice-1");
+    CHECK(r.check(answer) == "token_invalid " + std::string(detail));
+  }
+}
+
+TEST_CASE("refresh: keys are fetched before anything is spent", "[grant]") {
+  const Refreshed r;
+  const auto profile = generic_profile(r.validator);
+  REQUIRE(profile.confirm);
+  CHECK(profile.confirm(r.session, {}).value() == r.session.resource_server);
+  CHECK(r.validator->prepared == 1);
+  CHECK_FALSE(generic_profile(nullptr).confirm);
 }
 
 TEST_CASE("G-19: a refresh does not change what the tokens are bound to", "[grant]") {
@@ -301,7 +332,9 @@ TEST_CASE("G-19: a refresh does not change what the tokens are bound to", "[gran
 
 TEST_CASE("without a validator the id token of a refresh is not looked at", "[grant]") {
   const OAuthSession session = new_session(bearer(), terms(), kNow);
-  CHECK(outcome(generic_profile(nullptr).check(with_id_token(), session)) == "ok");
+  TokenAnswer answer = with_id_token();
+  CHECK(outcome(generic_profile(nullptr).check(answer, session)) == "ok");
+  CHECK(answer.id_token);
 }
 
 TEST_CASE("G-18: a refused answer is ended by its refresh token, or by its access token",

@@ -139,6 +139,19 @@ TEST_CASE("an unreadable 200: the claim stays", "[keeper]") {
   CHECK(has_claim(world));
 }
 
+TEST_CASE("an OAuth error under status 200 is an answer like any other", "[keeper]") {
+  World world;
+  world.log_in();
+  world.clock->advance(1h);
+  world.server.next(Fault::unavailable_with_200);
+  CHECK(outcome(world.keeper()->fresh(kSubject)) ==
+        "provider_error refresh.temporarily_unavailable");
+  CHECK_FALSE(has_claim(world));
+  world.server.next(Fault::refused_with_200);
+  CHECK(outcome(world.keeper()->fresh(kSubject)) == "session_dead session.dead");
+  CHECK(world.stored().state_cause == "refresh.invalid_grant");
+}
+
 TEST_CASE("C7.14: 429 clears the claim and waits as long as the server says", "[keeper]") {
   World world;
   world.log_in();

@@ -212,6 +212,10 @@ Result<HttpResponse> RotatingServer::refresh(const std::string& token) {
       return json_answer(400, R"({"error":"use_dpop_nonce"})");
     case Fault::bad_client:
       return json_answer(401, R"({"error":"invalid_client"})");
+    case Fault::refused_with_200:
+      return json_answer(200, R"({"error":"invalid_grant"})");
+    case Fault::unavailable_with_200:
+      return json_answer(200, R"({"error":"temporarily_unavailable"})");
     default:
       break;
   }

@@ -79,7 +79,9 @@ class RotatingServer {
     garbage,
     nonce,
     other_subject,
-    bad_client
+    bad_client,
+    refused_with_200,      ///< invalid_grant under status 200
+    unavailable_with_200,  ///< another OAuth error under status 200
   };
 
   [[nodiscard]] Result<HttpResponse> answer(const HttpRequest& request);
