@@ -28,6 +28,7 @@ import latchkey.http.policy;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.client_secret;
 import latchkey.oauth.scope;
+import latchkey.oauth.server_metadata;
 import latchkey.oidc.claims_only_validator;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
@@ -88,6 +89,17 @@ bool has_openid(std::string_view scope) {
   return set && set->contains("openid");
 }
 
+// Without an issuer a server is known by where it gives tokens.
+bool is_of_server(const SessionSummary& session, const ServerMetadata& server) {
+  return session.issuer == server.issuer &&
+         (!server.issuer.empty() || session.token_endpoint == server.token_endpoint);
+}
+
+std::string holder_of(const SessionSummary& session, const std::string& client_id) {
+  if (session.client_id.empty()) return "an API key";
+  return session.client_id == client_id ? "another provider" : "another client";
+}
+
 }  // namespace
 
 Result<std::optional<Profile>> stored_profile(const Options& options, std::string_view name) {
@@ -106,14 +118,15 @@ std::shared_ptr<ClientAuthenticator> profile_authenticator(std::string client_id
 }
 
 Result<void> check_name_free(OAuthTokenStore& store, const std::string& name,
-                             const Profile& profile) {
+                             const std::string& client_id, const ServerMetadata& server) {
   const auto stored = store.load(name);
   if (!stored) return stored.error();
   if (!*stored || (*stored)->state == SessionState::dead) return {};
-  if ((*stored)->client_id == profile.client_id) return {};
+  const SessionSummary& session = **stored;
+  if (session.client_id == client_id && is_of_server(session, server)) return {};
   return make_error(ErrorCode::conflict, "profile.taken",
                     "cannot log in to the profile " + name + ": a session of " +
-                        ((*stored)->client_id.empty() ? "an API key" : "another client") +
+                        holder_of(session, client_id) +
                         " has that name; choose another --profile, or end it with latchkey logout "
                         "--profile " +
                         name);

@@ -12,6 +12,7 @@ import latchkey.cli.workspace;
 import latchkey.core.error;
 import latchkey.flows.client_options;
 import latchkey.oauth.client_auth;
+import latchkey.oauth.server_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
@@ -33,11 +34,14 @@ export namespace latchkey::cli {
                                                                          SecretSource secret,
                                                                          std::stop_token stop);
 
-/// May a login have this name? Not while a session of another client has it, which could not be
-/// revoked in this one's name, and not if the profile is an API key and the session is not, or the
-/// other way round. Errors: conflict, "profile.taken"; those of OAuthTokenStore::load.
+/// May a login of this client at this server have the name? Not while a session of another client
+/// or server has it (without an issuer, one of another token endpoint): it would be replaced, and
+/// could not be revoked in this one's name. An API key is of no client and no server, so that it
+/// takes no login's name, nor a login its. Errors: conflict, "profile.taken"; those of
+/// OAuthTokenStore::load.
 [[nodiscard]] Result<void> check_name_free(OAuthTokenStore& store, const std::string& name,
-                                           const Profile& profile);
+                                           const std::string& client_id,
+                                           const ServerMetadata& server);
 
 /// What is the same for a login and for a stored session: store, vault, network and client. Errors:
 /// those of the environment's proxy.

@@ -156,12 +156,13 @@ Result<SessionSummary> login_profile(const Options& options, const ProfileFlags&
   if (auto good = check_login(*named, login); !good) return std::move(good).error();
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
-  if (auto free = check_name_free(*workspace->store, named->name, named->profile); !free)
-    return std::move(free).error();
   auto prepared = prepare(*std::move(named), *workspace, *where, login, options);
   if (!prepared) return std::move(prepared).error();
   const auto& [name, profile] = prepared->named;
-  const bool has_devices = !prepared->provider.server.device_authorization_endpoint.empty();
+  const ServerMetadata& server = prepared->provider.server;
+  if (auto free = check_name_free(*workspace->store, name, profile.client_id, server); !free)
+    return std::move(free).error();
+  const bool has_devices = !server.device_authorization_endpoint.empty();
   auto client = OAuthClient::create(std::move(prepared->client));
   if (!client) return std::move(client).error();
   if (auto saved = folder.save(name, profile); !saved) return std::move(saved).error();

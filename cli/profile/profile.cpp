@@ -3,11 +3,13 @@ module;
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 module latchkey.cli.profile;
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
@@ -84,6 +86,12 @@ Result<void> check_api_key(const Profile& profile) {
   return check_urls(profile);
 }
 
+// Of what is too long for a name itself.
+std::string short_digest(std::string_view text) {
+  const Sha256 digest = sha256(text);
+  return hex_encode(std::span<const unsigned char>(digest).first(4));
+}
+
 std::string origin_of(const std::string& text) {
   const auto url = Url::parse(text);
   return url ? url->origin() : std::string();
@@ -104,7 +112,8 @@ Result<void> check_profile_name(std::string_view name) {
 Result<std::string> name_for_issuer(std::string_view issuer) {
   const auto url = Url::parse(issuer);
   if (!url) return url.error();
-  std::string name = url->authority().substr(0, kMaxName);
+  const std::string suffix = url->path() == "/" ? "" : "-" + short_digest(url->path());
+  std::string name = url->authority().substr(0, kMaxName - suffix.size()) + suffix;
   std::replace_if(name.begin(), name.end(), [](char c) { return !is_name_character(c); }, '-');
   if (auto checked = check_profile_name(name); !checked) return std::move(checked).error();
   return name;

@@ -58,7 +58,8 @@ struct Profile {
 /// invalid_argument, "profile.name".
 [[nodiscard]] Result<void> check_profile_name(std::string_view name);
 /// A name for a profile that was given none: the issuer's host, with what a name can't have
-/// replaced by "-". Errors: those of Url::parse and check_profile_name.
+/// replaced by "-", and if the issuer has a path, as tenants do, 8 hexadecimal digits of its
+/// SHA-256. Errors: those of Url::parse and check_profile_name.
 [[nodiscard]] Result<std::string> name_for_issuer(std::string_view issuer);
 
 /// What can't be told from one member alone. Errors, all invalid_argument: "profile.incomplete" (no

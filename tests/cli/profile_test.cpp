@@ -74,12 +74,26 @@ TEST_CASE("check_profile_name: names are 1 to 64 letters, digits, points, unders
   }
 }
 
-TEST_CASE("name_for_issuer: is the host, and always a name", "[cli]") {
+TEST_CASE("name_for_issuer: two tenants of one host have two names", "[cli]") {
+  const auto name = [](const std::string& issuer) { return name_for_issuer(issuer).value(); };
+  CHECK(name("https://id.example.com/a") != name("https://id.example.com/b"));
+  CHECK(name("https://id.example.com/a") != name("https://id.example.com/a/"));
+  CHECK(name("https://id.example.com/a") != name("https://id.example.com"));
+  const std::string host = "https://" + std::string(60, 'a') + ".example.com";
+  CHECK(name(host + "/a") != name(host + "/b"));
+  CHECK(name("https://id.example.com/a") == name("https://ID.example.com:443/a"));
+  CHECK(name("https://id.example.com:8443/tenant").starts_with("id.example.com-8443-"));
+}
+
+TEST_CASE("name_for_issuer: is the host if that is all, and always a name", "[cli]") {
   CHECK(name_for_issuer("https://accounts.example.com").value() == "accounts.example.com");
-  CHECK(name_for_issuer("https://id.example.com:8443/tenant").value() == "id.example.com-8443");
+  CHECK(name_for_issuer("https://tenant.example.com/").value() == "tenant.example.com");
   CHECK(name_for_issuer("http://[::1]:80/").value() == "---1-");
-  CHECK(check_profile_name(
-      name_for_issuer("https://" + std::string(60, 'a') + ".example.com").value()));
+  for (const char* path : {"", "/tenant", "/%2F~"}) {
+    CAPTURE(path);
+    CHECK(check_profile_name(
+        name_for_issuer("https://" + std::string(60, 'a') + ".example.com" + path).value()));
+  }
   CHECK_FALSE(name_for_issuer("no url"));
   CHECK_FALSE(name_for_issuer(""));
 }
