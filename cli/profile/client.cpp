@@ -7,6 +7,7 @@ module;
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 module latchkey.cli.profile.client;
 import latchkey.cli.options;
 import latchkey.cli.profile;
@@ -102,10 +103,23 @@ std::string holder_of(const SessionSummary& session, const std::string& client_i
 
 }  // namespace
 
-Result<std::optional<Profile>> stored_profile(const Options& options, std::string_view name) {
+Result<std::optional<Profile>> stored_profile(const Options& options,
+                                              const SessionSummary& session) {
   const auto where = places(options);
   if (!where) return where.error();
-  return ProfileFolder(where->config).load(name);
+  return ProfileFolder(where->config).load(original_subject(session.subject));
+}
+
+Result<std::vector<SessionSummary>> sessions_of_profile(OAuthTokenStore& store,
+                                                        std::string_view name) {
+  auto rows = all_sessions(store);
+  if (!rows) return std::move(rows).error();
+  std::vector<SessionSummary> sessions;
+  for (ListedSession& row : *rows) {
+    if (row.summary && original_subject(row.summary->subject) == name)
+      sessions.push_back(*std::move(row.summary));
+  }
+  return sessions;
 }
 
 std::shared_ptr<ClientAuthenticator> profile_authenticator(std::string client_id,

@@ -5,6 +5,7 @@ module;
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 export module latchkey.cli.profile.client;
 import latchkey.cli.options;
 import latchkey.cli.profile;
@@ -22,9 +23,14 @@ import latchkey.store;
 
 export namespace latchkey::cli {
 
-/// The profile's file; empty if it is gone. Errors: those of ProfileFolder::load.
+/// The file of the session's profile; empty if it is gone. Errors: those of ProfileFolder::load.
 [[nodiscard]] Result<std::optional<Profile>> stored_profile(const Options& options,
-                                                            std::string_view name);
+                                                            const SessionSummary& session);
+
+/// The sessions that the profile's file is for: the one under its name, and those kept beside it
+/// until the server knows of their end. Errors: those of OAuthTokenStore::list.
+[[nodiscard]] Result<std::vector<SessionSummary>> sessions_of_profile(OAuthTokenStore& store,
+                                                                      std::string_view name);
 
 /// The client as it authenticates: with its secret, which is read when it is first sent. A
 /// password manager is not asked before that. Without a source, apply() gives invalid_client,
@@ -48,7 +54,7 @@ export namespace latchkey::cli {
 [[nodiscard]] Result<OAuthClientOptions> profile_client_options(const Workspace& workspace,
                                                                 const Options& options);
 
-/// Renews and ends the session. `profile`: its file, if that is still there. Errors: those of
+/// Renews and ends the session. `profile`: its file, as stored_profile gives it. Errors: those of
 /// OAuthClient::create.
 [[nodiscard]] Result<std::shared_ptr<SessionKeeper>> profile_keeper(
     const Workspace& workspace, const Options& options, const SessionSummary& session,

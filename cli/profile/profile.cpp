@@ -21,6 +21,8 @@ namespace latchkey::cli {
 namespace {
 
 constexpr std::size_t kMaxName = 64;
+constexpr std::string_view kBeside = "revoking|";
+constexpr std::size_t kLoginIdDigits = 16;
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -107,6 +109,14 @@ Result<void> check_profile_name(std::string_view name) {
   return invalid("profile.name", "cannot use " + printable(name, 100) +
                                      " as the name of a profile: use 1 to 64 letters, digits, "
                                      "points, underscores and hyphens, and not . or ..");
+}
+
+std::string original_subject(std::string_view subject) {
+  const std::size_t end = kBeside.size() + kLoginIdDigits;
+  const bool beside = subject.starts_with(kBeside) && subject.size() > end + 1 &&
+                      subject[end] == '|' &&
+                      hex_decode(subject.substr(kBeside.size(), kLoginIdDigits));
+  return std::string(beside ? subject.substr(end + 1) : subject);
 }
 
 Result<std::string> name_for_issuer(std::string_view issuer) {

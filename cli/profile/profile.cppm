@@ -57,6 +57,9 @@ struct Profile {
 /// 1 to 64 letters, digits, ".", "_" and "-", and not "." or "..": it is a file's name. Error:
 /// invalid_argument, "profile.name".
 [[nodiscard]] Result<void> check_profile_name(std::string_view name);
+/// Whose session it was, of the subject of a logout that is kept beside
+/// ("revoking|0102030405060708|work": "work"); any other subject is its own.
+[[nodiscard]] std::string original_subject(std::string_view subject);
 /// A name for a profile that was given none: the issuer's host, with what a name can't have
 /// replaced by "-", and if the issuer has a path, as tenants do, 8 hexadecimal digits of its
 /// SHA-256. Errors: those of Url::parse and check_profile_name.

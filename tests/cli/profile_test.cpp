@@ -214,6 +214,21 @@ TEST_CASE("check_profile: what is set by half is an error, never a guess", "[cli
   }
 }
 
+TEST_CASE("original_subject: is whose logout is kept beside, and any other subject itself",
+          "[cli]") {
+  for (const std::string_view subject :
+       {"work", "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "https://id.example.com|alice",
+        "revoking|0102030405060708", "revoking|0102030405060708|", "revoking|01020304|work",
+        "revoking|010203040506070x|work", "revoking|0102030405060708work",
+        "Revoking|0102030405060708|work", "x|revoking|0102030405060708|work", "revoking|", ""}) {
+    CAPTURE(subject);
+    CHECK(original_subject(subject) == subject);
+  }
+  CHECK(original_subject("revoking|0102030405060708|work") == "work");
+  CHECK(original_subject("revoking|0102030405060708|did:web:a.test") == "did:web:a.test");
+  CHECK(original_subject("revoking|0102030405060708|https://id.test|b") == "https://id.test|b");
+}
+
 TEST_CASE("allows_origin: the issuer's, those named, and those of resources; no other", "[cli]") {
   const Profile profile = parse_profile(kFull, ErrorCode::corrupt).value();
   CHECK(allows_origin(profile, "https://id.example.com"));

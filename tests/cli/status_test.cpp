@@ -85,6 +85,15 @@ TEST_CASE("standing_of: a login is needed when nothing is left to renew it with"
   CHECK(standing_of(session, kNow).state == StandingState::revoking);
 }
 
+TEST_CASE("standing_of: a logout that is kept beside a profile is the profile's", "[cli]") {
+  OAuthSession session = example();
+  session.state = SessionState::revoking;
+  session.subject = "revoking|0102030405060708|work";
+  CHECK(standing_of(session, kNow).kind == cli::StandingKind::profile);
+  session.subject = "revoking|0102030405060708|" + std::string(kAlice);
+  CHECK(standing_of(session, kNow).kind == cli::StandingKind::atproto);
+}
+
 TEST_CASE("LiveCheck: asks nobody when its time is over", "[cli]") {
   const cli::Workspace nothing{};
   const cli::Options options{};
