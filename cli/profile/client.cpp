@@ -107,7 +107,9 @@ Result<std::optional<Profile>> stored_profile(const Options& options,
                                               const SessionSummary& session) {
   const auto where = places(options);
   if (!where) return where.error();
-  return ProfileFolder(where->config).load(original_subject(session.subject));
+  auto profile = ProfileFolder(where->config).load(original_subject(session.subject));
+  if (profile && *profile && !is_configured_by(session, **profile)) return std::optional<Profile>();
+  return profile;
 }
 
 Result<std::vector<SessionSummary>> sessions_of_profile(OAuthTokenStore& store,

@@ -23,7 +23,8 @@ import latchkey.store;
 
 export namespace latchkey::cli {
 
-/// The file of the session's profile; empty if it is gone. Errors: those of ProfileFolder::load.
+/// The file of the session's profile; empty if it is gone, or is not the one that configures this
+/// session (is_configured_by). Errors: those of ProfileFolder::load.
 [[nodiscard]] Result<std::optional<Profile>> stored_profile(const Options& options,
                                                             const SessionSummary& session);
 

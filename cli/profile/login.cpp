@@ -31,6 +31,7 @@ import latchkey.oauth.scope;
 import latchkey.oauth.server_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
+import latchkey.store;
 
 namespace latchkey::cli {
 namespace {
@@ -133,6 +134,29 @@ Result<void> check_login(const NamedProfile& named, const ProfileLogin& login) {
   return {};
 }
 
+// So that a login that fails can be tried again, and a device's resumed. Not while a session is
+// there: that needs the file as it is until another session takes its place.
+Result<void> save_for_another_try(const ProfileFolder& folder, OAuthTokenStore& store,
+                                  const NamedProfile& named) {
+  const auto sessions = sessions_of_profile(store, named.name);
+  if (!sessions) return sessions.error();
+  const bool needed =
+      std::any_of(sessions->begin(), sessions->end(),
+                  [](const SessionSummary& one) { return one.state != SessionState::dead; });
+  return needed ? Result<void>() : folder.save(named.name, named.profile);
+}
+
+// The file of the session that has just been saved: a logout meanwhile may have removed the one of
+// before.
+Result<void> save_for_session(const ProfileFolder& folder, const NamedProfile& named) {
+  auto saved = folder.save(named.name, named.profile);
+  if (saved) return saved;
+  Error error = std::move(saved).error();
+  error.message +=
+      "; you are logged in, but the profile's file is not saved: log in again when that is mended";
+  return error;
+}
+
 // Servers may grant less than was asked for (RFC 6749 §3.3), and seldom say so to people.
 void tell_missing(const std::string& asked, const std::string& granted) {
   const auto wanted = ScopeSet::parse(asked), got = ScopeSet::parse(granted);
@@ -165,13 +189,17 @@ Result<SessionSummary> login_profile(const Options& options, const ProfileFlags&
   const bool has_devices = !server.device_authorization_endpoint.empty();
   auto client = OAuthClient::create(std::move(prepared->client));
   if (!client) return std::move(client).error();
-  if (auto saved = folder.save(name, profile); !saved) return std::move(saved).error();
+  if (auto saved = save_for_another_try(folder, *workspace->store, prepared->named); !saved)
+    return std::move(saved).error();
   auto session =
       login.device
           ? by_device(*prepared, *client, login, options)
           : client->login(name, interaction_for(options, meeting_here(login.meeting, has_devices),
                                                 login.timeout_seconds));
-  if (session) tell_missing(profile.scope, session->scope);
+  if (!session) return session;
+  tell_missing(profile.scope, session->scope);
+  if (auto saved = save_for_session(folder, prepared->named); !saved)
+    return std::move(saved).error();
   return session;
 }
 

@@ -156,6 +156,12 @@ Result<void> check_profile(const Profile& profile) {
   return check_urls(profile);
 }
 
+bool is_configured_by(const SessionSummary& session, const Profile& profile) {
+  const std::string& token_endpoint = profile.endpoints.token;
+  return session.client_id == profile.client_id && session.issuer == profile.issuer &&
+         (token_endpoint.empty() || session.token_endpoint == token_endpoint);
+}
+
 bool allows_origin(const Profile& profile, std::string_view origin) {
   const auto is_it = [&](const std::string& text) { return origin_of(text) == origin; };
   return !origin.empty() &&

@@ -72,6 +72,10 @@ struct Profile {
 /// "profile.insecure_url", and those of check_extra_parameters.
 [[nodiscard]] Result<void> check_profile(const Profile& profile);
 
+/// Is the session the one that the profile configures? Its secret and its origins are for no other:
+/// client and issuer must be the same, and the token endpoint if the profile names one.
+[[nodiscard]] bool is_configured_by(const SessionSummary& session, const Profile& profile);
+
 /// May the token be sent to this origin? Those of `origins`, of `resources` that are URLs, and of
 /// the issuer, which has given the token.
 [[nodiscard]] bool allows_origin(const Profile& profile, std::string_view origin);

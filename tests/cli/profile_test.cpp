@@ -229,6 +229,33 @@ TEST_CASE("original_subject: is whose logout is kept beside, and any other subje
   CHECK(original_subject("revoking|0102030405060708|https://id.test|b") == "https://id.test|b");
 }
 
+TEST_CASE("is_configured_by: no file is for another client, issuer or token endpoint", "[cli]") {
+  SessionSummary session;
+  session.client_id = "my-client";
+  session.issuer = "https://id.example.com";
+  session.token_endpoint = "https://id.example.com/t";
+  const auto is_it = [&](std::string_view text) {
+    return is_configured_by(session, parse_profile(text, ErrorCode::corrupt).value());
+  };
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com","client_id":"other"})"));
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com/b","client_id":"my-client"})"));
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com/","client_id":"my-client"})"));
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com","client_id":"my-client",)"
+                    R"("endpoints":{"token":"https://b.example.com/t"}})"));
+  CHECK_FALSE(
+      is_it(R"({"client_id":"my-client","endpoints":{"token":"https://id.example.com/t"}})"));
+  CHECK_FALSE(is_it(R"({"kind":"api_key"})"));
+  CHECK(is_it(R"({"issuer":"https://id.example.com","client_id":"my-client"})"));
+  CHECK(is_it(kFull));
+  session.issuer.clear();
+  CHECK(is_it(R"({"client_id":"my-client","endpoints":{"token":"https://id.example.com/t"}})"));
+  CHECK_FALSE(is_it(R"({"client_id":"my-client","endpoints":{"token":"https://b.test/t"}})"));
+  session.client_id.clear();
+  session.token_endpoint.clear();
+  CHECK(is_it(R"({"kind":"api_key"})"));
+  CHECK_FALSE(is_it(R"({"client_id":"c","endpoints":{"token":"https://b.test/t"}})"));
+}
+
 TEST_CASE("allows_origin: the issuer's, those named, and those of resources; no other", "[cli]") {
   const Profile profile = parse_profile(kFull, ErrorCode::corrupt).value();
   CHECK(allows_origin(profile, "https://id.example.com"));
