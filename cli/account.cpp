@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -53,9 +54,21 @@ Result<Wanted> wanted_account(const Options& options, const ProfileFolder& profi
 
 bool names(const SessionSummary& session, const Wanted& wanted) {
   if (wanted.source == Wanted::Source::nobody || session.subject == wanted.name) return true;
+  if (session.state == SessionState::revoking && original_subject(session.subject) == wanted.name)
+    return true;
   if (wanted.source != Wanted::Source::account || is_profile(session)) return false;
   const auto handle = parse_handle(wanted.name);
   return handle && !session.handle.empty() && session.handle == *handle;
+}
+
+// What is left of one subject's logouts is finished one after the other.
+std::vector<SessionSummary> next_to_revoke(std::vector<SessionSummary> revoking) {
+  const auto is_of_the_first = [&](const SessionSummary& one) {
+    return original_subject(one.subject) == original_subject(revoking.front().subject);
+  };
+  if (revoking.size() > 1 && std::all_of(revoking.begin(), revoking.end(), is_of_the_first))
+    revoking.resize(1);
+  return revoking;
 }
 
 Error nobody_there(const Wanted& wanted, const ProfileFolder& profiles) {
@@ -89,10 +102,18 @@ Error several(const std::vector<SessionSummary>& candidates) {
   return make_error(ErrorCode::invalid_argument, "cli.which_account", std::move(text));
 }
 
+Result<std::optional<Profile>> file_of(const Options& options, const SessionSummary& session,
+                                       Account::BrokenFile broken) {
+  auto profile = stored_profile(options, session);
+  if (profile || broken == Account::BrokenFile::is_an_error) return profile;
+  say("the profile's file can't be read, and counts as absent: " + profile.error().message);
+  return std::optional<Profile>();
+}
+
 }  // namespace
 
 bool is_profile(const SessionSummary& session) {
-  return check_profile_name(session.subject).has_value();
+  return check_profile_name(original_subject(session.subject)).has_value();
 }
 
 Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
@@ -112,7 +133,8 @@ Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& opt
     const bool over = row.summary->state == SessionState::revoking;
     (over ? revoking : candidates).push_back(*std::move(row.summary));
   }
-  if (candidates.empty() && among == Choose::also_revoking) candidates = std::move(revoking);
+  if (candidates.empty() && among == Choose::also_revoking)
+    candidates = next_to_revoke(std::move(revoking));
   if (candidates.size() == 1) return std::move(candidates.front());
   if (!candidates.empty()) return several(candidates);
   return unreadable ? *std::move(unreadable) : nobody_there(*wanted, profiles);
@@ -123,10 +145,10 @@ WaitNotice::~WaitNotice() {
 }
 
 Result<Account> Account::of(const Workspace& workspace, const Options& options,
-                            SessionSummary summary) {
+                            SessionSummary summary, BrokenFile broken) {
   Account account;
   if (is_profile(summary)) {
-    auto profile = stored_profile(options, summary.subject);
+    auto profile = file_of(options, summary, broken);
     if (!profile) return std::move(profile).error();
     account.profile_ = *std::move(profile);
     auto keeper = profile_keeper(workspace, options, summary, account.profile_);

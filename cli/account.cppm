@@ -20,13 +20,15 @@ import latchkey.store;
 
 export namespace latchkey::cli {
 
-/// A profile's session is kept under its name, which no DID is.
+/// A profile's session is kept under its name, which no DID is; a logout that the server does not
+/// know of yet may be kept beside it, and is the profile's too (original_subject).
 [[nodiscard]] bool is_profile(const SessionSummary& session);
 
 /// The session that --profile or --account name (by its subject, or an account's handle), or that
 /// `latchkey use` chose, or the only one there is; one that is being logged out only with
-/// `also_revoking`, and if there is no other. Errors: login_required ("cli.no_session",
-/// "cli.no_such_account", "cli.not_logged_in": a profile without a session), invalid_argument
+/// `also_revoking`, and if there is no other: of several such of one subject the first. Errors:
+/// login_required ("cli.no_session", "cli.no_such_account", "cli.not_logged_in": a profile without
+/// a session), invalid_argument
 /// ("cli.which_account", which lists them).
 enum class Choose { usable, also_revoking };
 [[nodiscard]] Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& options,
@@ -50,9 +52,12 @@ class WaitNotice {
 /// A session with what can use it.
 class Account {
  public:
-  /// Of a stored session, whichever kind it is. `profile`: its configuration, if that is there.
+  /// Of a stored session, whichever kind it is. With `counts_as_absent` a profile's file that can't
+  /// be read is no error: it is said, and the session used as if there were none.
+  enum class BrokenFile { is_an_error, counts_as_absent };
   [[nodiscard]] static Result<Account> of(const Workspace& workspace, const Options& options,
-                                          SessionSummary summary);
+                                          SessionSummary summary,
+                                          BrokenFile broken = BrokenFile::is_an_error);
 
   [[nodiscard]] const SessionSummary& summary() const noexcept { return summary_; }
   [[nodiscard]] const std::string& subject() const noexcept { return summary_.subject; }
@@ -61,7 +66,7 @@ class Account {
   [[nodiscard]] const AtprotoClient* atproto() const noexcept {
     return atproto_ ? &*atproto_ : nullptr;
   }
-  /// Empty for an AT Protocol account, and if the file is gone.
+  /// Empty for an AT Protocol account, and if the file is gone or configures another session.
   [[nodiscard]] const std::optional<Profile>& profile() const noexcept { return profile_; }
   /// From now on the end of the program says what it waits for.
   void give_notice();

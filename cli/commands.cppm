@@ -37,7 +37,7 @@ struct LogoutCommand {
 [[nodiscard]] Exit run_refresh(const Options& options);
 
 struct StatusCommand {
-  bool check = false;  ///< ask the servers too, 10 s at most
+  bool check = false;  ///< ask the servers too, 10 s at most, and finish refreshes under way
 };
 /// Exit::ok if every session can be used without a login.
 [[nodiscard]] Exit run_status(const Options& options, const StatusCommand& command);

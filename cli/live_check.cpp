@@ -84,6 +84,12 @@ std::chrono::milliseconds LiveCheck::left() const {
 }
 
 Result<void> LiveCheck::operator()(const SessionSummary& session) {
+  // Not even the profile's file is read any more.
+  if (std::chrono::steady_clock::now() >= deadline_) {
+    return make_error(ErrorCode::timeout, "check.timeout",
+                      "the servers were not asked: the time for all checks is over; run latchkey "
+                      "status --check again");
+  }
   auto account = Account::of(workspace_, options_, session);
   if (!account) return std::move(account).error();
   account->give_notice();

@@ -14,13 +14,14 @@ export namespace latchkey::cli {
 /// For one thread.
 class LiveCheck {
  public:
-  /// All checks together take at most `limit`; what is left over is timed out.
+  /// All checks together take at most `limit`, but that a refresh under way is finished; what is
+  /// left over is timed out.
   LiveCheck(const Workspace& workspace, const Options& options, std::chrono::milliseconds limit);
 
   /// Renews the session if that is due, and asks who it is: the PDS, or the provider's userinfo
   /// endpoint if openid was granted. Of other providers nobody can be asked, and the token counts
   /// as good as long as it does here. Errors: those of doing so; resource_error, "check.refused";
-  /// timeout.
+  /// timeout, of a server or "check.timeout" (the limit was over before this one).
   [[nodiscard]] Result<void> operator()(const SessionSummary& session);
 
  private:

@@ -9,6 +9,7 @@ module latchkey.cli.commands;
 import latchkey.cli.account;
 import latchkey.cli.options;
 import latchkey.cli.profile;
+import latchkey.cli.profile.client;
 import latchkey.cli.profile.folder;
 import latchkey.cli.report;
 import latchkey.cli.workspace;
@@ -36,14 +37,20 @@ std::string_view word_of(LogoutOutcome outcome) {
   return "forgotten";
 }
 
-// The profile's file, and what `latchkey use` says of it. Kept while the server could not be told:
-// it names the secret that this needs.
-Result<void> scrub(const Options& options, const std::string& subject) {
+// The profile's file, and what `latchkey use` says of it. The file is kept as long as a session of
+// its name is there, also one kept beside until the server knows of its end: it names the secret
+// that this needs.
+Result<void> scrub(const Options& options, OAuthTokenStore& store, const std::string& subject) {
   const auto where = places(options);
   if (!where) return where.error();
   const ProfileFolder profiles(where->config);
-  if (check_profile_name(subject)) {
-    if (auto removed = profiles.remove(subject); !removed) return removed;
+  const std::string name = original_subject(subject);
+  if (check_profile_name(name)) {
+    const auto left = sessions_of_profile(store, name);
+    if (!left) return left.error();
+    if (left->empty()) {
+      if (auto removed = profiles.remove(name); !removed) return removed;
+    }
   }
   const auto current = profiles.current();
   return current && *current == subject ? profiles.clear_current() : Result<void>();
@@ -73,14 +80,15 @@ Exit tell(const Options& options, const SessionSummary& session, LogoutOutcome o
 
 Exit logout_one(const Options& options, const Workspace& workspace, const SessionSummary& session,
                 const LogoutCommand& command) {
-  const auto account = Account::of(workspace, options, session);
+  const auto account =
+      Account::of(workspace, options, session, Account::BrokenFile::counts_as_absent);
   if (!account) return report(account.error(), options.format);
   const auto outcome = account->keeper().logout(
       session.subject,
       {.stop = options.stop, .forget = command.forget ? Forget::now : Forget::when_revoked});
   if (!outcome) return report(outcome.error(), options.format);
   if (*outcome != LogoutOutcome::pending) {
-    if (const auto scrubbed = scrub(options, session.subject); !scrubbed)
+    if (const auto scrubbed = scrub(options, *workspace.store, session.subject); !scrubbed)
       return report(scrubbed.error(), options.format);
   }
   return tell(options, session, *outcome);
@@ -101,7 +109,7 @@ Exit logout_chosen(const Options& options, const Workspace& workspace,
   if (session) return logout_one(options, workspace, *session, command);
   const auto name = file_alone(options, session.error());
   if (!name) return report(session.error(), options.format);
-  if (const auto scrubbed = scrub(options, *name); !scrubbed)
+  if (const auto scrubbed = scrub(options, *workspace.store, *name); !scrubbed)
     return report(scrubbed.error(), options.format);
   SessionSummary configured;
   configured.subject = *name;
@@ -109,13 +117,13 @@ Exit logout_chosen(const Options& options, const Workspace& workspace,
 }
 
 // After all sessions, the profiles that have none.
-Exit scrub_all(const Options& options) {
+Exit scrub_all(const Options& options, const Workspace& workspace) {
   const auto where = places(options);
   if (!where) return report(where.error(), options.format);
   const auto profiles = ProfileFolder(where->config).list();
   if (!profiles) return report(profiles.error(), options.format);
   for (const ListedProfile& profile : *profiles) {
-    if (const auto scrubbed = scrub(options, profile.name); !scrubbed)
+    if (const auto scrubbed = scrub(options, *workspace.store, profile.name); !scrubbed)
       return report(scrubbed.error(), options.format);
   }
   return Exit::ok;
@@ -136,7 +144,7 @@ Exit run_logout(const Options& options, const LogoutCommand& command) {
                                   : report(*row.error, options.format);
     if (exit != Exit::ok) worst = exit;
   }
-  return worst == Exit::ok ? scrub_all(options) : worst;
+  return worst == Exit::ok ? scrub_all(options, *workspace) : worst;
 }
 
 }  // namespace latchkey::cli

@@ -151,8 +151,10 @@ void add_login_command(CLI::App& app, Parsed& p) {
                   "only print the address, for a browser on this machine");
   login->add_flag("--paste", p.login.paste,
                   "paste the final address here, for a browser on another machine");
-  login->add_option("--timeout", p.login.timeout_seconds, "seconds to wait for you")
-      ->check(CLI::Range(1, 3600));
+  login
+      ->add_option("--timeout", p.login.timeout_seconds,
+                   "seconds to wait for you, at most 600: a login is not remembered for longer")
+      ->check(CLI::Range(1, 600));
   login->add_flag("--device", p.login.device, "by a code that you type on another device");
   login->add_flag("--resume", p.login.resume, "go on waiting for the code of before");
   login->add_flag("--no-qr", p.login.no_qr, "show no QR code");
@@ -166,7 +168,8 @@ void add_account_commands(CLI::App& app, Parsed& p) {
   add(app, "sessions", "list who is logged in", p, run_sessions);
   auto* status = add(app, "status", "how all accounts and profiles stand", p,
                      [&p](const Options& o) { return run_status(o, p.status); });
-  status->add_flag("--check", p.status.check, "ask the servers too; takes 10 s at most");
+  status->add_flag("--check", p.status.check,
+                   "ask the servers too; takes 10 s at most, but a refresh under way is finished");
   auto* use = add(app, "use", "choose the account or profile that commands are for", p,
                   [&p](const Options& o) { return run_use(o, p.use); });
   auto* name = use->add_option("name", p.use.name,

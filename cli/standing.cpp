@@ -15,7 +15,7 @@ namespace latchkey::cli {
 namespace {
 
 StandingKind kind_of(const SessionSummary& session) {
-  if (!check_profile_name(session.subject)) return StandingKind::atproto;
+  if (!check_profile_name(original_subject(session.subject))) return StandingKind::atproto;
   return session.token_endpoint.empty() ? StandingKind::api_key : StandingKind::profile;
 }
 

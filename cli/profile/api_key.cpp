@@ -16,6 +16,7 @@ import latchkey.cli.workspace;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
+import latchkey.oauth.server_metadata;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
 import latchkey.session;
@@ -74,7 +75,7 @@ Result<SessionSummary> store_api_key(const Options& options, const std::string& 
   if (!key) return std::move(key).error();
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
-  if (auto free = check_name_free(*workspace->store, name, *profile); !free)
+  if (auto free = check_name_free(*workspace->store, name, {}, ServerMetadata{}); !free)
     return std::move(free).error();
   auto keeper = api_key_keeper(*workspace, options);
   if (!keeper) return std::move(keeper).error();

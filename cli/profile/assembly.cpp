@@ -59,6 +59,23 @@ Result<Profile> base_of(const std::string& name, const ProfileFlags& flags,
                      "--client-id, or with --config FILE");
 }
 
+// Without an issuer a provider is known by where it gives tokens.
+bool is_other_provider(const Profile& stored, const ProfileFlags& flags) {
+  if (!flags.issuer.empty()) return flags.issuer != stored.issuer;
+  const std::string& token = flags.endpoints.token;
+  return stored.issuer.empty() && !token.empty() && token != stored.endpoints.token;
+}
+
+// What was said of one provider is neither told to another nor believed of it.
+void leave_provider(Profile& profile) {
+  profile.endpoints = {};
+  profile.client_auth = ClientAuthMethod::none;
+  profile.secret = {};
+  profile.resources.clear();
+  profile.origins.clear();
+  profile.without_jwks_validation = false;
+}
+
 void set(std::string& target, const std::string& flag) {
   if (!flag.empty()) target = flag;
 }
@@ -163,6 +180,8 @@ Result<NamedProfile> assemble_profile(const std::string& name, const ProfileFlag
   if (!chosen) return std::move(chosen).error();
   auto profile = base_of(*chosen, flags, folder);
   if (!profile) return std::move(profile).error();
+  // A file that is named along with the flags is meant with them.
+  if (flags.config.empty() && is_other_provider(*profile, flags)) leave_provider(*profile);
   set_rest(*profile, flags);
   if (auto done = set_client(*profile, flags, variable); !done) return std::move(done).error();
   if (auto done = set_parameters(*profile, flags.parameters); !done) return std::move(done).error();

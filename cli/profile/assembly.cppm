@@ -41,12 +41,14 @@ struct NamedProfile {
 };
 
 /// The profile `name` (empty: named after its issuer), made of --config or else of its stored file,
-/// with the flags over it, and checked. LATCHKEY_CLIENT_ID and LATCHKEY_CLIENT_SECRET_FILE count as
-/// a pair, and only if neither of these names a client. Errors: those of parse_profile,
-/// check_profile and check_profile_name, and of ProfileFolder::load; invalid_argument,
-/// "profile.half_set" (a secret file in the environment without a client_id), "profile.parameter"
-/// (not NAME=VALUE), "profile.needs_name" (no name and no issuer), "profile.unknown" (nothing but a
-/// name, which no file has).
+/// with the flags over it, and checked. If the flags name another provider than the stored file (by
+/// the issuer, or without one by the token endpoint), the file's secret, endpoints, resources and
+/// origins, and its word that id tokens need no keys, do not count. LATCHKEY_CLIENT_ID and
+/// LATCHKEY_CLIENT_SECRET_FILE count as a pair, and only if neither of these names a client.
+/// Errors: those of parse_profile, check_profile and check_profile_name, and of
+/// ProfileFolder::load; invalid_argument, "profile.half_set" (a secret file in the environment
+/// without a client_id), "profile.parameter" (not NAME=VALUE), "profile.needs_name" (no name and no
+/// issuer), "profile.unknown" (nothing but a name, which no file has).
 [[nodiscard]] Result<NamedProfile> assemble_profile(const std::string& name,
                                                     const ProfileFlags& flags,
                                                     const ProfileFolder& folder,

@@ -7,6 +7,7 @@ module;
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 module latchkey.cli.profile.client;
 import latchkey.cli.options;
 import latchkey.cli.profile;
@@ -28,6 +29,7 @@ import latchkey.http.policy;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.client_secret;
 import latchkey.oauth.scope;
+import latchkey.oauth.server_metadata;
 import latchkey.oidc.claims_only_validator;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
@@ -88,12 +90,38 @@ bool has_openid(std::string_view scope) {
   return set && set->contains("openid");
 }
 
+// Without an issuer a server is known by where it gives tokens.
+bool is_of_server(const SessionSummary& session, const ServerMetadata& server) {
+  return session.issuer == server.issuer &&
+         (!server.issuer.empty() || session.token_endpoint == server.token_endpoint);
+}
+
+std::string holder_of(const SessionSummary& session, const std::string& client_id) {
+  if (session.client_id.empty()) return "an API key";
+  return session.client_id == client_id ? "another provider" : "another client";
+}
+
 }  // namespace
 
-Result<std::optional<Profile>> stored_profile(const Options& options, std::string_view name) {
+Result<std::optional<Profile>> stored_profile(const Options& options,
+                                              const SessionSummary& session) {
   const auto where = places(options);
   if (!where) return where.error();
-  return ProfileFolder(where->config).load(name);
+  auto profile = ProfileFolder(where->config).load(original_subject(session.subject));
+  if (profile && *profile && !is_configured_by(session, **profile)) return std::optional<Profile>();
+  return profile;
+}
+
+Result<std::vector<SessionSummary>> sessions_of_profile(OAuthTokenStore& store,
+                                                        std::string_view name) {
+  auto rows = all_sessions(store);
+  if (!rows) return std::move(rows).error();
+  std::vector<SessionSummary> sessions;
+  for (ListedSession& row : *rows) {
+    if (row.summary && original_subject(row.summary->subject) == name)
+      sessions.push_back(*std::move(row.summary));
+  }
+  return sessions;
 }
 
 std::shared_ptr<ClientAuthenticator> profile_authenticator(std::string client_id,
@@ -106,14 +134,15 @@ std::shared_ptr<ClientAuthenticator> profile_authenticator(std::string client_id
 }
 
 Result<void> check_name_free(OAuthTokenStore& store, const std::string& name,
-                             const Profile& profile) {
+                             const std::string& client_id, const ServerMetadata& server) {
   const auto stored = store.load(name);
   if (!stored) return stored.error();
   if (!*stored || (*stored)->state == SessionState::dead) return {};
-  if ((*stored)->client_id == profile.client_id) return {};
+  const SessionSummary& session = **stored;
+  if (session.client_id == client_id && is_of_server(session, server)) return {};
   return make_error(ErrorCode::conflict, "profile.taken",
                     "cannot log in to the profile " + name + ": a session of " +
-                        ((*stored)->client_id.empty() ? "an API key" : "another client") +
+                        holder_of(session, client_id) +
                         " has that name; choose another --profile, or end it with latchkey logout "
                         "--profile " +
                         name);

@@ -31,6 +31,7 @@ import latchkey.oauth.scope;
 import latchkey.oauth.server_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
+import latchkey.store;
 
 namespace latchkey::cli {
 namespace {
@@ -60,7 +61,7 @@ struct Prepared {
 };
 
 Result<Prepared> prepare(NamedProfile named, const Workspace& workspace, const Places& where,
-                         const Options& options) {
+                         const ProfileLogin& login, const Options& options) {
   auto basis = profile_client_options(workspace, options);
   if (!basis) return std::move(basis).error();
   Prepared prepared{.named = std::move(named), .provider = {}, .client = *std::move(basis)};
@@ -79,7 +80,9 @@ Result<Prepared> prepare(NamedProfile named, const Workspace& workspace, const P
   prepared.provider = *std::move(provider);
   auto scope = scope_without_openid(profile);
   if (!scope) return std::move(scope).error();
-  auto receiver = receiver_of(profile, where, options.stop);
+  // No browser ends at a device, so that it needs no port and no certificate.
+  auto receiver = login.device ? Result<ReceiverOptions>(ReceiverOptions{})
+                               : receiver_of(profile, where, options.stop);
   if (!receiver) return std::move(receiver).error();
   client.server = prepared.provider.server;
   client.validator = prepared.provider.validator;
@@ -117,6 +120,43 @@ Result<SessionSummary> by_device(const Prepared& prepared, const OAuthClient& cl
                               .stop = options.stop});
 }
 
+Result<void> check_login(const NamedProfile& named, const ProfileLogin& login) {
+  if (named.profile.kind == ProfileKind::api_key)
+    return make_error(ErrorCode::invalid_argument, "profile.is_api_key",
+                      "cannot sign in to the profile " + named.name +
+                          ": it is an API key; replace it with --api-key-file FILE");
+  if (login.device && !named.profile.resources.empty())
+    return make_error(ErrorCode::invalid_argument, "cli.device_resource",
+                      "cannot log in to the profile " + named.name +
+                          " as a device: its resources are not sent with a device's login yet, so "
+                          "that the token would be for others; log in with a browser, or to a "
+                          "profile without resources");
+  return {};
+}
+
+// So that a login that fails can be tried again, and a device's resumed. Not while a session is
+// there: that needs the file as it is until another session takes its place.
+Result<void> save_for_another_try(const ProfileFolder& folder, OAuthTokenStore& store,
+                                  const NamedProfile& named) {
+  const auto sessions = sessions_of_profile(store, named.name);
+  if (!sessions) return sessions.error();
+  const bool needed =
+      std::any_of(sessions->begin(), sessions->end(),
+                  [](const SessionSummary& one) { return one.state != SessionState::dead; });
+  return needed ? Result<void>() : folder.save(named.name, named.profile);
+}
+
+// The file of the session that has just been saved: a logout meanwhile may have removed the one of
+// before.
+Result<void> save_for_session(const ProfileFolder& folder, const NamedProfile& named) {
+  auto saved = folder.save(named.name, named.profile);
+  if (saved) return saved;
+  Error error = std::move(saved).error();
+  error.message +=
+      "; you are logged in, but the profile's file is not saved: log in again when that is mended";
+  return error;
+}
+
 // Servers may grant less than was asked for (RFC 6749 §3.3), and seldom say so to people.
 void tell_missing(const std::string& asked, const std::string& granted) {
   const auto wanted = ScopeSet::parse(asked), got = ScopeSet::parse(granted);
@@ -137,27 +177,29 @@ Result<SessionSummary> login_profile(const Options& options, const ProfileFlags&
   const ProfileFolder folder(where->config);
   auto named = assemble_profile(options.profile, flags, folder, environment_variable);
   if (!named) return std::move(named).error();
-  if (named->profile.kind == ProfileKind::api_key)
-    return make_error(ErrorCode::invalid_argument, "profile.is_api_key",
-                      "cannot sign in to the profile " + named->name +
-                          ": it is an API key; replace it with --api-key-file FILE");
+  if (auto good = check_login(*named, login); !good) return std::move(good).error();
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
-  if (auto free = check_name_free(*workspace->store, named->name, named->profile); !free)
-    return std::move(free).error();
-  auto prepared = prepare(*std::move(named), *workspace, *where, options);
+  auto prepared = prepare(*std::move(named), *workspace, *where, login, options);
   if (!prepared) return std::move(prepared).error();
   const auto& [name, profile] = prepared->named;
-  const bool has_devices = !prepared->provider.server.device_authorization_endpoint.empty();
+  const ServerMetadata& server = prepared->provider.server;
+  if (auto free = check_name_free(*workspace->store, name, profile.client_id, server); !free)
+    return std::move(free).error();
+  const bool has_devices = !server.device_authorization_endpoint.empty();
   auto client = OAuthClient::create(std::move(prepared->client));
   if (!client) return std::move(client).error();
-  if (auto saved = folder.save(name, profile); !saved) return std::move(saved).error();
+  if (auto saved = save_for_another_try(folder, *workspace->store, prepared->named); !saved)
+    return std::move(saved).error();
   auto session =
       login.device
           ? by_device(*prepared, *client, login, options)
           : client->login(name, interaction_for(options, meeting_here(login.meeting, has_devices),
                                                 login.timeout_seconds));
-  if (session) tell_missing(profile.scope, session->scope);
+  if (!session) return session;
+  tell_missing(profile.scope, session->scope);
+  if (auto saved = save_for_session(folder, prepared->named); !saved)
+    return std::move(saved).error();
   return session;
 }
 

@@ -20,10 +20,12 @@ struct ProfileLogin {
   bool qr_code = true;
 };
 
-/// Assembles the profile, finds its provider, saves the profile's file, and logs in. An error after
-/// that leaves the file: `latchkey login --profile NAME` tries again. Errors: those of all of
-/// these and of check_name_free; invalid_argument, "profile.is_api_key";
-/// login_required, "profile.nothing_to_resume".
+/// Assembles the profile, finds its provider, logs in, and saves the profile's file. Where no
+/// session needs the file of before, it is saved before the login too, and left by an error, so
+/// that `latchkey login --profile NAME` tries again and `--resume` goes on; else it stays as it was
+/// until the new session is there. Errors: those of all of these and of check_name_free;
+/// invalid_argument, "profile.is_api_key", "cli.device_resource"; login_required,
+/// "profile.nothing_to_resume".
 [[nodiscard]] Result<SessionSummary> login_profile(const Options& options,
                                                    const ProfileFlags& flags,
                                                    const ProfileLogin& login);

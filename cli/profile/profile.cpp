@@ -3,11 +3,13 @@ module;
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 module latchkey.cli.profile;
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
@@ -19,6 +21,8 @@ namespace latchkey::cli {
 namespace {
 
 constexpr std::size_t kMaxName = 64;
+constexpr std::string_view kBeside = "revoking|";
+constexpr std::size_t kLoginIdDigits = 16;
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -84,6 +88,12 @@ Result<void> check_api_key(const Profile& profile) {
   return check_urls(profile);
 }
 
+// Of what is too long for a name itself.
+std::string short_digest(std::string_view text) {
+  const Sha256 digest = sha256(text);
+  return hex_encode(std::span<const unsigned char>(digest).first(4));
+}
+
 std::string origin_of(const std::string& text) {
   const auto url = Url::parse(text);
   return url ? url->origin() : std::string();
@@ -101,10 +111,19 @@ Result<void> check_profile_name(std::string_view name) {
                                      "points, underscores and hyphens, and not . or ..");
 }
 
+std::string original_subject(std::string_view subject) {
+  const std::size_t end = kBeside.size() + kLoginIdDigits;
+  const bool beside = subject.starts_with(kBeside) && subject.size() > end + 1 &&
+                      subject[end] == '|' &&
+                      hex_decode(subject.substr(kBeside.size(), kLoginIdDigits));
+  return std::string(beside ? subject.substr(end + 1) : subject);
+}
+
 Result<std::string> name_for_issuer(std::string_view issuer) {
   const auto url = Url::parse(issuer);
   if (!url) return url.error();
-  std::string name = url->authority().substr(0, kMaxName);
+  const std::string suffix = url->path() == "/" ? "" : "-" + short_digest(url->path());
+  std::string name = url->authority().substr(0, kMaxName - suffix.size()) + suffix;
   std::replace_if(name.begin(), name.end(), [](char c) { return !is_name_character(c); }, '-');
   if (auto checked = check_profile_name(name); !checked) return std::move(checked).error();
   return name;
@@ -135,6 +154,12 @@ Result<void> check_profile(const Profile& profile) {
   if (auto secret = check_secret(profile); !secret) return secret;
   if (auto extra = check_extra_parameters(profile.parameters); !extra) return extra;
   return check_urls(profile);
+}
+
+bool is_configured_by(const SessionSummary& session, const Profile& profile) {
+  const std::string& token_endpoint = profile.endpoints.token;
+  return session.client_id == profile.client_id && session.issuer == profile.issuer &&
+         (token_endpoint.empty() || session.token_endpoint == token_endpoint);
 }
 
 bool allows_origin(const Profile& profile, std::string_view origin) {

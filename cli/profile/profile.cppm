@@ -57,8 +57,12 @@ struct Profile {
 /// 1 to 64 letters, digits, ".", "_" and "-", and not "." or "..": it is a file's name. Error:
 /// invalid_argument, "profile.name".
 [[nodiscard]] Result<void> check_profile_name(std::string_view name);
+/// Whose session it was, of the subject of a logout that is kept beside
+/// ("revoking|0102030405060708|work": "work"); any other subject is its own.
+[[nodiscard]] std::string original_subject(std::string_view subject);
 /// A name for a profile that was given none: the issuer's host, with what a name can't have
-/// replaced by "-". Errors: those of Url::parse and check_profile_name.
+/// replaced by "-", and if the issuer has a path, as tenants do, 8 hexadecimal digits of its
+/// SHA-256. Errors: those of Url::parse and check_profile_name.
 [[nodiscard]] Result<std::string> name_for_issuer(std::string_view issuer);
 
 /// What can't be told from one member alone. Errors, all invalid_argument: "profile.incomplete" (no
@@ -67,6 +71,10 @@ struct Profile {
 /// "profile.not_for_api_key" (a member that only a login has), "profile.bad_value",
 /// "profile.insecure_url", and those of check_extra_parameters.
 [[nodiscard]] Result<void> check_profile(const Profile& profile);
+
+/// Is the session the one that the profile configures? Its secret and its origins are for no other:
+/// client and issuer must be the same, and the token endpoint if the profile names one.
+[[nodiscard]] bool is_configured_by(const SessionSummary& session, const Profile& profile);
 
 /// May the token be sent to this origin? Those of `origins`, of `resources` that are URLs, and of
 /// the issuer, which has given the token.

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 import latchkey.core;
@@ -223,6 +224,25 @@ TEST_CASE("login --device: trouble with the network is said once, and waited out
   CHECK(login.status == 0);
   const auto first = login.err.find("can't be asked");
   CHECK(login.err.find("can't be asked", first + 1) == std::string::npos);
+}
+
+TEST_CASE("login --device: resources are refused, for a device's login does not send them",
+          "[cli]") {
+  const Devices d;
+  const ToolRun refused = run(d.login({"--resource", "https://api.test", "--json"}));
+  CHECK(refused.status == 2);
+  CHECK(error_of(refused)["detail"] == "cli.device_resource");
+  CHECK(d.services.requests_to("/device").empty());
+}
+
+TEST_CASE("login --device: a redirect over https needs no certificate here", "[cli]") {
+  Devices d;
+  d.grant();
+  ToolStart start = d.login({"--https"});
+  start.environment["PATH"] = d.home.path().native();
+  const ToolRun login = run(std::move(start));
+  INFO(login.err);
+  CHECK(login.status == 0);
 }
 
 TEST_CASE("login --device: a server without device codes is said", "[cli]") {

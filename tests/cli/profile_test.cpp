@@ -74,12 +74,26 @@ TEST_CASE("check_profile_name: names are 1 to 64 letters, digits, points, unders
   }
 }
 
-TEST_CASE("name_for_issuer: is the host, and always a name", "[cli]") {
+TEST_CASE("name_for_issuer: two tenants of one host have two names", "[cli]") {
+  const auto name = [](const std::string& issuer) { return name_for_issuer(issuer).value(); };
+  CHECK(name("https://id.example.com/a") != name("https://id.example.com/b"));
+  CHECK(name("https://id.example.com/a") != name("https://id.example.com/a/"));
+  CHECK(name("https://id.example.com/a") != name("https://id.example.com"));
+  const std::string host = "https://" + std::string(60, 'a') + ".example.com";
+  CHECK(name(host + "/a") != name(host + "/b"));
+  CHECK(name("https://id.example.com/a") == name("https://ID.example.com:443/a"));
+  CHECK(name("https://id.example.com:8443/tenant").starts_with("id.example.com-8443-"));
+}
+
+TEST_CASE("name_for_issuer: is the host if that is all, and always a name", "[cli]") {
   CHECK(name_for_issuer("https://accounts.example.com").value() == "accounts.example.com");
-  CHECK(name_for_issuer("https://id.example.com:8443/tenant").value() == "id.example.com-8443");
+  CHECK(name_for_issuer("https://tenant.example.com/").value() == "tenant.example.com");
   CHECK(name_for_issuer("http://[::1]:80/").value() == "---1-");
-  CHECK(check_profile_name(
-      name_for_issuer("https://" + std::string(60, 'a') + ".example.com").value()));
+  for (const char* path : {"", "/tenant", "/%2F~"}) {
+    CAPTURE(path);
+    CHECK(check_profile_name(
+        name_for_issuer("https://" + std::string(60, 'a') + ".example.com" + path).value()));
+  }
   CHECK_FALSE(name_for_issuer("no url"));
   CHECK_FALSE(name_for_issuer(""));
 }
@@ -198,6 +212,48 @@ TEST_CASE("check_profile: what is set by half is an error, never a guess", "[cli
     CAPTURE(text);
     CHECK(check_fault(text) == fault);
   }
+}
+
+TEST_CASE("original_subject: is whose logout is kept beside, and any other subject itself",
+          "[cli]") {
+  for (const std::string_view subject :
+       {"work", "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "https://id.example.com|alice",
+        "revoking|0102030405060708", "revoking|0102030405060708|", "revoking|01020304|work",
+        "revoking|010203040506070x|work", "revoking|0102030405060708work",
+        "Revoking|0102030405060708|work", "x|revoking|0102030405060708|work", "revoking|", ""}) {
+    CAPTURE(subject);
+    CHECK(original_subject(subject) == subject);
+  }
+  CHECK(original_subject("revoking|0102030405060708|work") == "work");
+  CHECK(original_subject("revoking|0102030405060708|did:web:a.test") == "did:web:a.test");
+  CHECK(original_subject("revoking|0102030405060708|https://id.test|b") == "https://id.test|b");
+}
+
+TEST_CASE("is_configured_by: no file is for another client, issuer or token endpoint", "[cli]") {
+  SessionSummary session;
+  session.client_id = "my-client";
+  session.issuer = "https://id.example.com";
+  session.token_endpoint = "https://id.example.com/t";
+  const auto is_it = [&](std::string_view text) {
+    return is_configured_by(session, parse_profile(text, ErrorCode::corrupt).value());
+  };
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com","client_id":"other"})"));
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com/b","client_id":"my-client"})"));
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com/","client_id":"my-client"})"));
+  CHECK_FALSE(is_it(R"({"issuer":"https://id.example.com","client_id":"my-client",)"
+                    R"("endpoints":{"token":"https://b.example.com/t"}})"));
+  CHECK_FALSE(
+      is_it(R"({"client_id":"my-client","endpoints":{"token":"https://id.example.com/t"}})"));
+  CHECK_FALSE(is_it(R"({"kind":"api_key"})"));
+  CHECK(is_it(R"({"issuer":"https://id.example.com","client_id":"my-client"})"));
+  CHECK(is_it(kFull));
+  session.issuer.clear();
+  CHECK(is_it(R"({"client_id":"my-client","endpoints":{"token":"https://id.example.com/t"}})"));
+  CHECK_FALSE(is_it(R"({"client_id":"my-client","endpoints":{"token":"https://b.test/t"}})"));
+  session.client_id.clear();
+  session.token_endpoint.clear();
+  CHECK(is_it(R"({"kind":"api_key"})"));
+  CHECK_FALSE(is_it(R"({"client_id":"c","endpoints":{"token":"https://b.test/t"}})"));
 }
 
 TEST_CASE("allows_origin: the issuer's, those named, and those of resources; no other", "[cli]") {

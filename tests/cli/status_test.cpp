@@ -7,8 +7,11 @@
 #include <string_view>
 #include <vector>
 
+import latchkey.cli.live_check;
+import latchkey.cli.options;
 import latchkey.cli.profile;
 import latchkey.cli.standing;
+import latchkey.cli.workspace;
 import latchkey.core;
 import latchkey.sandbox;
 import latchkey.session;
@@ -80,6 +83,25 @@ TEST_CASE("standing_of: a login is needed when nothing is left to renew it with"
   CHECK(standing_of(session, kNow).state == StandingState::login_needed);
   session.state = SessionState::revoking;
   CHECK(standing_of(session, kNow).state == StandingState::revoking);
+}
+
+TEST_CASE("standing_of: a logout that is kept beside a profile is the profile's", "[cli]") {
+  OAuthSession session = example();
+  session.state = SessionState::revoking;
+  session.subject = "revoking|0102030405060708|work";
+  CHECK(standing_of(session, kNow).kind == cli::StandingKind::profile);
+  session.subject = "revoking|0102030405060708|" + std::string(kAlice);
+  CHECK(standing_of(session, kNow).kind == cli::StandingKind::atproto);
+}
+
+TEST_CASE("LiveCheck: asks nobody when its time is over", "[cli]") {
+  const cli::Workspace nothing{};
+  const cli::Options options{};
+  cli::LiveCheck check(nothing, options, 0ms);
+  const auto asked = check(example());
+  REQUIRE_FALSE(asked);
+  CHECK(asked.error().code == ErrorCode::timeout);
+  CHECK(asked.error().detail == "check.timeout");
 }
 
 TEST_CASE("status: all accounts, profiles and keys in one list, and no secret", "[cli]") {

@@ -63,6 +63,7 @@ TEST_CASE("latchkey: a command line that makes no sense is usage: 2, said on sta
                                                {"login"},
                                                {"login", "a", "b"},
                                                {"login", "a.test", "--timeout", "0"},
+                                               {"login", "a.test", "--timeout", "601"},
                                                {"login", "a.test", "--timeout", "soon"},
                                                {"whoami", "--no-such-option"},
                                                {"record"},
