@@ -84,8 +84,9 @@ struct OAuthClientOptions {
 /// "client.openid_in_scope" (that is what `validator` is for), "client.issuer_missing" (a
 /// validator, but no issuer to compare with), "client.no_vault" (proofs are required),
 /// "client.resource" (no absolute URI, or one with a fragment, RFC 8707 §2), "client.max_age"
-/// (negative, or without a validator), "client.validator" (see requires_validated_id_token), "scope.malformed"; those of check_extra_parameters,
-/// parse_endpoint and check_scheme, and of parse_origin for allowed_origins.
+/// (negative, or without a validator), "client.validator" (see requires_validated_id_token),
+/// "scope.malformed"; those of check_extra_parameters, parse_endpoint and check_scheme, and of
+/// parse_origin for allowed_origins.
 [[nodiscard]] Result<void> check_client_options(const OAuthClientOptions& options);
 
 /// The request of a login. `scope`: in place of the options', if not empty; it may not hold openid.

@@ -133,22 +133,22 @@ LoginInteraction interaction_of(const CodeFlowSettings& settings, std::stop_toke
 }  // namespace
 
 OAuthClientOptions client_options_of(const CodeFlowSettings& settings) {
-  OAuthClientOptions options{.server = settings.server,
-                             .client_id = settings.client_id,
-                             .client = settings.client,
-                             .scope = settings.scope,
-                             .resources = settings.resources,
-                             .validator = settings.validator,
-                             .requires_validated_id_token =
-                                 settings.id_token == IdTokenChoice::validated,
-                             .store = nullptr,
-                             .proof = settings.proof,
-                             .extra_parameters = settings.extra_parameters,
-                             .max_age = settings.max_age,
-                             .map_answer = settings.map_answer,
-                             .receiver = settings.receiver,
-                             .pages = settings.pages,
-                             .application_name = settings.application_name};
+  OAuthClientOptions options{
+      .server = settings.server,
+      .client_id = settings.client_id,
+      .client = settings.client,
+      .scope = settings.scope,
+      .resources = settings.resources,
+      .validator = settings.validator,
+      .requires_validated_id_token = settings.id_token == IdTokenChoice::validated,
+      .store = nullptr,
+      .proof = settings.proof,
+      .extra_parameters = settings.extra_parameters,
+      .max_age = settings.max_age,
+      .map_answer = settings.map_answer,
+      .receiver = settings.receiver,
+      .pages = settings.pages,
+      .application_name = settings.application_name};
   if (settings.id_token == IdTokenChoice::unvalidated) {
     options.validator = claims_only_validator(std::make_shared<SystemClock>());
   }

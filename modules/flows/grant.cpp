@@ -188,8 +188,8 @@ std::string sub_of_session(const OAuthSession& session) {
   return claims ? claims->subject : std::string{};
 }
 
-// Whether an error says that the id token is of somebody else, or forged. Others say that it can't be
-// judged now: keys that can't be fetched, or a clock that is off.
+// Whether an error says that the id token is of somebody else, or forged. Others say that it can't
+// be judged now: keys that can't be fetched, or a clock that is off.
 bool is_verdict(const Error& error) {
   constexpr std::string_view kUndecided[] = {"id_token.key_not_found", "id_token.expired",
                                              "id_token.not_yet_valid", "id_token.issued_in_future",
@@ -200,12 +200,13 @@ bool is_verdict(const Error& error) {
 }
 
 Error another_person() {
-  return make_error(ErrorCode::token_invalid, "id_token.subject",
-                    "the id token of a refresh is of another person than the session; log in again");
+  return make_error(
+      ErrorCode::token_invalid, "id_token.subject",
+      "the id token of a refresh is of another person than the session; log in again");
 }
 
-// The refresh token is spent: to refuse the answer is to lose the session. So an id token that can't
-// be judged is left out, and not the tokens with it; the one before stays.
+// The refresh token is spent: to refuse the answer is to lose the session. So an id token that
+// can't be judged is left out, and not the tokens with it; the one before stays.
 Result<void> check_refresh(TokenAnswer& answer, const OAuthSession& session,
                            IdTokenValidator* validator) {
   if (auto right = check_token_type(answer, session.dpop_jkt); !right) return right;

@@ -80,8 +80,8 @@ void revoke_unread(const SessionContext& context, const GrantTerms& terms,
 [[nodiscard]] Result<void> check_token_type(const TokenAnswer& answer, std::string_view dpop_jkt);
 
 /// What every session of a generic provider demands of its refreshes: the token_type of the login;
-/// an id token, if one comes, genuine and of the same sub (`validator` null: not looked at). One that
-/// can't be judged now (no keys, a clock that is off) is left out, and the session goes on. A
+/// an id token, if one comes, genuine and of the same sub (`validator` null: not looked at). One
+/// that can't be judged now (no keys, a clock that is off) is left out, and the session goes on. A
 /// narrower or wider scope is taken as the server says (docs/decisions.md). Errors: token_invalid,
 /// "token.type"; those of IdTokenValidator::validate. `map` reads the answers, if it is set.
 [[nodiscard]] SessionProfile generic_profile(std::shared_ptr<IdTokenValidator> validator,

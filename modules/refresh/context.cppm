@@ -38,9 +38,9 @@ struct SessionProfile {
   /// Reads answers of an unusual shape.
   TokenAnswerMapper map_answer{};
   std::vector<std::string> resources{};  ///< named in every refresh (RFC 8707 §2.2)
-  /// Whether a session that a new login replaces is ended at the server. Not where the same person's
-  /// logins of one client are one grant there, and revoking any token ends all of them (RFC 7009
-  /// §2.1 allows that).
+  /// Whether a session that a new login replaces is ended at the server. Not where the same
+  /// person's logins of one client are one grant there, and revoking any token ends all of them
+  /// (RFC 7009 §2.1 allows that).
   bool revokes_replaced = true;
 };
 

@@ -261,8 +261,7 @@ Result<SharedSession> SessionKeeper::save_login(OAuthSession session, const Logi
     return !stored || (stored->has_value() && (*stored)->state == SessionState::active);
   };
   auto refuse = [&](Error error) {
-    if (!would_end_stored())
-      static_cast<void>(revoke_session(impl_->context, issued).has_value());
+    if (!would_end_stored()) static_cast<void>(revoke_session(impl_->context, issued).has_value());
     return error;
   };
   const SharedEntry entry = impl_->entries.get(issued.subject);

@@ -214,7 +214,8 @@ class RefreshRun {
     return save(share(std::move(next)));
   }
 
-  // An OAuth error is an answer, also under status 200. What can't be read is none: the claim stays.
+  // An OAuth error is an answer, also under status 200. What can't be read is none: the claim
+  // stays.
   Refreshed unanswered(Error error) {
     if (!error.oauth) return error;
     if (error.code == ErrorCode::invalid_grant) return bury(error);

@@ -105,17 +105,6 @@ TEST_CASE("G-17: logging in again as somebody else is refused, and what was ther
   CHECK(w.revoked() == std::vector<std::string>{"rt-fresh"});
 }
 
-TEST_CASE("login: a new login of a subject takes the place of the old one, which is revoked",
-          "[client]") {
-  FlowWorld w;
-  OAuthClient client = client_of(w);
-  REQUIRE(outcome(client.login("work", w.person())) == "ok");
-  w.answer_with({{"access_token", R"("at-2")"}, {"refresh_token", R"("rt-2")"}});
-  REQUIRE(outcome(client.login("work", w.person())) == "ok");
-  CHECK(stored(w, "work")->access_token.expose() == std::string_view("at-2"));
-  CHECK(w.revoked() == std::vector<std::string>{"rt-fresh"});
-}
-
 TEST_CASE("login: DPoP when it is offered, and the key stays with the session", "[client]") {
   FlowWorld w;
   w.offer_dpop();
@@ -242,7 +231,7 @@ TEST_CASE("fresh: keys that can't be fetched cost no session", "[client]") {
   CHECK(w.revoked().empty());
 }
 
-TEST_CASE("login: a second login of the same person does not end the first one's grant",
+TEST_CASE("login: a new login of a subject takes the place of the old one, whose grant is not ended",
           "[client]") {
   FlowWorld w;
   OAuthClient client = client_of(w);

@@ -227,8 +227,7 @@ namespace {
 
 SecretString id_token_of(std::string_view issuer, std::string_view sub) {
   const std::string claims = R"({"iss":")" + std::string(issuer) + R"(","sub":")" +
-                             std::string(sub) +
-                             R"(","aud":"my-client","exp":2000000000,"iat":1})";
+                             std::string(sub) + R"(","aud":"my-client","exp":2000000000,"iat":1})";
   return SecretString("e30." + base64url_encode(as_bytes(claims)) + ".c2ln");
 }
 
@@ -278,13 +277,14 @@ TEST_CASE("refresh: an id token that can't be judged now is left out, and costs 
           "[grant]") {
   Refreshed r;
   r.session.subject = "https://op.test|alice-1";
-  for (const auto& [code, detail] : {std::pair{ErrorCode::token_invalid, "id_token.key_not_found"},
-                                     std::pair{ErrorCode::token_invalid, "id_token.expired"},
-                                     std::pair{ErrorCode::token_invalid, "id_token.not_yet_valid"},
-                                     std::pair{ErrorCode::token_invalid, "id_token.issued_in_future"},
-                                     std::pair{ErrorCode::unreachable, "http.connect"},
-                                     std::pair{ErrorCode::cancelled, "jwks.cancelled"},
-                                     std::pair{ErrorCode::invalid_metadata, "jwks.status"}}) {
+  for (const auto& [code, detail] :
+       {std::pair{ErrorCode::token_invalid, "id_token.key_not_found"},
+        std::pair{ErrorCode::token_invalid, "id_token.expired"},
+        std::pair{ErrorCode::token_invalid, "id_token.not_yet_valid"},
+        std::pair{ErrorCode::token_invalid, "id_token.issued_in_future"},
+        std::pair{ErrorCode::unreachable, "http.connect"},
+        std::pair{ErrorCode::cancelled, "jwks.cancelled"},
+        std::pair{ErrorCode::invalid_metadata, "jwks.status"}}) {
     CAPTURE(detail);
     r.validator->refusal = make_error(code, detail, "not now");
     TokenAnswer answer = with_id_token();
@@ -301,8 +301,8 @@ TEST_CASE("refresh: an id token that can't be judged now is left out, and costs 
 TEST_CASE("refresh: a verdict on an id token is one on the answer", "[grant]") {
   Refreshed r;
   r.session.subject = "https://op.test|alice-1";
-  for (const std::string_view detail : {"id_token.signature", "id_token.subject",
-                                        "id_token.audience", "id_token.issuer"}) {
+  for (const std::string_view detail :
+       {"id_token.signature", "id_token.subject", "id_token.audience", "id_token.issuer"}) {
     CAPTURE(detail);
     r.validator->refusal = make_error(ErrorCode::token_invalid, detail, "no");
     TokenAnswer answer = with_id_token();

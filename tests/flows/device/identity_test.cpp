@@ -93,7 +93,7 @@ TEST_CASE("PV-23: the device has a name for people: the one given, or the host's
 
 TEST_CASE("device identity: a name that could not be shown is refused", "[identity]") {
   const TemporaryFolder folder;
-  for (const std::string label :
+  for (const std::string& label :
        {std::string(129, 'x'), std::string("a\nb"), std::string("\x1b[2J"), std::string("\xFF")}) {
     CHECK(outcome(DeviceIdentity::open(folder.path(), {.label = label})) ==
           "invalid_argument device_identity.label");
