@@ -69,7 +69,7 @@ def latchkey_test_program(name, srcs, deps = [], libraries = []):
         deps = deps,
     )
 
-def latchkey_test(name, srcs, deps = [], libraries = [], programs = [], size = "small", **kwargs):
+def latchkey_test(name, srcs, deps = [], libraries = [], programs = [], size = "medium", **kwargs):
     """A Catch2 program.
 
     Args:
