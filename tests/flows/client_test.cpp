@@ -231,7 +231,7 @@ TEST_CASE("fresh: keys that can't be fetched cost no session", "[client]") {
   CHECK(w.revoked().empty());
 }
 
-TEST_CASE("login: a new login of a subject takes the place of the old one, whose grant is not ended",
+TEST_CASE("login: a new login of a subject takes the place of the old one, whose grant goes on",
           "[client]") {
   FlowWorld w;
   OAuthClient client = client_of(w);
