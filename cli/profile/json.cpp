@@ -14,6 +14,7 @@ import latchkey.cli.profile;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.json_reader;
 import latchkey.session;
 
 namespace latchkey::cli {
@@ -83,89 +84,77 @@ Error bad_value(ErrorCode code, std::string_view name, const std::string& wanted
 // A reader of one file: the first error stays.
 class Reader {
  public:
-  Reader(const JsonObject& json, ErrorCode code) : json_(json), code_(code) {}
+  Reader(const JsonObject& json, ErrorCode code) : read_(json), code_(code) {}
 
-  template <class T>
-  void take(Result<std::optional<T>> value, T& target) {
-    if (error_) return;
-    if (!value) {
-      error_ = std::move(value).error();
-    } else if (*value) {
-      target = std::move(**value);
-    }
-  }
   void texts(Profile& profile) {
-    for (const auto& [name, member] : kTexts) take(json_.string(name), profile.*member);
-    for (const auto& [name, member] : kLists) take(json_.strings(name), profile.*member);
-    for (const auto& [name, member] : kFlags) take(json_.boolean(name), profile.*member);
-    take(json_.string("client_secret_file"), profile.secret.file);
-    take(json_.strings("client_secret_command"), profile.secret.command);
+    for (const auto& [name, member] : kTexts) read_.text(name, profile.*member);
+    for (const auto& [name, member] : kLists) read_.list(name, profile.*member);
+    for (const auto& [name, member] : kFlags) read_.take(json().boolean(name), profile.*member);
+    read_.text("client_secret_file", profile.secret.file);
+    read_.list("client_secret_command", profile.secret.command);
   }
   void version() {
     std::int64_t version = kVersion;
-    take(json_.integer("version"), version);
-    if (error_ || version == kVersion) return;
-    error_ = version > kVersion
-                 ? make_error(ErrorCode::schema_too_new, "profile.version",
-                              "cannot use the profile: its version is " + std::to_string(version) +
-                                  " and this program knows 1; use a newer latchkey")
-                 : bad_value(code_, "version", "1");
+    read_.take(json().integer("version"), version);
+    if (version == kVersion) return;
+    read_.fail(version > kVersion
+                   ? make_error(ErrorCode::schema_too_new, "profile.version",
+                                "cannot use the profile: its version is " +
+                                    std::to_string(version) +
+                                    " and this program knows 1; use a newer latchkey")
+                   : bad_value(code_, "version", "1"));
   }
   void kind(Profile& profile) {
     std::string kind = "oauth";
-    take(json_.string("kind"), kind);
+    read_.text("kind", kind);
     profile.kind = kind == "api_key" ? ProfileKind::api_key : ProfileKind::oauth;
-    if (!error_ && kind != "api_key" && kind != "oauth")
-      error_ = bad_value(code_, "kind", "oauth or api_key");
+    if (kind != "api_key" && kind != "oauth")
+      read_.fail(bad_value(code_, "kind", "oauth or api_key"));
   }
   void client_auth(Profile& profile) {
     std::string method = "none";
-    take(json_.string("client_auth"), method);
+    read_.text("client_auth", method);
     const auto known = client_auth_method_from(method);
-    if (!error_ && (!known || *known == ClientAuthMethod::private_key_jwt)) {
-      error_ = bad_value(code_, "client_auth", "none, client_secret_basic or client_secret_post");
+    if (!known || *known == ClientAuthMethod::private_key_jwt) {
+      read_.fail(
+          bad_value(code_, "client_auth", "none, client_secret_basic or client_secret_post"));
     }
     profile.client_auth = known.value_or(ClientAuthMethod::none);
   }
   void port(Profile& profile) {
     std::int64_t port = 0;
-    take(json_.integer("port"), port);
-    if (!error_ && (port < 0 || port > std::numeric_limits<std::uint16_t>::max()))
-      error_ = bad_value(code_, "port", "a number from 0 to 65535");
+    read_.take(json().integer("port"), port);
+    if (port < 0 || port > std::numeric_limits<std::uint16_t>::max())
+      read_.fail(bad_value(code_, "port", "a number from 0 to 65535"));
     profile.port = static_cast<std::uint16_t>(port);
   }
   void endpoints(Profile& profile) {
     const auto inner = object("endpoints");
     if (!inner) return;
     for (const std::string& name : inner->names()) {
-      if (!error_ && !has_name(kEndpoints, name))
-        error_ = unknown_member(code_, "endpoints." + name);
+      if (!has_name(kEndpoints, name)) read_.fail(unknown_member(code_, "endpoints." + name));
     }
     for (const auto& [name, member] : kEndpoints)
-      take(inner->string(name), profile.endpoints.*member);
+      read_.take(inner->string(name), profile.endpoints.*member);
   }
   void parameters(Profile& profile) {
     const auto inner = object("parameters");
     if (!inner) return;
     for (const std::string& name : inner->names()) {
       std::string value;
-      take(inner->string(name), value);
+      read_.take(inner->string(name), value);
       profile.parameters.emplace_back(name, std::move(value));
     }
   }
-  [[nodiscard]] std::optional<Error>& error() { return error_; }
+  [[nodiscard]] const std::optional<Error>& error() const { return read_.error(); }
 
  private:
+  [[nodiscard]] const JsonObject& json() const { return read_.object(); }
   std::optional<JsonObject> object(std::string_view name) {
-    if (error_) return std::nullopt;
-    auto inner = json_.object(name);
-    if (inner) return *std::move(inner);
-    error_ = std::move(inner).error();
-    return std::nullopt;
+    return read_.keep(json().object(name)).value_or(std::nullopt);
   }
-  const JsonObject& json_;
+  JsonReader read_;
   ErrorCode code_;
-  std::optional<Error> error_;
 };
 
 // One line a member, so that people can edit it.
@@ -203,7 +192,7 @@ Result<Profile> parse_profile(std::string_view text, ErrorCode code) {
   if (!json) return json.error();
   Reader reader(*json, code);
   reader.version();  // a newer one may have members that are unknown here
-  if (reader.error()) return *std::move(reader.error());
+  if (reader.error()) return *reader.error();
   for (const std::string& name : json->names()) {
     if (!is_known(name)) return unknown_member(code, name);
   }
@@ -214,7 +203,7 @@ Result<Profile> parse_profile(std::string_view text, ErrorCode code) {
   reader.port(profile);
   reader.endpoints(profile);
   reader.parameters(profile);
-  if (reader.error()) return *std::move(reader.error());
+  if (reader.error()) return *reader.error();
   return profile;
 }
 

@@ -6,6 +6,7 @@ module;
 #include <cstddef>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -69,6 +70,10 @@ SecretString::SecretString(SecretBytes bytes) noexcept : bytes_(std::move(bytes)
 std::string_view SecretString::expose() const noexcept {
   const auto bytes = bytes_.expose();
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::optional<SecretString> clone(const std::optional<SecretString>& secret) {
+  return secret ? std::optional(secret->clone()) : std::nullopt;
 }
 
 SecretBuilder& SecretBuilder::append(std::string_view text) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 export module latchkey.core.secret;
@@ -70,6 +71,9 @@ class SecretString {
  private:
   SecretBytes bytes_;
 };
+
+/// A copy, if there is something to copy.
+[[nodiscard]] std::optional<SecretString> clone(const std::optional<SecretString>& secret);
 
 /// Builds secret text piece by piece without leaving copies behind: it grows by moving into a new
 /// buffer and zeroing the old one.

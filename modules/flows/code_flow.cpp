@@ -29,16 +29,12 @@ import latchkey.refresh.context;
 namespace latchkey {
 namespace {
 
-std::optional<SecretString> copy_of(const std::optional<SecretString>& token) {
-  return token ? std::optional(token->clone()) : std::nullopt;
-}
-
 // As much of an answer as its revocation needs.
 TokenAnswer revocable_part(const TokenAnswer& answer) {
   return {.access_token = answer.access_token.clone(),
           .token_type = answer.token_type,
           .expires_in = {},
-          .refresh_token = copy_of(answer.refresh_token),
+          .refresh_token = clone(answer.refresh_token),
           .id_token = {},
           .scope = {},
           .sub = {}};

@@ -30,10 +30,6 @@ Error refused(std::string_view fact, const std::string& why) {
                     "token answer refused: " + why);
 }
 
-std::optional<SecretString> copy_of(const std::optional<SecretString>& token) {
-  return token ? std::optional(token->clone()) : std::nullopt;
-}
-
 // The sub in a subject that an id token named; empty for other subjects.
 std::string_view sub_of(std::string_view subject, std::string_view issuer) {
   if (issuer.empty() || !subject.starts_with(issuer)) return {};
@@ -118,8 +114,8 @@ OAuthSession new_session(const TokenAnswer& answer, const GrantTerms& terms,
   session.issued_at = requested_at;
   if (answer.expires_in) session.expires_at = requested_at + *answer.expires_in;
   session.access_token = answer.access_token.clone();
-  session.refresh_token = copy_of(answer.refresh_token);
-  session.id_token = copy_of(answer.id_token);
+  session.refresh_token = clone(answer.refresh_token);
+  session.id_token = clone(answer.id_token);
   return session;
 }
 

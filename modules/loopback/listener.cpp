@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <signal.h>
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -16,6 +15,7 @@ module;
 #include <utility>
 module latchkey.loopback.listener;
 import latchkey.core.error;
+import latchkey.core.os.process;
 import latchkey.loopback.answer;
 import latchkey.loopback.callback;
 import latchkey.loopback.callback_request;
@@ -132,18 +132,10 @@ class ConnectionVisit final : public Visit, public std::enable_shared_from_this<
   ConnectionPtr connection_;
 };
 
-// The host program's signal handlers stay on its own threads.
 void Loop::start(Listener::Handler handler) {
   handler_ = std::move(handler);
   sockets_->accept([this](const ConnectionPtr& connection) { serve(connection); });
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct Restore {
-    const sigset_t& mask;
-    ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } const restore{before};
-  thread_ = std::thread([this] { sockets_->run(); });
+  thread_ = start_thread_without_signals([this] { sockets_->run(); });
 }
 
 void Loop::close() {

@@ -10,6 +10,7 @@ module latchkey.oauth.server_metadata;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.json_reader;
 import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
@@ -20,40 +21,6 @@ namespace {
 Error metadata_error(std::string_view fact, const std::string& message) {
   return make_error(ErrorCode::invalid_metadata, "metadata." + std::string(fact), message);
 }
-
-// Copies optional members and keeps the first error.
-class Reader {
- public:
-  explicit Reader(const JsonObject& object) : object_(object) {}
-
-  void text(std::string_view name, std::string& to) {
-    if (auto value = keep(object_.string(name))) to = std::move(*value);
-  }
-  void list(std::string_view name, std::vector<std::string>& to) {
-    if (auto value = keep(object_.strings(name))) to = std::move(*value);
-  }
-  void flag(std::string_view name, std::optional<bool>& to) { to = keep(object_.boolean(name)); }
-  void required(std::string_view name, std::string& to) {
-    auto value = object_.required_string(name);
-    if (value) {
-      to = std::move(*value);
-    } else if (!error_) {
-      error_ = std::move(value).error();
-    }
-  }
-  [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
-
- private:
-  template <class T>
-  std::optional<T> keep(Result<std::optional<T>> value) {
-    if (value) return std::move(*value);
-    if (!error_) error_ = std::move(value).error();
-    return std::nullopt;
-  }
-
-  const JsonObject& object_;
-  std::optional<Error> error_;
-};
 
 bool has(const std::vector<std::string>& list, std::string_view value) {
   return std::find(list.begin(), list.end(), value) != list.end();
@@ -181,7 +148,7 @@ Result<ServerMetadata> process_server_metadata_response(std::string_view issuer,
 
 Result<ServerMetadata> read_server_metadata(std::string_view issuer, const JsonObject& document) {
   ServerMetadata out;
-  Reader read(document);
+  JsonReader read(document);
   read.required("issuer", out.issuer);
   read.text("authorization_endpoint", out.authorization_endpoint);
   read.text("token_endpoint", out.token_endpoint);
@@ -250,7 +217,7 @@ Result<ResourceMetadata> process_resource_metadata_response(std::string_view res
   auto document = read_metadata_document("resource metadata", resource, response);
   if (!document) return std::move(document).error();
   ResourceMetadata out;
-  Reader read(*document);
+  JsonReader read(*document);
   read.text("resource", out.resource);
   read.list("authorization_servers", out.authorization_servers);
   if (read.error()) return *read.error();

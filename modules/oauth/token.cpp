@@ -248,9 +248,6 @@ Result<void> check_atproto_token(const TokenAnswer& answer, std::string_view exp
 
 OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer,
                                   TimePoint requested_at) {
-  const auto kept = [](const std::optional<SecretString>& token) {
-    return token ? std::optional(token->clone()) : std::nullopt;
-  };
   OAuthSession session;
   static_cast<SessionSummary&>(session) = before;
   session.revision = {};
@@ -266,8 +263,8 @@ OAuthSession session_from_refresh(const OAuthSession& before, TokenAnswer answer
   if (answer.refresh_token) session.refresh_expires_at = std::nullopt;
   session.access_token = std::move(answer.access_token);
   session.refresh_token =
-      answer.refresh_token ? std::move(answer.refresh_token) : kept(before.refresh_token);
-  session.id_token = answer.id_token ? std::move(answer.id_token) : kept(before.id_token);
+      answer.refresh_token ? std::move(answer.refresh_token) : clone(before.refresh_token);
+  session.id_token = answer.id_token ? std::move(answer.id_token) : clone(before.id_token);
   return session;
 }
 

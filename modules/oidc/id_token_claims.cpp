@@ -14,6 +14,7 @@ import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
+import latchkey.core.json_reader;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
@@ -39,61 +40,31 @@ bool is_printable_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-// Reads claims and keeps the first error.
-class Reader {
- public:
-  explicit Reader(const JsonObject& claims) : claims_(claims) {}
+std::optional<TimePoint> read_time(JsonReader& read, std::string_view name) {
+  const auto seconds = read.keep(read.object().integer(name));
+  if (!seconds || !*seconds) return std::nullopt;
+  if (**seconds < 0 || **seconds > kEndOf9999) {
+    read.fail(refused("time", std::string(name) + " is no time of this era"));
+    return std::nullopt;
+  }
+  return TimePoint(std::chrono::seconds(**seconds));
+}
 
-  void required(std::string_view name, std::string& to) {
-    keep(claims_.required_string(name), [&](std::string text) { to = std::move(text); });
-  }
-  void text(std::string_view name, std::string& to) {
-    keep(claims_.string(name), [&](auto text) { to = std::move(text).value_or(""); });
-  }
-  void time(std::string_view name, std::optional<TimePoint>& to) {
-    keep(claims_.integer(name), [&](auto seconds) { to = time_of(name, seconds); });
-  }
-  void required_time(std::string_view name, TimePoint& to) {
-    std::optional<TimePoint> read;
-    time(name, read);
-    if (read) {
-      to = *read;
-    } else if (!error_) {
-      error_ = claims_.missing(name);
-    }
-  }
-  /// One text or a list of them.
-  void audience(std::vector<std::string>& to) {
-    if (claims_.kind("aud") == JsonKind::array) {
-      keep(claims_.strings("aud"), [&](auto list) { to = std::move(*list); });
-      return;
-    }
-    to.emplace_back();
-    required("aud", to.back());
-  }
-  [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
+TimePoint read_required_time(JsonReader& read, std::string_view name) {
+  if (!read.object().contains(name)) read.fail(read.object().missing(name));
+  return read_time(read, name).value_or(TimePoint{});
+}
 
- private:
-  template <class T, class F>
-  void keep(Result<T> value, F&& use) {
-    if (value) {
-      std::forward<F>(use)(std::move(*value));
-    } else if (!error_) {
-      error_ = std::move(value).error();
-    }
+// One text or a list of them.
+std::vector<std::string> read_audience(JsonReader& read) {
+  std::vector<std::string> audience;
+  if (read.object().kind("aud") == JsonKind::array) {
+    read.list("aud", audience);
+  } else {
+    read.required("aud", audience.emplace_back());
   }
-  std::optional<TimePoint> time_of(std::string_view name, std::optional<std::int64_t> seconds) {
-    if (!seconds) return std::nullopt;
-    if (*seconds < 0 || *seconds > kEndOf9999) {
-      if (!error_) error_ = refused("time", std::string(name) + " is no time of this era");
-      return std::nullopt;
-    }
-    return TimePoint(std::chrono::seconds(*seconds));
-  }
-
-  const JsonObject& claims_;
-  std::optional<Error> error_;
-};
+  return audience;
+}
 
 // Claims that are only shown: of another type they are as good as absent.
 std::string shown(const JsonObject& claims, std::string_view name) {
@@ -206,14 +177,14 @@ Result<IdTokenClaims> parse_id_token_claims(std::string_view payload) {
   const auto json = JsonObject::parse(payload, ErrorCode::token_invalid, "id_token");
   if (!json) return json.error();
   IdTokenClaims out;
-  Reader read(*json);
+  JsonReader read(*json);
   read.required("iss", out.issuer);
   read.required("sub", out.subject);
-  read.audience(out.audience);
-  read.required_time("exp", out.expires_at);
-  read.required_time("iat", out.issued_at);
-  read.time("nbf", out.not_before);
-  read.time("auth_time", out.authenticated_at);
+  out.audience = read_audience(read);
+  out.expires_at = read_required_time(read, "exp");
+  out.issued_at = read_required_time(read, "iat");
+  out.not_before = read_time(read, "nbf");
+  out.authenticated_at = read_time(read, "auth_time");
   read.text("azp", out.authorized_party);
   read.text("nonce", out.nonce);
   read.text("at_hash", out.access_token_hash);

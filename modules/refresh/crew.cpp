@@ -10,6 +10,7 @@ module;
 #include <thread>
 #include <utility>
 module latchkey.refresh.crew;
+import latchkey.core.os.process;
 
 namespace latchkey {
 
@@ -26,7 +27,7 @@ bool Crew::start(std::function<void()> work) {
   join_done();
   Worker& worker = workers_.emplace_back();
   try {
-    worker.thread = std::thread([this, &worker, work = std::move(work)]() mutable {
+    worker.thread = start_thread_without_signals([this, &worker, work = std::move(work)]() mutable {
       work();
       work = nullptr;  // what it holds goes before it counts as done
       const std::scoped_lock end(mutex_);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <fcntl.h>
-#include <signal.h>
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -30,6 +29,7 @@ module;
 module latchkey.sandbox.server;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.os.process;
 import latchkey.http;
 import latchkey.sandbox.message;
 
@@ -288,15 +288,7 @@ Result<std::uint16_t> HttpServer::listen(std::uint16_t port) {
 void HttpServer::start(Handler handler) {
   impl_->handler = std::move(handler);
   for (std::size_t i = 0; i < impl_->listeners.size(); ++i) impl_->accept(i);
-  // The host program's signal handlers stay on its own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct Restore {
-    const sigset_t& mask;
-    ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } const restore{before};
-  impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
+  impl_->thread = start_thread_without_signals([impl = impl_.get()] { impl->run(); });
 }
 
 void HttpServer::release() {

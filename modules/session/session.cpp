@@ -32,11 +32,6 @@ bool has_passed(const std::optional<TimePoint>& time, TimePoint now) {
   return time && (*time == kMalformedTime || now >= *time);
 }
 
-std::optional<SecretString> clone_of(const std::optional<SecretString>& secret) {
-  if (!secret) return std::nullopt;
-  return secret->clone();
-}
-
 }  // namespace
 
 bool SessionSummary::is_expired(TimePoint now) const {
@@ -60,7 +55,7 @@ bool SessionSummary::refresh_expired(TimePoint now) const {
 
 OAuthSession OAuthSession::clone() const {
   return OAuthSession{static_cast<const SessionSummary&>(*this), access_token.clone(),
-                      clone_of(refresh_token), clone_of(id_token)};
+                      latchkey::clone(refresh_token), latchkey::clone(id_token)};
 }
 
 std::string_view to_string(SessionState state) noexcept {

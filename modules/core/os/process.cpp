@@ -10,6 +10,7 @@ module;
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <optional>
 #include <sstream>
@@ -109,6 +110,11 @@ Result<std::optional<int>> start_program(const std::vector<std::string>& words,
   if (const int error = started.get(); error != 0) return start_error(words[0], error);
   if (ended.wait_for(grace) != std::future_status::ready) return std::optional<int>();
   return ended.get();
+}
+
+std::thread start_thread_without_signals(std::function<void()> run) {
+  const SignalsBlocked blocked;
+  return std::thread(std::move(run));
 }
 
 void forbid_core_dumps() noexcept {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 export module latchkey.core.os.process;
 import latchkey.core.error;
@@ -27,6 +29,9 @@ export namespace latchkey {
 /// descriptors, and is reaped when it ends. Error: io, "process.not_started".
 [[nodiscard]] Result<std::optional<int>> start_program(const std::vector<std::string>& words,
                                                        std::chrono::milliseconds grace);
+
+/// A thread that no signal is delivered to: the host program's handlers stay on its own threads.
+[[nodiscard]] std::thread start_thread_without_signals(std::function<void()> run);
 
 /// Keeps secrets out of core dumps and other users' debuggers as far as the system lets us
 /// (PR_SET_DUMPABLE). For tools; a library does not decide this for its host.
