@@ -37,7 +37,7 @@ STRANGERS = [("latchkey.dpop", "latchkey.store"), ("latchkey.core", "latchkey.ht
 # Chosen by the tool, examples and tests only; the hub hands them on, and clients have transports by default.
 CONCRETE = {
     "latchkey.store": ["latchkey.store.memory", "latchkey.store.filesystem", "latchkey.store.sqlite", "latchkey.store.postgres"],
-    "latchkey.http": ["latchkey.http.cpprest", "latchkey.http.curl"],
+    "latchkey.http": ["latchkey.http.cpprest", "latchkey.http.curl", "latchkey.http.cares"],
 }
 DEFAULT_TRANSPORTS = ["latchkey.atproto.client", "latchkey.flows.environment"]
 FOREIGN = re.compile(r"(cpprest|pplx|openssl|SQLiteCpp|nlohmann|boost|curl|CLI|catch2|libsecret|pqxx)/|(sodium|sqlite3|ares)\.h$")
