@@ -5,9 +5,11 @@ export module latchkey;
 // business.
 
 export import latchkey.atproto.client;
+export import latchkey.atproto.did_document;
 export import latchkey.atproto.discovery;
 export import latchkey.atproto.identifier;
 export import latchkey.atproto.identity;
+export import latchkey.atproto.identity_cache;
 export import latchkey.atproto.login;
 export import latchkey.atproto.pds;
 export import latchkey.atproto.xrpc;
@@ -31,8 +33,10 @@ export import latchkey.flows.key_exchange;
 export import latchkey.flows.login_page;
 export import latchkey.flows.resource_call;
 export import latchkey.flows.token_set;
+export import latchkey.http.cares;
 export import latchkey.http.cpprest;
 export import latchkey.http.curl;
+export import latchkey.http.dns;
 export import latchkey.http.policy;
 export import latchkey.http;
 export import latchkey.loopback.browser;

@@ -26,8 +26,10 @@ import latchkey.flows.interaction;
 import latchkey.flows.login_page;
 import latchkey.flows.resource_call;
 import latchkey.http;
+import latchkey.http.cares;
 import latchkey.http.cpprest;
 import latchkey.http.curl;
+import latchkey.http.dns;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
@@ -99,15 +101,25 @@ Result<void> make_default_transports(AtprotoClientOptions& options) {
     if (!made) return std::move(made).error();
     options.transport = *std::move(made);
   }
-  if (!options.strangers) {
-    const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
-    auto made = CurlTransport::open(
-        {.address_rule = development ? AddressRule::any : AddressRule::public_only,
-         .http_rule = options.http_rule,
-         .extra_ca_file = options.extra_ca_file,
-         .proxy = options.proxy.clone()});
+  // Whoever brings a network of their own wants no other asked.
+  const bool own_network = options.strangers != nullptr;
+  if (!options.configured) options.configured = options.strangers;
+  const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
+  for (auto [transport, rule] :
+       {std::pair(&options.strangers, development ? AddressRule::any : AddressRule::public_only),
+        std::pair(&options.configured, AddressRule::any)}) {
+    if (*transport) continue;
+    auto made = CurlTransport::open({.address_rule = rule,
+                                     .http_rule = options.http_rule,
+                                     .extra_ca_file = options.extra_ca_file,
+                                     .proxy = options.proxy.clone()});
     if (!made) return std::move(made).error();
-    options.strangers = *std::move(made);
+    *transport = *std::move(made);
+  }
+  if (!options.dns && !own_network) {
+    auto made = CaresResolver::open();
+    if (!made) return std::move(made).error();
+    options.dns = *std::move(made);
   }
   return {};
 }
@@ -124,9 +136,12 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
   impl->discovery = std::make_shared<AtprotoDiscovery>(
       options.strangers,
       std::make_shared<IdentityResolver>(
-          options.strangers, IdentityOptions{.plc_url = options.plc_url,
-                                             .resolve_handles_at = options.resolve_handles_at,
-                                             .http_rule = options.http_rule}),
+          IdentityTransports{.strangers = options.strangers, .configured = options.configured},
+          IdentityOptions{.plc_url = options.plc_url,
+                          .resolve_handles_at = options.resolve_handles_at,
+                          .http_rule = options.http_rule,
+                          .dns = options.dns,
+                          .clock = options.clock}),
       options.http_rule);
   impl->keeper = std::make_shared<SessionKeeper>(SessionContext{
       .store = options.store,

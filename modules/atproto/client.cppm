@@ -13,6 +13,7 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.http.dns;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
 import latchkey.refresh.authorized;
@@ -65,6 +66,10 @@ struct AtprotoClientOptions {
   // Seams; the defaults are the real ones.
   std::shared_ptr<HttpTransport> transport{};  ///< to endpoints that were checked: cpprestsdk
   std::shared_ptr<HttpTransport> strangers{};  ///< to addresses that strangers supply: libcurl
+  /// To plc_url and resolve_handles_at, which may be private: libcurl; `strangers` if that is
+  /// given.
+  std::shared_ptr<HttpTransport> configured{};
+  std::shared_ptr<DnsResolver> dns{};  ///< c-ares; none if `strangers` is given
   std::shared_ptr<BrowserOpener> browser{};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};

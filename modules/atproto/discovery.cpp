@@ -10,6 +10,7 @@ module;
 #include <utility>
 module latchkey.atproto.discovery;
 import latchkey.atproto.identity;
+import latchkey.atproto.identity_cache;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.url;
@@ -144,7 +145,7 @@ Result<std::string> AtprotoDiscovery::confirm_authority(std::string_view did,
 
 std::string AtprotoDiscovery::display_handle(std::string_view did, std::stop_token stop) {
   const auto identity = identities_->resolve(did, std::move(stop));
-  return identity ? identity->handle : "handle.invalid";
+  return identity ? identity->handle : std::string(kInvalidHandle);
 }
 
 }  // namespace latchkey

@@ -42,7 +42,7 @@ class AtprotoDiscovery {
   [[nodiscard]] Result<std::string> confirm_authority(std::string_view did, std::string_view issuer,
                                                       std::stop_token stop = {});
   /// The handle to show for a DID; "handle.invalid" if it has none that points back, or none can be
-  /// found now.
+  /// found now. Asked anew, for a session keeps it.
   [[nodiscard]] std::string display_handle(std::string_view did, std::stop_token stop = {});
 
  private:

@@ -61,13 +61,13 @@ TEST_CASE("DID document: the reference directory's old form is read", "[identity
   CHECK(found.pds == "http://localhost:2583");
 }
 
-TEST_CASE("DID document: C2.6: the service id may begin with the DID", "[identity]") {
+TEST_CASE("C2.6: DID document: the service id may begin with the DID", "[identity]") {
   CHECK(parse(document(service(std::string(kDid) + "#atproto_pds", "https://pds.example.com")))
             .value()
             .pds == "https://pds.example.com");
 }
 
-TEST_CASE("DID document: C2.6: the first service that fits is the PDS", "[identity]") {
+TEST_CASE("C2.6: DID document: the first service that fits is the PDS", "[identity]") {
   const auto first = GENERATE_COPY(
       service("#atproto_labeler", "https://no.example.com"),
       service("#atproto_pds", "https://no.example.com", "AtprotoLabeler"),
@@ -83,7 +83,7 @@ TEST_CASE("DID document: C2.6: the first service that fits is the PDS", "[identi
             .pds == "https://pds.example.com");
 }
 
-TEST_CASE("DID document: C2.6: a first PDS that is no good is not skipped", "[identity]") {
+TEST_CASE("C2.6: DID document: a first PDS that is no good is not skipped", "[identity]") {
   CHECK(detail_of(parse(document(service("#atproto_pds", "https://a.example/x") + ',' + kGood))) ==
         "did_document.pds_endpoint");
 }
@@ -94,7 +94,7 @@ TEST_CASE("DID document: no PDS and no handle are absent, not errors", "[identit
   CHECK(found.pds.empty());
 }
 
-TEST_CASE("DID document: C2.6: the endpoint is an https origin", "[identity]") {
+TEST_CASE("C2.6: DID document: the endpoint is an https origin", "[identity]") {
   const auto endpoint = GENERATE(
       "", "pds.example.com", "http://pds.example.com", "http://localhost:2583",
       "https://pds.example.com/path", "https://pds.example.com//", "https://pds.example.com?q",
@@ -135,7 +135,7 @@ TEST_CASE("DID document: an endpoint that is no text is refused", "[identity]") 
             endpoint + "}"))) == "did_document.pds_endpoint");
 }
 
-TEST_CASE("DID document: C2.5: its id equals the DID", "[identity]") {
+TEST_CASE("C2.5: DID document: its id equals the DID", "[identity]") {
   const std::string id = GENERATE(R"("id":"did:plc:aaaaaaaaaaaaaaaaaaaaaaaa",)", R"("id":"",)", "",
                                   R"("id":"did:plc:ewvi7nxzyoun6zhxrhs64oiz#x",)",
                                   R"("ID":"did:plc:ewvi7nxzyoun6zhxrhs64oiz",)");

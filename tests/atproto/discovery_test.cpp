@@ -303,6 +303,36 @@ TEST_CASE("confirm_authority: an account that has moved is seen at once", "[disc
         "issuer.not_authoritative");
 }
 
+TEST_CASE("C2.7, C7.13: neither a login nor a refresh is decided by what is remembered",
+          "[discovery]") {
+  World world;
+  const auto identities = std::make_shared<IdentityResolver>(world.transport, IdentityOptions{});
+  AtprotoDiscovery discovery(world.transport, identities, HttpRule::https_only);
+  const auto remembered = [&] { return identities->look_up(kDid).value(); };
+  REQUIRE(remembered().pds == kPds);
+  const std::string moved = "https://new.example.com";
+  world.set(kDocument, 200, document(moved));
+  world.set(moved + "/.well-known/oauth-protected-resource", 200,
+            resource(moved, R"(["https://as2.example.com"])"));
+  world.set(kWellKnown, 404);
+  REQUIRE(remembered().pds == kPds);
+  CHECK(detail_of(discovery.confirm_authority(kDid, kIssuer)) == "issuer.not_authoritative");
+  CHECK(discovery.confirm_authority(kDid, "https://as2.example.com").value() == moved);
+  world.set(moved + "/.well-known/oauth-protected-resource", 200,
+            resource(moved, "[\"" + kIssuer + "\"]"));
+  REQUIRE(remembered().handle == kHandle);
+  CHECK(discovery.display_handle(kDid) == "handle.invalid");
+  CHECK(discovery.find(kDid).value().pds == moved);
+}
+
+TEST_CASE("C2.9: an account whose handle cannot be found now is shown as handle.invalid",
+          "[discovery]") {
+  World world;
+  const auto url = GENERATE_COPY(kDocument, kWellKnown);
+  world.fail(url, ErrorCode::timeout);
+  CHECK(world.discovery().display_handle(kDid) == "handle.invalid");
+}
+
 TEST_CASE("confirm_authority: what cannot be asked is neither confirmed nor refuted",
           "[discovery]") {
   World world;

@@ -15,6 +15,8 @@
 import latchkey.atproto.identity;
 import latchkey.core;
 import latchkey.http;
+import latchkey.http.dns;
+import latchkey.test.scripted_dns;
 import latchkey.test.scripted_transport;
 
 using namespace latchkey;
@@ -94,7 +96,7 @@ std::string code_of(const Result<T>& result) {
 
 }  // namespace
 
-TEST_CASE("identity: C2.1: a handle leads to its DID and PDS", "[identity]") {
+TEST_CASE("C2.1: a handle leads to its DID and PDS", "[identity]") {
   World world;
   const auto found =
       world.resolve(GENERATE("alice.example.com", "@Alice.Example.com", "at://alice.example.com"))
@@ -105,7 +107,7 @@ TEST_CASE("identity: C2.1: a handle leads to its DID and PDS", "[identity]") {
   CHECK(world.asked() == std::vector{kWellKnown, kDocument});
 }
 
-TEST_CASE("identity: C2.1: a DID leads to its PDS, and its handle is resolved back", "[identity]") {
+TEST_CASE("C2.1: a DID leads to its PDS, and its handle is resolved back", "[identity]") {
   World world;
   const auto found = world.resolve(kDid).value();
   CHECK(found.did == kDid);
@@ -114,7 +116,7 @@ TEST_CASE("identity: C2.1: a DID leads to its PDS, and its handle is resolved ba
   CHECK(world.asked() == std::vector{kDocument, kWellKnown});
 }
 
-TEST_CASE("identity: C2.4: a document that does not claim the handle is refused", "[identity]") {
+TEST_CASE("C2.4: a document that does not claim the handle is refused", "[identity]") {
   World world;
   const std::string claimed = GENERATE("mallory.example.com", "alice.example.com.evil.com",
                                        "sub.alice.example.com", "not a handle");
@@ -124,13 +126,13 @@ TEST_CASE("identity: C2.4: a document that does not claim the handle is refused"
   CHECK(code_of(found) == "identity_mismatch");
 }
 
-TEST_CASE("identity: C2.4: claims compare without case", "[identity]") {
+TEST_CASE("C2.4: claims compare without case", "[identity]") {
   World world;
   world.pages[kDocument] = [] { return did_answer(document(kDid, "ALICE.Example.com")); };
   CHECK(world.resolve(kHandle).value().handle == kHandle);
 }
 
-TEST_CASE("identity: C2.9: a handle that does not resolve back is handle.invalid", "[identity]") {
+TEST_CASE("C2.9: a handle that does not resolve back is handle.invalid", "[identity]") {
   World world;
   const int how = GENERATE(0, 1, 2, 3, 4);
   if (how == 0) world.set(kWellKnown, 404);
@@ -164,27 +166,9 @@ TEST_CASE("identity: what is neither handle nor DID asks nobody", "[identity]") 
   const auto text = GENERATE("", "alice", "did:key:zabc", "did:plc:short", "alice.local",
                              "https://pds.example.com", "alice.example.com/../x");
   CHECK(code_of(world.resolve(text)) == "invalid_argument");
+  IdentityResolver resolver(world.transport, world.options);
+  CHECK(code_of(resolver.look_up(text)) == "invalid_argument");
   CHECK(world.asked().empty());
-}
-
-TEST_CASE("handle: C2.2: the first line of the well-known file, trimmed, is the DID",
-          "[identity]") {
-  World world;
-  const std::string body =
-      GENERATE_COPY(kDid, kDid + "\n", kDid + "\r\n", "  " + kDid + " \n", kDid + "\nmore\n");
-  world.set(kWellKnown, 200, body);
-  CHECK(world.resolve_handle(kHandle).value() == kDid);
-}
-
-TEST_CASE("handle: an answer that is no DID is invalid, not absent", "[identity]") {
-  World world;
-  const std::string body =
-      GENERATE_COPY(std::string(), "\n" + kDid, "<!DOCTYPE html>", "did=" + kDid, "did:key:z",
-                    kDid + " " + kDid, "\xEF\xBB\xBF" + kDid);
-  world.set(kWellKnown, 200, body);
-  const auto did = world.resolve_handle(kHandle);
-  CHECK(detail_of(did) == "handle.not_a_did");
-  CHECK(code_of(did) == "invalid_response");
 }
 
 TEST_CASE("handle: 404 is not found; no other status is, and no failure of the network",
@@ -295,6 +279,99 @@ TEST_CASE("DID: a document about another DID is refused", "[identity]") {
   world.pages[kDocument] = [] { return did_answer(document(kOther, kHandle)); };
   CHECK(detail_of(world.resolve_did(kDid)) == "did_document.id");
   CHECK(code_of(world.resolve(kHandle)) == "identity_mismatch");
+}
+
+TEST_CASE("C2.2, C2.4: DNS leads to the DID, and the document must claim the handle",
+          "[identity]") {
+  World world;
+  world.set(kWellKnown, 404);
+  world.options.dns =
+      std::make_shared<ScriptedDns>([](const std::string& name, const DnsOptions&) -> TxtAnswer {
+        if (name != "_atproto." + kHandle) return std::vector<std::string>{};
+        return std::vector<std::string>{"did=" + kDid};
+      });
+  CHECK(world.resolve(kHandle).value().did == kDid);
+  CHECK(world.resolve(kDid).value().handle == kHandle);
+  world.pages[kDocument] = [] { return did_answer(document(kDid, "mallory.example.com")); };
+  CHECK(detail_of(world.resolve(kHandle)) == "handle.not_claimed");
+}
+
+TEST_CASE("C2.3: an ambiguous handle does not log anybody in, nor is it shown", "[identity]") {
+  World world;
+  world.options.dns = std::make_shared<ScriptedDns>([](const std::string&, const DnsOptions&) {
+    return TxtAnswer(std::vector<std::string>{"did=" + kDid, "did=" + kOther});
+  });
+  CHECK(detail_of(world.resolve(kHandle)) == "handle.ambiguous");
+  CHECK(world.resolve(kDid).value().handle == "handle.invalid");
+}
+
+TEST_CASE("C2.8: a handle under a reserved top-level domain is asked of nobody", "[identity]") {
+  World world;
+  const auto dns = std::make_shared<ScriptedDns>([](const std::string&, const DnsOptions&) {
+    return TxtAnswer(std::vector<std::string>{"did=" + kDid});
+  });
+  world.options.dns = dns;
+  const std::string handle =
+      "alice." + GENERATE(as<std::string>{}, "local", "arpa", "invalid", "localhost", "internal",
+                          "example", "alt", "onion");
+  CHECK(detail_of(world.resolve(handle)) == "handle.reserved_tld");
+  CHECK(detail_of(world.resolve_handle("@" + handle)) == "handle.reserved_tld");
+  CHECK(dns->names().empty());
+  CHECK(world.asked().empty());
+}
+
+TEST_CASE("C2.7: only look_up remembers", "[identity]") {
+  World world;
+  IdentityResolver resolver(world.transport, world.options);
+  const std::string moved = "https://moved.example.com";
+  const auto pds_of = [](const auto& found) { return found.value().pds; };
+  CHECK(pds_of(resolver.look_up(kDid)) == kPds);
+  CHECK(pds_of(resolver.look_up(kHandle)) == kPds);
+  world.pages[kDocument] = [&] { return did_answer(document(kDid, kHandle, moved)); };
+  CHECK(pds_of(resolver.look_up(kDid)) == kPds);
+  CHECK(pds_of(resolver.look_up("@Alice.Example.com")) == kPds);
+  CHECK(pds_of(resolver.resolve_did(kDid)) == moved);
+  CHECK(pds_of(resolver.look_up(kDid)) == kPds);
+  CHECK(pds_of(resolver.resolve(kHandle)) == moved);
+  CHECK(pds_of(resolver.look_up(kHandle)) == moved);  // what was found anew is remembered
+  CHECK(pds_of(resolver.resolve(kDid)) == moved);
+  CHECK(pds_of(resolver.look_up(kDid)) == moved);
+}
+
+TEST_CASE("C2.7: the memory of look_up is ten minutes by the clock that it was given",
+          "[identity]") {
+  World world;
+  const auto clock = std::make_shared<ManualClock>(parse_rfc3339("2026-11-20T09:30:00Z").value());
+  world.options.clock = clock;
+  IdentityResolver resolver(world.transport, world.options);
+  REQUIRE(resolver.look_up(kDid));
+  clock->advance(std::chrono::minutes{10} - std::chrono::milliseconds{1});
+  REQUIRE(resolver.look_up(kDid));
+  CHECK(world.asked().size() == 2);
+  clock->advance(std::chrono::milliseconds{1});
+  REQUIRE(resolver.look_up(kDid));
+  CHECK(world.asked().size() == 4);
+}
+
+TEST_CASE("identity: who named an address decides over which network it is asked", "[identity]") {
+  const auto strangers = std::make_shared<ScriptedTransport>();
+  const auto configured = std::make_shared<ScriptedTransport>();
+  IdentityOptions options;
+  const auto ask = [&](const std::string& name) {
+    CHECK_FALSE(IdentityResolver(
+                    IdentityTransports{.strangers = strangers, .configured = configured}, options)
+                    .resolve(name));
+  };
+  ask(kHandle);
+  ask("did:web:example.com");
+  CHECK(strangers->count() == 2);
+  CHECK(configured->count() == 0);
+  ask(kDid);
+  CHECK(configured->count() == 1);
+  options.resolve_handles_at = "https://pds.example.com";
+  ask(kHandle);
+  CHECK(configured->count() == 2);
+  CHECK(strangers->count() == 2);
 }
 
 TEST_CASE("identity: C3.14: every request is bounded and carries no secret", "[identity]") {
