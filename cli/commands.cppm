@@ -48,6 +48,12 @@ struct UseCommand {
 };
 [[nodiscard]] Exit run_use(const Options& options, const UseCommand& command);
 
+struct ResolveCommand {
+  std::string who;  ///< handle, DID or URL
+};
+/// Tells DID, handle, PDS and issuer, as a login would find them: asked anew, with no session.
+[[nodiscard]] Exit run_resolve(const Options& options, const ResolveCommand& command);
+
 struct TokenCommand {
   bool reveal = false;
 };

@@ -56,6 +56,7 @@ struct Parsed {
   LogoutCommand logout;
   StatusCommand status;
   UseCommand use;
+  ResolveCommand resolve;
   TokenCommand token;
   DoctorCommand doctor;
   RecordCommand record;
@@ -176,6 +177,10 @@ void add_account_commands(CLI::App& app, Parsed& p) {
                                "a profile, a handle or a DID; tells the choice if not given");
   use->add_flag("--none", p.use.none, "forget the choice")->excludes(name);
   add(app, "whoami", "show the account that commands act for", p, run_whoami);
+  auto* resolve = add(app, "resolve", "show what a handle or DID leads to, without logging in", p,
+                      [&p](const Options& o) { return run_resolve(o, p.resolve); });
+  resolve->add_option("who", p.resolve.who, "handle, DID or URL of an AT Protocol account")
+      ->required();
 }
 
 void add_session_commands(CLI::App& app, Parsed& p) {

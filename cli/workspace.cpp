@@ -51,6 +51,18 @@ Result<void> remember_other_store(const Places& where) {
   return created.error();
 }
 
+Result<std::shared_ptr<HttpTransport>> curl_transport(const Options& options, AddressRule rule) {
+  auto proxy = proxy_of_environment();
+  if (!proxy) return std::move(proxy).error();
+  auto transport =
+      CurlTransport::open({.address_rule = rule,
+                           .http_rule = http_rule_of(options),
+                           .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
+                           .proxy = *std::move(proxy)});
+  if (!transport) return std::move(transport).error();
+  return std::shared_ptr<HttpTransport>(*std::move(transport));
+}
+
 }  // namespace
 
 Result<StoreName> store_name(const Options& options, const Places& where) {
@@ -128,16 +140,12 @@ Result<Proxy> proxy_of_environment() {
 }
 
 Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options) {
-  auto proxy = proxy_of_environment();
-  if (!proxy) return std::move(proxy).error();
-  const bool development = options.allow_http_for_loopback;
-  auto transport = CurlTransport::open(
-      {.address_rule = development ? AddressRule::any : AddressRule::public_only,
-       .http_rule = http_rule_of(options),
-       .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
-       .proxy = *std::move(proxy)});
-  if (!transport) return std::move(transport).error();
-  return std::shared_ptr<HttpTransport>(*std::move(transport));
+  return curl_transport(
+      options, options.allow_http_for_loopback ? AddressRule::any : AddressRule::public_only);
+}
+
+Result<std::shared_ptr<HttpTransport>> configured_transport(const Options& options) {
+  return curl_transport(options, AddressRule::any);
 }
 
 Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,

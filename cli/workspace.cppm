@@ -51,6 +51,8 @@ struct Workspace {
 
 /// To addresses that others name, by the options' rules and the environment's proxy.
 [[nodiscard]] Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options);
+/// The same, to addresses that the options name: they may be private.
+[[nodiscard]] Result<std::shared_ptr<HttpTransport>> configured_transport(const Options& options);
 
 /// `client`: the stored session's own, or a new one for a login.
 [[nodiscard]] Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
