@@ -3,8 +3,10 @@ module;
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -100,6 +102,31 @@ class Waker {
 
  private:
   int descriptor_;
+};
+
+// c-ares writes to TCP sockets without MSG_NOSIGNAL: a server that resets its connection would end
+// the program. The signal is kept from this thread, and taken away if it came.
+class NoBrokenPipe {
+ public:
+  NoBrokenPipe() {
+    sigset_t pending;
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  NoBrokenPipe(const NoBrokenPipe&) = delete;
+  NoBrokenPipe& operator=(const NoBrokenPipe&) = delete;
+  ~NoBrokenPipe() {
+    const timespec at_once{};
+    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_{}, before_{};
+  bool was_pending_ = false;
 };
 
 // How long poll() may wait: until c-ares wants to send again, or the deadline.
@@ -225,6 +252,7 @@ Result<std::vector<std::string>> CaresResolver::txt(const std::string& name,
   }
   if (options.stop.stop_requested()) return cancelled(name);
   const auto deadline = Time::now() + options.timeout;
+  const NoBrokenPipe no_signal;
   auto channel = open_channel(servers_);
   if (!channel) return std::move(channel).error();
   Answer answer;

@@ -170,6 +170,19 @@ TEST_CASE("cares: an answer that is cut short is malformed", "[dns]") {
   CHECK(outcome(ask(server.address(), "alice.test")) == "invalid_response dns.malformed");
 }
 
+TEST_CASE("cares: a server that resets its TCP connections does not end the program", "[dns]") {
+  UdpServer server([](const std::string& query) {
+    auto answer = dns_answer(query, 0);
+    answer.at(2) = static_cast<char>(answer.at(2) | 0x02);  // cut short: ask over TCP
+    return answer;
+  });
+  const ResettingPort tcp(server.address());
+  for (int i = 0; i < 50; ++i) {
+    CHECK(outcome(ask(server.address(), "alice.test")) == "unreachable dns.failed");
+  }
+  CHECK(tcp.resets() > 0);
+}
+
 TEST_CASE("cares: an answer to another question is not heard", "[dns]") {
   const int how = GENERATE(0, 1, 2);
   UdpServer server([how](const std::string& query) {

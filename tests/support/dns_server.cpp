@@ -129,6 +129,44 @@ std::vector<std::string> UdpServer::packets() const {
   return packets_;
 }
 
+ResettingPort::ResettingPort(const std::string& address)
+    : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      waker_(::eventfd(0, EFD_CLOEXEC)) {
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  here.sin_port =
+      htons(static_cast<std::uint16_t>(std::stoul(address.substr(address.find(':') + 1))));
+  require(::bind(listener_, reinterpret_cast<const sockaddr*>(&here), sizeof here) == 0 &&
+              ::listen(listener_, 8) == 0,
+          "no TCP port");
+  thread_ = std::thread([this] { run(); });
+}
+
+ResettingPort::~ResettingPort() {
+  const std::uint64_t one = 1;
+  static_cast<void>(::write(waker_, &one, sizeof one) == sizeof one);
+  thread_.join();
+  ::close(listener_);
+  ::close(waker_);
+}
+
+void ResettingPort::run() {
+  for (;;) {
+    std::array<pollfd, 2> polled{{{.fd = waker_, .events = POLLIN, .revents = 0},
+                                  {.fd = listener_, .events = POLLIN, .revents = 0}}};
+    if (::poll(polled.data(), polled.size(), -1) < 0) continue;
+    if (polled[0].revents != 0) return;
+    const int peer = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (peer < 0) continue;
+    const linger none{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(peer, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    ::shutdown(peer, SHUT_WR);
+    ::close(peer);
+    ++resets_;
+  }
+}
+
 std::string dns_answer(std::string query, unsigned char code) {
   query.at(2) = static_cast<char>(query.at(2) | 0x80);  // it is a response
   query.at(3) = static_cast<char>(0x80 | code);         // recursion available

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -50,6 +51,23 @@ class UdpServer {
   int socket_ = -1, waker_ = -1;
   mutable std::mutex mutex_;
   std::vector<std::string> packets_;
+  std::thread thread_;
+};
+
+/// A TCP port of 127.0.0.1, the same number as that of `address`, whose connections are ended and
+/// then reset as soon as they stand.
+class ResettingPort {
+ public:
+  explicit ResettingPort(const std::string& address);
+  ResettingPort(const ResettingPort&) = delete;
+  ResettingPort& operator=(const ResettingPort&) = delete;
+  ~ResettingPort();
+  [[nodiscard]] unsigned resets() const { return resets_; }
+
+ private:
+  void run();
+  int listener_ = -1, waker_ = -1;
+  std::atomic<unsigned> resets_ = 0;
   std::thread thread_;
 };
 
