@@ -92,20 +92,21 @@ Result<void> fill_defaults(AtprotoClientOptions& options) {
 }
 
 Result<void> make_default_transports(AtprotoClientOptions& options) {
+  const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
+  const auto address_rule = development ? AddressRule::any : AddressRule::public_only;
   if (!options.transport) {
-    auto made = CpprestTransport::open({.http_rule = options.http_rule,
+    auto made = CpprestTransport::open({.address_rule = address_rule,
+                                        .http_rule = options.http_rule,
                                         .extra_ca_file = options.extra_ca_file,
                                         .proxy = options.proxy.clone()});
     if (!made) return std::move(made).error();
     options.transport = *std::move(made);
   }
   if (!options.strangers) {
-    const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
-    auto made = CurlTransport::open(
-        {.address_rule = development ? AddressRule::any : AddressRule::public_only,
-         .http_rule = options.http_rule,
-         .extra_ca_file = options.extra_ca_file,
-         .proxy = options.proxy.clone()});
+    auto made = CurlTransport::open({.address_rule = address_rule,
+                                     .http_rule = options.http_rule,
+                                     .extra_ca_file = options.extra_ca_file,
+                                     .proxy = options.proxy.clone()});
     if (!made) return std::move(made).error();
     options.strangers = *std::move(made);
   }
