@@ -38,6 +38,7 @@ export import latchkey.http.cpprest;
 export import latchkey.http.curl;
 export import latchkey.http.dns;
 export import latchkey.http.policy;
+export import latchkey.http.resolver;
 export import latchkey.http;
 export import latchkey.loopback.browser;
 export import latchkey.loopback.callback;

@@ -94,8 +94,11 @@ Result<void> fill_defaults(AtprotoClientOptions& options) {
 }
 
 Result<void> make_default_transports(AtprotoClientOptions& options) {
+  const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
+  const auto address_rule = development ? AddressRule::any : AddressRule::public_only;
   if (!options.transport) {
-    auto made = CpprestTransport::open({.http_rule = options.http_rule,
+    auto made = CpprestTransport::open({.address_rule = address_rule,
+                                        .http_rule = options.http_rule,
                                         .extra_ca_file = options.extra_ca_file,
                                         .proxy = options.proxy.clone()});
     if (!made) return std::move(made).error();
@@ -104,10 +107,8 @@ Result<void> make_default_transports(AtprotoClientOptions& options) {
   // Whoever brings a network of their own wants no other asked.
   const bool own_network = options.strangers != nullptr;
   if (!options.configured) options.configured = options.strangers;
-  const bool development = options.http_rule == HttpRule::allow_http_for_loopback;
-  for (auto [transport, rule] :
-       {std::pair(&options.strangers, development ? AddressRule::any : AddressRule::public_only),
-        std::pair(&options.configured, AddressRule::any)}) {
+  for (auto [transport, rule] : {std::pair(&options.strangers, address_rule),
+                                 std::pair(&options.configured, AddressRule::any)}) {
     if (*transport) continue;
     auto made = CurlTransport::open({.address_rule = rule,
                                      .http_rule = options.http_rule,

@@ -56,7 +56,8 @@ struct AtprotoClientOptions {
   // Development servers.
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at{};  ///< see IdentityOptions
-  /// With allow_http_for_loopback, addresses that strangers supply may be private too.
+  /// With allow_http_for_loopback, addresses that strangers supply may be private too: those that
+  /// are looked up during a login, and the PDS and the authorization server that it leads to.
   HttpRule http_rule = HttpRule::https_only;
 
   // The network. The library reads no environment: programs hand over what they read.

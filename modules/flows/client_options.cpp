@@ -167,6 +167,7 @@ Result<CodeRequest> make_code_request(const OAuthClientOptions& options, std::st
 
 Result<SessionContext> make_context(OAuthClientOptions& options) {
   FlowEnvironment environment{.http_rule = options.http_rule,
+                              .address_rule = options.address_rule,
                               .proxy = options.proxy.clone(),
                               .extra_ca_file = options.extra_ca_file,
                               .transport = options.transport,

@@ -69,6 +69,10 @@ struct OAuthClientOptions {
   SessionListener on_event{};
 
   HttpRule http_rule = HttpRule::https_only;
+  /// The provider is the developer's choice, so it may be private, and so may whatever its metadata
+  /// names: an OpenID provider inside a company has no public address. A program that takes
+  /// providers from strangers sets public_only.
+  AddressRule address_rule = AddressRule::any;
   // The library reads no environment: programs hand over what they read.
   Proxy proxy{};
   std::string extra_ca_file{};  ///< PEM, trusted beside the system's store

@@ -15,7 +15,8 @@ namespace latchkey {
 
 Result<void> fill_defaults(FlowEnvironment& environment) {
   if (!environment.transport) {
-    auto made = CpprestTransport::open({.http_rule = environment.http_rule,
+    auto made = CpprestTransport::open({.address_rule = environment.address_rule,
+                                        .http_rule = environment.http_rule,
                                         .extra_ca_file = environment.extra_ca_file,
                                         .proxy = environment.proxy.clone()});
     if (!made) return std::move(made).error();

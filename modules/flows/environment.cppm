@@ -18,6 +18,8 @@ export namespace latchkey {
 
 struct FlowEnvironment {
   HttpRule http_rule = HttpRule::https_only;
+  /// public_only when providers are named by strangers; see OAuthClientOptions.
+  AddressRule address_rule = AddressRule::any;
   // The library reads no environment: programs hand over what they read.
   Proxy proxy{};
   std::string extra_ca_file{};  ///< PEM, trusted beside the system's store

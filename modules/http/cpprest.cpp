@@ -3,11 +3,13 @@ module;
 #include <pplx/threadpool.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 module latchkey.http.cpprest;
@@ -16,9 +18,13 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.cpprest.channel;
 import latchkey.http.policy;
+import latchkey.http.resolver;
 
 namespace latchkey {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 constexpr std::size_t kMostIdle = 32;
 
@@ -33,6 +39,16 @@ void start_pool() {
       // well.
     }
   });
+}
+
+// Nothing was sent, and another address may do better.
+bool is_connect_failure(const Error& error) {
+  return error.delivery == Delivery::not_sent &&
+         (error.detail == "http.connect" || error.detail == "http.connect_timeout");
+}
+
+milliseconds until(steady_clock::time_point end) {
+  return std::chrono::ceil<milliseconds>(end - steady_clock::now());
 }
 
 }  // namespace
@@ -65,6 +81,14 @@ struct CpprestTransport::Impl {
     oldest = std::move(idle.front());
     idle.pop_front();
   }
+
+  ChannelSettings settings_for(const Url& url, std::optional<IpAddress> address) const {
+    return {options.extra_ca_file, options.proxy.applies_to(url) ? options.proxy.clone() : Proxy(),
+            address};
+  }
+
+  Result<HttpResponse> send_over_kept(const HttpRequest& request, const SendOptions& limits);
+  Result<HttpResponse> send_over_new(const HttpRequest& request, const SendOptions& limits);
 };
 
 CpprestTransport::CpprestTransport(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -75,29 +99,58 @@ Result<std::unique_ptr<CpprestTransport>> CpprestTransport::open(CpprestOptions 
   start_pool();
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
+  if (!impl->options.resolver) impl->options.resolver = system_resolver();
   return std::unique_ptr<CpprestTransport>(new CpprestTransport(std::move(impl)));
+}
+
+// Error kStaleConnection: there is none, or none that still stands.
+Result<HttpResponse> CpprestTransport::Impl::send_over_kept(const HttpRequest& request,
+                                                            const SendOptions& limits) {
+  const auto origin = request.url.origin();
+  while (auto channel = take(origin)) {
+    auto answer = channel->exchange(request, limits);
+    if (answer) give_back(origin, std::move(channel));
+    if (answer || answer.error().detail != kStaleConnection) return answer;
+  }
+  return make_error(ErrorCode::connection_lost, kStaleConnection, "no connection is kept");
+}
+
+Result<HttpResponse> CpprestTransport::Impl::send_over_new(const HttpRequest& request,
+                                                           const SendOptions& limits) {
+  const auto start = steady_clock::now();
+  const auto end = start + limits.timeout, connected_by = start + limits.connect_timeout;
+  const auto addresses =
+      addresses_to_call(*options.resolver, request.url, options.address_rule,
+                        {.deadline = std::min(end, connected_by), .stop = limits.stop});
+  if (!addresses) return addresses.error();
+  for (std::size_t left = addresses->size();; --left) {
+    SendOptions share = limits;
+    share.timeout = until(end);
+    share.connect_timeout = until(connected_by) / static_cast<milliseconds::rep>(left);
+    auto channel = std::make_unique<Channel>(
+        request.url, settings_for(request.url, (*addresses)[addresses->size() - left]));
+    auto answer = channel->exchange(request, share);
+    if (answer && limits.connection == Connection::pooled)
+      give_back(request.url.origin(), std::move(channel));
+    if (answer || left == 1 || !is_connect_failure(answer.error())) return answer;
+  }
 }
 
 Result<HttpResponse> CpprestTransport::send(const HttpRequest& request,
                                             const SendOptions& options) {
   if (auto allowed = check_request(request, impl_->options.http_rule); !allowed)
     return std::move(allowed).error();
-  const bool proxied = impl_->options.proxy.applies_to(request.url);
-  const auto settings = [&] {
-    return ChannelSettings{impl_->options.extra_ca_file,
-                           proxied ? impl_->options.proxy.clone() : Proxy()};
-  };
-  if (options.connection == Connection::fresh || proxied)
-    return Channel(request.url, settings()).exchange(request, options);
-
-  const auto origin = request.url.origin();
-  for (;;) {
-    auto channel = impl_->take(origin);
-    if (!channel) channel = std::make_unique<Channel>(request.url, settings());
-    auto answer = channel->exchange(request, options);
-    if (answer) impl_->give_back(origin, std::move(channel));
+  if (auto allowed = check_target(request.url, impl_->options.address_rule); !allowed)
+    return std::move(allowed).error();
+  if (impl_->options.proxy.applies_to(request.url)) {
+    return Channel(request.url, impl_->settings_for(request.url, std::nullopt))
+        .exchange(request, options);
+  }
+  if (options.connection == Connection::pooled) {
+    auto answer = impl_->send_over_kept(request, options);
     if (answer || answer.error().detail != kStaleConnection) return answer;
   }
+  return impl_->send_over_new(request, options);
 }
 
 }  // namespace latchkey

@@ -26,11 +26,15 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.http.framing;
 import latchkey.http.policy;
+import latchkey.http.resolver;
 
 namespace latchkey {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 using Easy = std::unique_ptr<CURL, void (*)(CURL*)>;
 using Multi = std::unique_ptr<CURLM, CURLMcode (*)(CURLM*)>;
 
@@ -67,12 +71,15 @@ struct Exchange {
   const CurlOptions& settings;
   const HttpRequest& request;
   const SendOptions& options;
-  StringList headers{}, connect_to{};
+  const std::string& addresses;  // of look_up
+  StringList headers{}, connect_to{}, resolved{};
   HttpResponse response{};
   SecretBuilder body{};
   std::size_t body_size = 0, header_size = 0;
   bool body_too_large = false, headers_too_large = false, malformed = false, ca_file_lost = false;
   bool dialled = false, headers_complete = false;
+  std::size_t received = 0;  // of TLS records
+  bool flooded = false, ended_by_server = false;
   std::optional<Error> refused{};
   std::string proxy_password{};
   char reason[CURL_ERROR_SIZE] = {};
@@ -106,8 +113,9 @@ curl_socket_t open_socket(void* context, curlsocktype, curl_sockaddr* peer) {
   // A proxy's own address is the developer's choice; the target behind it was checked before, if it
   // is a literal.
   const bool proxied = exchange.settings.proxy.applies_to(exchange.request.url);
-  const auto allowed =
-      check_address(*address, proxied ? AddressRule::any : exchange.settings.address_rule);
+  const auto allowed = proxied ? Result<void>()
+                               : check_target_address(*address, exchange.request.url,
+                                                      exchange.settings.address_rule);
   if (!allowed) {
     exchange.refused = allowed.error();
     return CURL_SOCKET_BAD;
@@ -118,6 +126,7 @@ curl_socket_t open_socket(void* context, curlsocktype, curl_sockaddr* peer) {
 
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* context) {
   auto& exchange = *static_cast<Exchange*>(context);
+  if (exchange.flooded) return CURL_WRITEFUNC_ERROR;
   if (size > exchange.options.max_body - exchange.body_size) {
     exchange.body_too_large = true;
     return CURL_WRITEFUNC_ERROR;
@@ -127,18 +136,6 @@ std::size_t take_body(char* data, std::size_t, std::size_t size, void* context) 
   return size;
 }
 
-bool is_digits(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// Framing that two readers could read differently is no answer (RFC 9112 §6.3).
-bool has_clear_framing(const Headers& headers) {
-  const auto lengths = headers.all("content-length");
-  if (lengths.size() > 1 || (lengths.size() == 1 && !is_digits(lengths.front()))) return false;
-  return lengths.empty() || headers.find("transfer-encoding") == nullptr;
-}
-
 std::size_t take_header(char* data, std::size_t, std::size_t size, void* context) {
   auto& exchange = *static_cast<Exchange*>(context);
   exchange.header_size += size;
@@ -146,13 +143,16 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* context
     exchange.headers_too_large = true;
     return CURL_WRITEFUNC_ERROR;
   }
+  if (exchange.flooded) return CURL_WRITEFUNC_ERROR;
   std::string_view line(data, size);
   while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
   if (line.starts_with(
           "HTTP/")) {  // interim answers and the proxy's come before: the last block counts
     exchange.response.headers = Headers();
     exchange.headers_complete = false;
-    return size;
+    // Another protocol begins, which nobody asked for.
+    exchange.malformed = line.substr(std::min(line.find(' '), line.size())).starts_with(" 101");
+    return exchange.malformed ? CURL_WRITEFUNC_ERROR : size;
   }
   if (exchange.headers_complete) return size;  // a trailer: counted, but not heard
   if (line.empty()) {
@@ -167,12 +167,29 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* context
   return exchange.malformed ? CURL_WRITEFUNC_ERROR : size;
 }
 
+// Two things that libcurl does not tell: bytes that no cap counts (chunk extensions, say), and
+// whether the server ended the connection itself, or somebody on the way cut it off.
+void hear_tls(int written, int, int content, const void* data, std::size_t size, SSL*,
+              void* context) {
+  if (written != 0) return;
+  auto& exchange = *static_cast<Exchange*>(context);
+  const auto* bytes = static_cast<const unsigned char*>(data);
+  if (content == SSL3_RT_HEADER && size >= 5) {
+    exchange.received += 5U + bytes[3] * 256U + bytes[4];
+    exchange.flooded = exchange.received > byte_budget(exchange.options);
+  } else if (content == SSL3_RT_ALERT && size == 2) {
+    exchange.ended_by_server = bytes[1] == SSL_AD_CLOSE_NOTIFY;
+  }
+}
+
 // The system's store as OpenSSL finds it, SSL_CERT_FILE included, as the other adapter does; and
 // the extra file.
-CURLcode add_authorities(CURL*, void* context, void* exchange_context) {
+CURLcode prepare_tls(CURL*, void* context, void* exchange_context) {
   auto& exchange = *static_cast<Exchange*>(exchange_context);
   auto* tls = static_cast<SSL_CTX*>(context);
   const auto& file = exchange.settings.extra_ca_file;
+  SSL_CTX_set_msg_callback(tls, hear_tls);
+  SSL_CTX_set_msg_callback_arg(tls, &exchange);
   if (SSL_CTX_set_default_verify_paths(tls) != 1) return CURLE_SSL_CACERT_BADFILE;
   if (file.empty() || SSL_CTX_load_verify_locations(tls, file.c_str(), nullptr) == 1)
     return CURLE_OK;
@@ -219,10 +236,12 @@ void set_callbacks(Setter& to, Exchange& exchange) {
   to.set(CURLOPT_HEADERFUNCTION, take_header).set(CURLOPT_HEADERDATA, &exchange);
   to.set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L).set(CURLOPT_ERRORBUFFER, &exchange.reason[0]);
   to.set(CURLOPT_CAINFO, nullptr).set(CURLOPT_CAPATH, nullptr);
-  to.set(CURLOPT_SSL_CTX_FUNCTION, add_authorities).set(CURLOPT_SSL_CTX_DATA, &exchange);
+  to.set(CURLOPT_SSL_CTX_FUNCTION, prepare_tls).set(CURLOPT_SSL_CTX_DATA, &exchange);
 }
 
 void set_route(Setter& to, Exchange& exchange, bool& complete) {
+  if (!exchange.addresses.empty())
+    complete = exchange.resolved.add(exchange.addresses.c_str()) && complete;
   const auto& proxy = exchange.settings.proxy;
   const bool proxied = proxy.applies_to(exchange.request.url);
   to.set(CURLOPT_PROXY, proxied ? proxy.address().c_str() : "").set(CURLOPT_NOPROXY, "");
@@ -237,7 +256,8 @@ void set_route(Setter& to, Exchange& exchange, bool& complete) {
                       std::to_string(other.to_port);
     complete = exchange.connect_to.add(line.c_str()) && complete;
   }
-  to.set(CURLOPT_CONNECT_TO, exchange.connect_to.get());
+  to.set(CURLOPT_CONNECT_TO, exchange.connect_to.get())
+      .set(CURLOPT_RESOLVE, exchange.resolved.get());
 }
 
 Result<bool> add_headers(Exchange& exchange) {
@@ -290,13 +310,36 @@ Result<void> prepare(CURL* easy, Exchange& exchange) {
                     "7.88 or newer");
 }
 
+// What CURLOPT_RESOLVE takes, "name:port:address,address": everything that the resolver found, for
+// the check is made where the socket is opened. Empty if libcurl is to look the name up itself.
+Result<std::string> look_up(const CurlOptions& settings, const HttpRequest& request,
+                            const LookupLimits& limits) {
+  const auto& host = request.url.host();
+  if (!settings.resolver || settings.proxy.applies_to(request.url) || is_ip_literal(host))
+    return std::string();
+  const auto found = settings.resolver->addresses(host, limits);
+  if (!found) return found.error();
+  if (found->empty()) {
+    return make_error(
+        ErrorCode::unreachable, "http.name",
+        "cannot find the address of " + printable(host, 200) + ": it has none; check the name");
+  }
+  std::string out = host + ':' + std::to_string(request.url.port());
+  char separator = ':';
+  for (const auto& address : *found) {
+    out += separator + (address.is_v4() ? address.text() : '[' + address.text() + ']');
+    separator = ',';
+  }
+  return out;
+}
+
 struct Outcome {
   CURLcode code = CURLE_OK;
   bool cancelled = false;
 };
 
 // The multi interface, because a blocking call would notice a stop request only once a second.
-Outcome perform(CURLM* multi, CURL* easy, const std::stop_token& stop) {
+Outcome perform(CURLM* multi, CURL* easy, const std::stop_token& stop, const bool& flooded) {
   const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
   if (curl_multi_add_handle(multi, easy) != CURLM_OK) return {CURLE_FAILED_INIT, false};
   Outcome out{CURLE_FAILED_INIT, false};
@@ -306,6 +349,9 @@ Outcome perform(CURLM* multi, CURL* easy, const std::stop_token& stop) {
       int left = 0;
       if (const auto* message = curl_multi_info_read(multi, &left); message != nullptr)
         out.code = message->data.result;
+    } else if (flooded) {
+      out.code = CURLE_RECV_ERROR;
+      break;
     } else if (stop.stop_requested()) {
       out.cancelled = true;
       break;
@@ -337,6 +383,8 @@ Failure classify(CURLcode code, const Exchange& exchange, bool connected) {
   if (exchange.headers_too_large || (connected && code == CURLE_OUT_OF_MEMORY))
     return {ErrorCode::response_too_large, "http.headers_too_large",
             "the server is not to be talked to"};
+  if (exchange.flooded)
+    return {ErrorCode::response_too_large, "http.flood", "the server is not to be talked to"};
   if (exchange.malformed)
     return {ErrorCode::invalid_response, "http.malformed", "the server does not speak HTTP"};
   if (exchange.ca_file_lost)
@@ -386,9 +434,19 @@ Error cancelled(const Url& url, Delivery delivered) {
   return error;
 }
 
+// A body whose end is the end of the connection could be shortened by anybody on the way, unless
+// TLS says that it was the server who ended it.
+bool may_be_cut_off(const Exchange& exchange) {
+  const auto& headers = exchange.response.headers;
+  return exchange.body_size > 0 && exchange.request.url.scheme() == "https" &&
+         headers.find("Content-Length") == nullptr &&
+         headers.find("Transfer-Encoding") == nullptr && !exchange.ended_by_server;
+}
+
 Result<HttpResponse> finish(CURL* easy, Exchange& exchange) {
   // libcurl takes headers that the end of the connection cut off for an answer.
-  if (!exchange.headers_complete) return failure(CURLE_RECV_ERROR, exchange, easy);
+  if (!exchange.headers_complete || may_be_cut_off(exchange))
+    return failure(CURLE_RECV_ERROR, exchange, easy);
   long status = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   exchange.response.status = static_cast<int>(status);
@@ -410,18 +468,28 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::open(CurlOptions options) 
 Result<HttpResponse> CurlTransport::send(const HttpRequest& request, const SendOptions& options) {
   if (auto allowed = check_request(request, options_.http_rule); !allowed)
     return std::move(allowed).error();
-  if (const auto literal = IpAddress::parse(request.url.host())) {
-    if (auto allowed = check_address(*literal, options_.address_rule); !allowed)
-      return std::move(allowed).error();
-  }
+  if (auto allowed = check_target(request.url, options_.address_rule); !allowed)
+    return std::move(allowed).error();
   if (options.stop.stop_requested()) return cancelled(request.url, Delivery::not_sent);
 
-  Exchange exchange{.settings = options_, .request = request, .options = options};
+  const auto start = steady_clock::now();
+  const auto addresses =
+      look_up(options_, request,
+              {.deadline = start + std::min(options.timeout, options.connect_timeout),
+               .stop = options.stop});
+  if (!addresses) return addresses.error();
+  SendOptions left = options;
+  const auto spent = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
+  left.timeout -= spent;
+  left.connect_timeout -= spent;
+
+  Exchange exchange{
+      .settings = options_, .request = request, .options = left, .addresses = *addresses};
   const Multi multi(curl_multi_init(), curl_multi_cleanup);
   const Easy easy(curl_easy_init(), curl_easy_cleanup);
   if (!multi || !easy) return failure(CURLE_FAILED_INIT, exchange, easy.get());
   if (auto ready = prepare(easy.get(), exchange); !ready) return std::move(ready).error();
-  const auto outcome = perform(multi.get(), easy.get(), options.stop);
+  const auto outcome = perform(multi.get(), easy.get(), options.stop, exchange.flooded);
   if (outcome.cancelled) return cancelled(request.url, delivery(easy.get(), request.url));
   if (outcome.code != CURLE_OK) return failure(outcome.code, exchange, easy.get());
   return finish(easy.get(), exchange);

@@ -8,6 +8,7 @@ import latchkey.core.error;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;
+import latchkey.http.resolver;
 
 // The transport for addresses that strangers supply: handle files, DID documents, metadata that was
 // discovered. Over libcurl, because it lets us look at the very address that a socket is about to
@@ -32,9 +33,13 @@ struct CurlOptions {
   /// With a proxy it is the proxy that resolves names: the address rule then covers literals only.
   Proxy proxy{};
   std::vector<ConnectTo> connect_to{};
+  /// Looks names up in place of libcurl; null: libcurl does it itself. Either way it is the address
+  /// of the socket that is checked.
+  std::shared_ptr<NameResolver> resolver{};
 };
 
-/// HttpTransport over libcurl. A new connection for every request, whatever SendOptions::connection
+/// HttpTransport over libcurl. What was said before a name is looked up is check_target's. A new
+/// connection for every request, whatever SendOptions::connection
 /// says; TLS 1.2 or newer; no redirects, cookies, .netrc, decompression or environment.
 /// Thread-safe.
 class CurlTransport final : public HttpTransport {

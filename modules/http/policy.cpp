@@ -9,6 +9,7 @@ module;
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -146,6 +147,24 @@ bool covers(std::string_view exception, std::string_view host) {
          host[host.size() - exception.size() - 1] == '.' && !is_ip_literal(host);
 }
 
+constexpr std::uint16_t kHttpsPort = 443;
+constexpr std::uint16_t kFirstFreePort = 1024;
+
+// Never delegated, or never to be looked up (RFC 6761, 6762, 7686, 8375; "internal" is reserved by
+// ICANN). Some resolvers answer them with addresses of the machine or its network.
+constexpr std::string_view kLocalDomains[] = {"localhost", "local", "internal", "home.arpa",
+                                              "onion"};
+
+bool is_local_name(std::string_view host) {
+  return host.find('.') == std::string_view::npos ||
+         std::any_of(std::begin(kLocalDomains), std::end(kLocalDomains),
+                     [&](std::string_view domain) { return covers(domain, host); });
+}
+
+bool is_loopback_address(const IpAddress& address) {
+  return is_loopback_host(address.is_v4() ? address.text() : '[' + address.text() + ']');
+}
+
 }  // namespace
 
 SendOptions token_limits(std::stop_token stop) {
@@ -223,6 +242,29 @@ Result<void> check_address(const IpAddress& address, AddressRule rule) {
       "refused to connect to " + address.text() +
           ": it is not an address of the public internet; configure the endpoint yourself if it "
           "is meant to be private");
+}
+
+Result<void> check_target(const Url& url, AddressRule rule) {
+  if (rule == AddressRule::any) return {};
+  if (const auto literal = IpAddress::parse(url.host())) {
+    if (auto allowed = check_address(*literal, rule); !allowed) return allowed;
+  } else if (is_local_name(url.host())) {
+    return make_error(ErrorCode::insecure_address, "address.not_public",
+                      "refused to connect to " + printable(url.host(), 200) +
+                          ": such a name is never one of the public internet; configure the "
+                          "endpoint yourself if it is meant to be private");
+  }
+  if (url.port() == kHttpsPort || url.port() >= kFirstFreePort) return {};
+  return make_error(ErrorCode::insecure_address, "address.port",
+                    "refused to connect to " + printable(url.origin(), 200) +
+                        ": its port belongs to another service; use 443, or one from 1024 on");
+}
+
+Result<void> check_target_address(const IpAddress& address, const Url& url, AddressRule rule) {
+  if (url.scheme() != "http" || is_loopback_address(address)) return check_address(address, rule);
+  return make_error(ErrorCode::insecure_address, "address.not_loopback",
+                    "refused to connect to " + address.text() +
+                        ": plain http is for this machine only; use https");
 }
 
 Result<void> check_request(const HttpRequest& request, HttpRule rule) {

@@ -60,6 +60,18 @@ class IpAddress {
 /// Error: insecure_address, "address.not_public".
 [[nodiscard]] Result<void> check_address(const IpAddress& address, AddressRule rule);
 
+/// What can be said of a target before its name is looked up. With public_only: a literal must be
+/// public, the name must not be one that never is ("localhost", names without a dot, and those
+/// under localhost, local, internal, home.arpa and onion), and the port 443 or at least 1024, for
+/// below live services that a stranger could have us knock at. Errors: insecure_address,
+/// "address.not_public" or "address.port".
+[[nodiscard]] Result<void> check_target(const Url& url, AddressRule rule);
+
+/// check_address; and for plain http, that the address is this machine's, for "localhost" is only a
+/// name. Errors: insecure_address, "address.not_public" or "address.not_loopback".
+[[nodiscard]] Result<void> check_target_address(const IpAddress& address, const Url& url,
+                                                AddressRule rule);
+
 /// Checks what an adapter is about to send: the scheme; the method is a token; no header that the
 /// adapter writes itself (Host, framing, Connection, Authorization), for two of them would be two
 /// requests to somebody. Error: insecure_address; invalid_argument, "http.method" or

@@ -14,6 +14,7 @@ import latchkey.http;
 import latchkey.http.cpprest;
 import latchkey.http.curl;
 import latchkey.http.policy;
+import latchkey.http.resolver;
 
 namespace latchkey::test {
 namespace {
@@ -22,17 +23,21 @@ namespace {
 // under a sanitizer.
 [[maybe_unused]] const int no_system_store = ::setenv("SSL_CERT_FILE", "/dev/null", 1);
 
-std::unique_ptr<HttpTransport> make(Kind kind, const std::string& extra_ca_file, Proxy proxy) {
+std::unique_ptr<HttpTransport> make(Kind kind, const std::string& extra_ca_file, Proxy proxy,
+                                    Adapter::Rules rules) {
   if (kind == Kind::curl) {
-    return CurlTransport::open({.address_rule = AddressRule::any,
-                                .http_rule = HttpRule::allow_http_for_loopback,
+    return CurlTransport::open({.address_rule = rules.address_rule,
+                                .http_rule = rules.http_rule,
                                 .extra_ca_file = extra_ca_file,
-                                .proxy = std::move(proxy)})
+                                .proxy = std::move(proxy),
+                                .resolver = std::move(rules.resolver)})
         .value();
   }
-  return CpprestTransport::open({.http_rule = HttpRule::allow_http_for_loopback,
+  return CpprestTransport::open({.address_rule = rules.address_rule,
+                                 .http_rule = rules.http_rule,
                                  .extra_ca_file = extra_ca_file,
-                                 .proxy = std::move(proxy)})
+                                 .proxy = std::move(proxy),
+                                 .resolver = std::move(rules.resolver)})
       .value();
 }
 
@@ -51,7 +56,10 @@ const char* name_of(Kind kind) {
 }
 
 Adapter::Adapter(Kind kind, const std::string& extra_ca_file, Proxy proxy)
-    : transport_(make(kind, extra_ca_file, std::move(proxy))) {
+    : Adapter(kind, extra_ca_file, std::move(proxy), Rules{}) {}
+
+Adapter::Adapter(Kind kind, const std::string& extra_ca_file, Proxy proxy, Rules rules)
+    : transport_(make(kind, extra_ca_file, std::move(proxy), std::move(rules))) {
   options.connection = kind == Kind::cpprest_pooled ? Connection::pooled : Connection::fresh;
 }
 

@@ -6,8 +6,10 @@ module;
 #include <string_view>
 export module latchkey.test.adapters;
 import latchkey.core.error;
+import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;
+import latchkey.http.resolver;
 
 // The transports that every test of the contract runs over, and short forms of what they are asked.
 
@@ -21,7 +23,15 @@ inline constexpr Kind kKinds[] = {Kind::cpprest_fresh, Kind::cpprest_pooled, Kin
 /// connections.
 class Adapter {
  public:
+  /// What it may call, and who tells it where a name leads to.
+  struct Rules {
+    AddressRule address_rule = AddressRule::any;
+    HttpRule http_rule = HttpRule::allow_http_for_loopback;
+    std::shared_ptr<NameResolver> resolver{};
+  };
+
   explicit Adapter(Kind kind, const std::string& extra_ca_file = "", Proxy proxy = {});
+  Adapter(Kind kind, const std::string& extra_ca_file, Proxy proxy, Rules rules);
 
   [[nodiscard]] Result<HttpResponse> send(const HttpRequest& request);
   [[nodiscard]] Result<HttpResponse> get(const std::string& url);

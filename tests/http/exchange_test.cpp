@@ -165,6 +165,28 @@ TEST_CASE("transport: hands a redirect over instead of following it", "[http]") 
   CHECK(other.connections() == 0);
 }
 
+TEST_CASE("C10.6: a redirect of a request with a proof is handed over, for htu would be wrong",
+          "[http]") {
+  const Kind kind = GENERATE(from_range(kKinds));
+  const int status = GENERATE(301, 302, 303, 307, 308);
+  const bool same_origin = GENERATE(false, true);
+  INFO(latchkey::test::name_of(kind) << " " << status << " same origin " << same_origin);
+  RawServer other(always(ok_answer("stolen")));
+  RawServer server(always("HTTP/1.1 " + std::to_string(status) +
+                          " Away\r\nLocation: " + (same_origin ? "" : other.origin()) +
+                          "/xrpc/com.atproto.repo.createRecord\r\nContent-Length: 0\r\n\r\n"));
+  Adapter adapter(kind);
+  auto post = request("POST", server.origin() + "/xrpc/com.atproto.repo.createRecord", "{}");
+  REQUIRE(post.headers.add("DPoP", "a.b.c"));
+  post.authorization =
+      latchkey::Authorization{latchkey::Authorization::Scheme::dpop, SecretString("tok-123")};
+  const auto answer = adapter.send(post);
+  REQUIRE(answer.has_value());
+  CHECK(answer->status == status);
+  CHECK(server.requests().size() == 1);
+  CHECK(other.connections() == 0);
+}
+
 TEST_CASE("transport: refuses header injection before it connects", "[http]") {
   const Kind kind = GENERATE(from_range(kKinds));
   INFO(latchkey::test::name_of(kind));

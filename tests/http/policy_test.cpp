@@ -108,6 +108,53 @@ TEST_CASE("check_address: refuses a private address unless any is allowed", "[ht
   CHECK(latchkey::check_address(address, AddressRule::any).has_value());
 }
 
+TEST_CASE("check_target: refuses names that are never public, unless any is allowed",
+          "[http.policy]") {
+  const std::string host = GENERATE("localhost", "a.localhost", "intranet", "printer.local",
+                                    "metadata.google.internal", "router.home.arpa", "x.onion");
+  const auto url = Url::parse("https://" + host + "/").value();
+  const auto refused = latchkey::check_target(url, AddressRule::public_only);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::insecure_address);
+  CHECK(refused.error().detail == "address.not_public");
+  CHECK(latchkey::check_target(url, AddressRule::any).has_value());
+}
+
+TEST_CASE("check_target: accepts names that only look like those", "[http.policy]") {
+  const std::string host = GENERATE("localhost.example", "notlocal.example", "home.arpa.example",
+                                    "xlocal.com", "internal.example", "8.8.8.8", "[2606::1]");
+  CHECK(
+      latchkey::check_target(Url::parse("https://" + host + "/").value(), AddressRule::public_only)
+          .has_value());
+}
+
+TEST_CASE("check_target: refuses the ports of other services", "[http.policy]") {
+  const auto refused = [](const std::string& port) {
+    const auto url = Url::parse("https://pds.example:" + port + "/").value();
+    CHECK(latchkey::check_target(url, AddressRule::any).has_value());
+    return !latchkey::check_target(url, AddressRule::public_only).has_value();
+  };
+  for (const auto* port : {"1", "22", "25", "80", "442", "444", "1023"}) CHECK(refused(port));
+  for (const auto* port : {"443", "1024", "3000", "8443", "65535"}) CHECK_FALSE(refused(port));
+}
+
+TEST_CASE("check_target_address: plain http goes to this machine only", "[http.policy]") {
+  const auto http = Url::parse("http://localhost/").value();
+  const auto https = Url::parse("https://localhost/").value();
+  for (const auto* text : {"127.0.0.1", "127.255.0.1", "::1"}) {
+    CHECK(latchkey::check_target_address(*IpAddress::parse(text), http, AddressRule::any));
+    CHECK_FALSE(
+        latchkey::check_target_address(*IpAddress::parse(text), http, AddressRule::public_only));
+  }
+  for (const auto* text : {"8.8.8.8", "10.0.0.1", "0.0.0.0", "::", "::ffff:7f00:1", "2606::1"}) {
+    const auto refused =
+        latchkey::check_target_address(*IpAddress::parse(text), http, AddressRule::any);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().detail == "address.not_loopback");
+    CHECK(latchkey::check_target_address(*IpAddress::parse(text), https, AddressRule::any));
+  }
+}
+
 TEST_CASE("limits: are those of each purpose", "[http.policy]") {
   CHECK(latchkey::token_limits().max_body == 64 * 1024);
   CHECK(latchkey::token_limits().timeout == 30s);

@@ -11,6 +11,7 @@ module;
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -42,12 +43,25 @@ struct Listener {
   std::uint16_t port = 0;
 };
 
-Listener listen_on_loopback(bool ipv6, int backlog) {
+struct Place {
+  bool ipv6 = false;
+  std::string address{};
+  std::uint16_t port = 0;
+};
+
+Listener listen_on(const Place& place, int backlog) {
+  const bool ipv6 = place.ipv6;
   Listener out;
   out.socket = ::socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   require(out.socket >= 0, "socket");
-  sockaddr_in four{
-      .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  const int again = 1;
+  ::setsockopt(out.socket, SOL_SOCKET, SO_REUSEADDR, &again, sizeof again);
+  sockaddr_in four{.sin_family = AF_INET,
+                   .sin_port = htons(place.port),
+                   .sin_addr = {htonl(INADDR_LOOPBACK)},
+                   .sin_zero = {}};
+  if (!place.address.empty())
+    require(::inet_pton(AF_INET, place.address.c_str(), &four.sin_addr) == 1, "address");
   sockaddr_in6 six{};
   six.sin6_family = AF_INET6;
   six.sin6_addr = in6addr_loopback;
@@ -107,7 +121,7 @@ class RawServer::Impl {
       : script(std::move(play)),
         options(std::move(how)),
         context(make_context(options)),
-        listener(listen_on_loopback(options.ipv6, 64)) {
+        listener(listen_on({options.ipv6, options.address, options.port}, 64)) {
     acceptor = std::thread([this] { accept_all(); });
   }
   ~Impl() {
@@ -136,9 +150,10 @@ class RawServer::Impl {
   Listener listener;
   std::mutex mutex;
   std::condition_variable changed;
-  bool ending = false;                              // under mutex
-  std::vector<int> open;                            // under mutex
-  std::size_t accepted = 0;                         // under mutex
+  bool ending = false;       // under mutex
+  std::vector<int> open;     // under mutex
+  std::size_t accepted = 0;  // under mutex
+  std::atomic<std::size_t> written = 0;
   std::vector<std::string> requests, server_names;  // under mutex
   std::vector<std::thread> workers;                 // the acceptor's, until it is joined
   std::thread acceptor;
@@ -174,6 +189,7 @@ class Peer::Impl {
           tls ? SSL_write(tls.get(), part.data(), static_cast<int>(part.size()))
               : static_cast<int>(::send(socket, part.data(), part.size(), MSG_NOSIGNAL));
       if (sent <= 0) return false;
+      server.written += static_cast<std::size_t>(sent);
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     return true;
@@ -260,6 +276,10 @@ void Peer::reset() {
   impl_.orderly = false;
 }
 
+void Peer::cut() {
+  impl_.orderly = false;
+}
+
 std::size_t Peer::number() const {
   return impl_.number;
 }
@@ -286,6 +306,10 @@ std::vector<std::string> RawServer::requests() const {
   return impl_->requests;
 }
 
+std::size_t RawServer::bytes_written() const {
+  return impl_->written;
+}
+
 std::vector<std::string> RawServer::server_names() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->server_names;
@@ -304,7 +328,7 @@ bool RawServer::wait_until_idle() const {
 }
 
 SilentPort::SilentPort() {
-  const auto listener = listen_on_loopback(false, 0);
+  const auto listener = listen_on({}, 0);
   port_ = listener.port;
   sockets_.push_back(listener.socket);
   // Once the queue is full, the kernel drops further connection requests without a word.
@@ -325,7 +349,7 @@ SilentPort::~SilentPort() {
 }
 
 std::uint16_t closed_port() {
-  const auto listener = listen_on_loopback(false, 1);
+  const auto listener = listen_on({}, 1);
   ::close(listener.socket);
   return listener.port;
 }

@@ -35,6 +35,8 @@ class Peer {
   bool pause(std::chrono::milliseconds time);
   /// Ends the connection with a reset instead of an orderly close.
   void reset();
+  /// Ends the connection without saying so in TLS (no close_notify), as somebody on the way would.
+  void cut();
   /// 0 for the first connection.
   [[nodiscard]] std::size_t number() const;
 
@@ -47,6 +49,8 @@ struct RawServerOptions {
   int highest_tls = 0;                 ///< a TLS protocol number of OpenSSL; 0 for the newest
   bool shake_hands = true;             ///< false: accept, and leave the client waiting for TLS
   bool ipv6 = false;                   ///< on ::1 instead of 127.0.0.1
+  std::string address{};               ///< an IPv4 literal to stand on instead
+  std::uint16_t port = 0;              ///< 0 for any that is free
 };
 
 /// Runs `script` for every connection, and closes it when the script returns.
@@ -64,6 +68,8 @@ class RawServer {
   [[nodiscard]] std::size_t connections() const;
   /// All requests so far, in order of arrival.
   [[nodiscard]] std::vector<std::string> requests() const;
+  /// What the scripts could write to all clients, the buffers of both sides included.
+  [[nodiscard]] std::size_t bytes_written() const;
   /// The names that clients sent as SNI, empty text for none.
   [[nodiscard]] std::vector<std::string> server_names() const;
   /// True once so many requests have been read; false after 20 seconds.

@@ -13,7 +13,6 @@ module;
 #include <cstdint>
 #include <exception>
 #include <ios>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,6 +27,7 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.http.framing;
 import latchkey.http.cpprest.wire;
 import latchkey.http.policy;
 
@@ -42,11 +42,10 @@ constexpr std::chrono::milliseconds kGrace{250};
 // More than cpprestsdk hands to the body buffer between two reports of its progress.
 constexpr std::size_t kReadSize = 256 * 1024;
 
-// cpprestsdk's address for the origin. Its parser keeps the brackets of an IPv6 literal, and the
-// resolver then takes them for a part of the name: so the host is set without them, and the Host
-// field by us.
-web::uri base_address(const Url& url) {
-  auto host = url.host();
+// Where cpprestsdk connects to. Its parser keeps the brackets of an IPv6 literal, and the resolver
+// then takes them for a part of the name: so the host is set without them.
+web::uri base_address(const Url& url, const std::optional<IpAddress>& address) {
+  auto host = address ? address->text() : url.host();
   if (host.front() == '[') host = host.substr(1, host.size() - 2);
   web::uri_builder out;
   out.set_scheme(url.scheme()).set_host(host).set_port(url.port()).set_path("/");
@@ -136,12 +135,14 @@ Error tls_failure(const Wire& wire, const Url& url, std::string_view cause) {
 }
 
 // cpprestsdk names these failures in its text only. They come before the connection stands. That
-// nobody listens is "Failed to connect to any resolved endpoint".
+// nobody listens is "Failed to connect to any resolved endpoint". The only name that it looks up is
+// a proxy's; a literal that it cannot "resolve" is one of a family that this machine has not.
 bool is_name_failure(std::string_view text) {
-  return text.starts_with("Error resolving") || text.starts_with("Failed to resolve");
+  return text.starts_with("Error resolving proxy");
 }
 bool is_connect_failure(std::string_view text) {
-  return text.starts_with("Failed to connect") || is_name_failure(text);
+  return text.starts_with("Failed to connect") || text.starts_with("Error resolving") ||
+         text.starts_with("Failed to resolve");
 }
 
 Error http_failure(const web::http::http_exception& thrown, const Wire& wire, const Url& url) {
@@ -209,25 +210,9 @@ Delivery delivery(const Error& error, const Wire& wire) {
   return untouched || error.detail == kStaleConnection ? Delivery::not_sent : Delivery::maybe_sent;
 }
 
-bool is_digits(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// Framing that two readers could read differently is no answer (RFC 9112 §6.3). Interim answers
-// (1xx) are passed up by cpprestsdk as if they were final, with the real one still to come: neither
-// is to be used.
-bool is_sound(const web::http::http_response& response) {
-  const auto& headers = response.headers();
-  const auto length = headers.find("Content-Length");
-  if (length != headers.end() && (!is_digits(length->second) || headers.has("Transfer-Encoding")))
-    return false;
-  return response.status_code() >= 200 && response.status_code() <= 999;
-}
-
-Result<HttpResponse> read_answer(const web::http::http_response& response,
-                                 std::span<const unsigned char> body, const SendOptions& options,
-                                 const Url& url) {
+// Status and headers, before the body is waited for.
+Result<HttpResponse> read_head(const web::http::http_response& response, const SendOptions& options,
+                               const Url& url) {
   HttpResponse out;
   out.status = response.status_code();
   std::size_t size = 0;
@@ -240,14 +225,12 @@ Result<HttpResponse> read_answer(const web::http::http_response& response,
   if (size > options.max_headers)
     return fail(ErrorCode::response_too_large, "http.headers_too_large", url,
                 "the headers are larger than allowed", "the server is not to be talked to");
-  out.body = SecretString(SecretBytes(body));
+  // Interim answers are passed up as if they were final, with the real one still to come: neither
+  // is to be used.
+  if (!is_final_status(out.status) || !has_clear_framing(out.headers))
+    return fail(ErrorCode::invalid_response, "http.malformed", url,
+                "its status or length makes no sense", "the server does not speak HTTP");
   return out;
-}
-
-std::size_t byte_budget(const SendOptions& options) {
-  // Twice, for the framing of records and chunks; and the server's certificates.
-  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max() / 8;
-  return 2 * (std::min(options.max_body, kMost) + std::min(options.max_headers, kMost)) + 64 * 1024;
 }
 
 }  // namespace
@@ -293,7 +276,8 @@ Result<web::http::http_request> build(const HttpRequest& request,
     if (!value) return value.error();
     out.headers().add("Authorization", std::string(value->expose()));
   }
-  if (request.url.host().front() == '[') out.headers().add("Host", request.url.authority());
+  // The library knows the address only, and an IPv6 literal without its brackets.
+  out.headers().add("Host", request.url.authority());
   out.set_response_stream(Concurrency::streams::ostream(call->sink));
   out.set_progress_handler(
       [call](web::http::message_direction::direction way, utility::size64_t size) {
@@ -338,15 +322,15 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
   const auto call = std::make_shared<Call>(options.max_body, wire);
   auto message = build(request, call);
   if (!message) return std::move(message).error();
-  if (!client) client.emplace(base_address(url), configuration(wire, settings));
+  if (!client) client.emplace(base_address(url, settings.address), configuration(wire, settings));
   const auto answer = client->request(*message, call->source.get_token());
   if (const auto wake = await(answer, *call); wake != Wire::Wake::finished)
     return interruption(wake, request.url);
   const web::http::http_response response = answer.get();
-  if (!is_sound(response)) {
+  auto out = read_head(response, options, request.url);
+  if (!out) {
     call->cancel();
-    return fail(ErrorCode::invalid_response, "http.malformed", request.url,
-                "its status or length makes no sense", "the server does not speak HTTP");
+    return out;
   }
   const auto content = response.content_ready();
   if (const auto wake = await(content, *call); wake != Wire::Wake::finished)
@@ -356,7 +340,8 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
   if (*call->used > options.max_body)
     return fail(ErrorCode::response_too_large, "http.body_too_large", request.url,
                 "the body is larger than allowed", "ask for less");
-  return read_answer(response, {call->memory.get(), *call->used}, options, request.url);
+  out->body = SecretString(SecretBytes({call->memory.get(), *call->used}));
+  return out;
 }
 
 Channel::Channel(const Url& url, ChannelSettings settings)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <memory>
+#include <optional>
 #include <string>
 export module latchkey.http.cpprest.channel;
 import latchkey.core.error;
@@ -17,6 +18,8 @@ export namespace latchkey {
 struct ChannelSettings {
   std::string extra_ca_file;
   Proxy proxy;  ///< none, or the one to use for this origin
+  /// Where to connect to, whatever the name of the origin leads to; empty behind a proxy.
+  std::optional<IpAddress> address;
 };
 
 class Channel {

@@ -89,7 +89,9 @@ Wire::Wake Wire::wait(TimePoint deadline, TimePoint connect_deadline) {
   std::unique_lock lock(mutex_);
   const auto woken = [this] { return finished_ || stopped_ || flooded_; };
   bool in_time = changed_.wait_until(lock, std::min(deadline, connect_deadline), woken);
-  if (!in_time && !connected() && connect_deadline < deadline) return Wake::connect_timeout;
+  // Without TLS nothing tells when the connection stood.
+  if (!in_time && !connected() && (tls_ || connect_deadline < deadline))
+    return Wake::connect_timeout;
   if (!in_time) in_time = changed_.wait_until(lock, deadline, woken);
   if (finished_) return Wake::finished;
   if (stopped_) return Wake::stopped;

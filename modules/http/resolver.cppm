@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+export module latchkey.http.resolver;
+import latchkey.core.error;
+import latchkey.core.url;
+import latchkey.http.policy;
+
+// From a name to addresses that may be called. A name is looked up once, what it led to is checked,
+// and the connection goes to the very address that was checked: so a name that leads elsewhere a
+// moment later (DNS rebinding) gains nothing. Used by the transports; a test stands in for DNS by
+// implementing NameResolver.
+
+export namespace latchkey {
+
+/// When a look-up has to end.
+struct LookupLimits {
+  std::chrono::steady_clock::time_point deadline;
+  std::stop_token stop{};
+};
+
+/// Finds the addresses of a host. Thread-safe.
+class NameResolver {
+ public:
+  NameResolver() = default;
+  NameResolver(const NameResolver&) = delete;
+  NameResolver& operator=(const NameResolver&) = delete;
+  virtual ~NameResolver();
+  /// All addresses of `name` (never a literal), best first; empty if it has none. Errors:
+  /// unreachable, "http.name" (does not resolve) or "http.name_busy"; timeout,
+  /// "http.connect_timeout"; cancelled, "http.cancelled". Returns by the deadline.
+  [[nodiscard]] virtual Result<std::vector<IpAddress>> addresses(const std::string& name,
+                                                                 const LookupLimits& limits) = 0;
+};
+
+/// The machine's own resolver (getaddrinfo: /etc/hosts, DNS, whatever else it is set up for). A
+/// look-up that is given up goes on in a thread of its own until the system ends it; at most 64 are
+/// under way in a process, beyond that a look-up fails with "http.name_busy".
+[[nodiscard]] std::shared_ptr<NameResolver> system_resolver();
+
+/// The addresses that a connection for `url` may go to, in the order to try them: the literal
+/// itself, or what the name leads to without what the rule forbids (check_target_address), IPv6 and
+/// IPv4 in turns so that a broken one of them does not hold up the other, at most 8. Errors:
+/// insecure_address, "address.not_public" or "address.not_loopback", when nothing is left; those of
+/// the resolver.
+[[nodiscard]] Result<std::vector<IpAddress>> addresses_to_call(NameResolver& resolver,
+                                                               const Url& url, AddressRule rule,
+                                                               const LookupLimits& limits);
+
+}  // namespace latchkey
