@@ -53,8 +53,8 @@ class ClientAuthenticator {
 /// A public client: client_id alone.
 [[nodiscard]] std::shared_ptr<ClientAuthenticator> public_client(std::string client_id);
 
-/// The POST that `client` sends: its proof is added last, and HttpRequest::renew_body makes the next
-/// one if a proof is good only once. Errors: those of apply().
+/// The POST that `client` sends: its proof is added last, and HttpRequest::renew_body makes the
+/// next one if a proof is good only once. Errors: those of apply().
 [[nodiscard]] Result<HttpRequest> finish_request(ClientRequest request, ClientAuthenticator& client,
                                                  std::string_view issuer, std::string_view kid);
 

@@ -105,8 +105,8 @@ std::optional<std::vector<std::string>> published_kids(const ClientDocument& doc
   if (document.jwks.empty()) return std::nullopt;
   std::vector<std::string> kids;
   const auto set = JsonObject::parse(document.jwks, ErrorCode::invalid_metadata, kStep);
-  const auto keys = set ? set->objects("keys")
-                        : Result<std::optional<std::vector<JsonObject>>>(set.error());
+  const auto keys =
+      set ? set->objects("keys") : Result<std::optional<std::vector<JsonObject>>>(set.error());
   if (!keys || !*keys) return kids;
   for (const JsonObject& key : **keys) {
     if (auto kid = key.string("kid"); kid && *kid) kids.push_back(**std::move(kid));

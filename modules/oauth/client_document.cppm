@@ -8,8 +8,9 @@ export module latchkey.oauth.client_document;
 import latchkey.core.error;
 import latchkey.oauth.client_keys;
 
-// A client's metadata document (RFC 7591 §2 and the ATProto profile): what a server fetches from the
-// client_id, which is its URL. Whether it keeps the rules is latchkey.oauth.client_lint's to say.
+// A client's metadata document (RFC 7591 §2 and the ATProto profile): what a server fetches from
+// the client_id, which is its URL. Whether it keeps the rules is latchkey.oauth.client_lint's to
+// say.
 
 export namespace latchkey {
 

@@ -53,8 +53,8 @@ std::optional<std::string> keys_text(const JsonObject& document, std::string_vie
     for (const std::string& member : key.names()) {
       const auto value = key.string(member);
       if (!value || !*value || member == "kid") continue;
-      jwk.insert(jwk.size() - 1, (jwk.size() > 2 ? "," : "") + json_quote(member) + ":" +
-                                     json_quote(**value));
+      jwk.insert(jwk.size() - 1,
+                 (jwk.size() > 2 ? "," : "") + json_quote(member) + ":" + json_quote(**value));
     }
     const auto kid = key.string("kid");
     names.push_back((kid && *kid ? **kid : "") + '=' + jwk_thumbprint(jwk).value_or("?"));
@@ -83,8 +83,8 @@ HostedCopy judge_hosted_copy(std::string_view client_id, const HttpResponse& res
     return copy;
   }
   if (response.status != 200) {
-    add("status", "the document must be served with status 200, not " +
-                      std::to_string(response.status));
+    add("status",
+        "the document must be served with status 200, not " + std::to_string(response.status));
     return copy;
   }
   copy.text = std::string(response.body.expose());
@@ -126,11 +126,11 @@ std::vector<ClientFinding> compare_documents(std::string_view own, std::string_v
   for (const std::string& name : names) {
     const auto here = meaning(*ours, name), there = meaning(*theirs, name);
     if (here == there) continue;
-    findings.push_back(client_finding(
-        kRule, "differs",
-        printable(name, 60) + (!there ? " is missing from the hosted document"
-                               : !here ? " is in the hosted document only"
-                                       : " is another in the hosted document")));
+    findings.push_back(
+        client_finding(kRule, "differs",
+                       printable(name, 60) + (!there  ? " is missing from the hosted document"
+                                              : !here ? " is in the hosted document only"
+                                                      : " is another in the hosted document")));
   }
   return findings;
 }

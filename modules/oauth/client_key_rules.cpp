@@ -86,8 +86,9 @@ void check_jwks(const JsonObject& document, Findings& findings) {
   if (keys->empty()) return add(findings, "no_keys", "jwks must have a key");
   check_private(*keys, findings);
   check_kids(*keys, findings);
-  const auto usable = std::count_if(
-      keys->begin(), keys->end(), [&](const JsonObject& key) { return signs_es256(key, findings); });
+  const auto usable = std::count_if(keys->begin(), keys->end(), [&](const JsonObject& key) {
+    return signs_es256(key, findings);
+  });
   if (usable == 0) {
     add(findings, "no_es256_key", "jwks must have a P-256 key for ES256, which all servers know");
   }

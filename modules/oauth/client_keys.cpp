@@ -163,8 +163,9 @@ Result<void> ClientKeys::remove(std::string_view kid) {
   const std::scoped_lock lock(mutex_);
   const auto found = find(keys_, kid);
   if (found == keys_.end()) {
-    return make_error(ErrorCode::invalid_argument, "client_keys.unknown",
-                      "cannot remove the key " + printable(kid, 64) + ": there is none of that kid");
+    return make_error(
+        ErrorCode::invalid_argument, "client_keys.unknown",
+        "cannot remove the key " + printable(kid, 64) + ": there is none of that kid");
   }
   if (keys_.size() == 1) {
     return make_error(ErrorCode::invalid_argument, "client_keys.last",

@@ -107,8 +107,8 @@ class Linter {
     } else if (!has(*types, "code")) {
       add("C1.6", "no_code", "response_types must have code");
     }
-    const auto bound = read("dpop_bound_access_tokens",
-                            document_.boolean("dpop_bound_access_tokens"));
+    const auto bound =
+        read("dpop_bound_access_tokens", document_.boolean("dpop_bound_access_tokens"));
     if (!bound.value_or(false)) {
       add("C1.6", "not_dpop_bound", "dpop_bound_access_tokens must be true");
     }
@@ -162,8 +162,9 @@ class Linter {
     }
     const std::string folder = url->path().ends_with('/') ? url->path() : url->path() + '/';
     if (url->path() != own->path() && !own->path().starts_with(folder)) {
-      add("C1.7", "client_uri_path", "client_uri must be a parent of client_id: servers refuse "
-                                     "another path of the same host");
+      add("C1.7", "client_uri_path",
+          "client_uri must be a parent of client_id: servers refuse "
+          "another path of the same host");
     }
   }
 

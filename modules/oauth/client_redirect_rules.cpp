@@ -52,7 +52,8 @@ Verdict check_https(const Url& url, std::string_view text, const RedirectOwner& 
 
 Verdict check_http(const Url& url, std::string_view text, const RedirectOwner& owner) {
   if (url.host() == "localhost") {
-    return refused("localhost", text, "must name 127.0.0.1 or [::1] instead (RFC 8252 section 8.3)");
+    return refused("localhost", text,
+                   "must name 127.0.0.1 or [::1] instead (RFC 8252 section 8.3)");
   }
   if (url.host() != "127.0.0.1" && url.host() != "[::1]") {
     return refused("not_https", text, "must be https");
@@ -111,8 +112,8 @@ std::optional<ClientFinding> check_redirect(std::string_view redirect_uri,
   const bool https = redirect_uri.starts_with("https:");
   if (!https && !redirect_uri.starts_with("http:")) return check_private_use(redirect_uri, owner);
   const auto url = Url::parse(redirect_uri);
-  if (url) return https ? check_https(*url, redirect_uri, owner)
-                        : check_http(*url, redirect_uri, owner);
+  if (url)
+    return https ? check_https(*url, redirect_uri, owner) : check_http(*url, redirect_uri, owner);
   if (url.error().detail == "url.userinfo") {
     return refused("credentials", redirect_uri.substr(0, colon), "has a user name or password");
   }

@@ -38,9 +38,9 @@ struct Signatory {
   Result<SecretString> assertion(const std::string& origin, std::string_view issuer,
                                  std::string_view kid) const {
     const Duration offset = context.skew ? context.skew->offset(origin) : Duration::zero();
-    const auto iat = std::chrono::floor<std::chrono::seconds>(context.clock->now() + offset)
-                         .time_since_epoch() -
-                     kBackdated;
+    const auto iat =
+        std::chrono::floor<std::chrono::seconds>(context.clock->now() + offset).time_since_epoch() -
+        kBackdated;
     const std::string id = json_quote(client_id);
     return keys->sign(kid, R"({"iss":)" + id + R"(,"sub":)" + id + R"(,"aud":)" +
                                json_quote(issuer) + R"(,"jti":")" +
@@ -62,10 +62,9 @@ class PrivateKeyJwt final : public ClientAuthenticator {
                      std::string_view kid) override {
     request.form.add("client_id", signatory_->client_id)
         .add("client_assertion_type", kAssertionType);
-    request.add_single_use = [signatory = signatory_, origin = request.url.origin(),
-                              issuer = std::string(issuer),
-                              kid = kid.empty() ? this->kid() : std::string(kid)](
-                                 SecretForm& form) -> Result<void> {
+    request.add_single_use =
+        [signatory = signatory_, origin = request.url.origin(), issuer = std::string(issuer),
+         kid = kid.empty() ? this->kid() : std::string(kid)](SecretForm& form) -> Result<void> {
       auto assertion = signatory->assertion(origin, issuer, kid);
       if (!assertion) return std::move(assertion).error();
       form.add("client_assertion", assertion->expose());

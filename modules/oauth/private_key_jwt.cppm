@@ -22,12 +22,12 @@ struct AssertionContext {
   std::shared_ptr<ClockSkew> skew{};
 };
 
-/// client_id, client_assertion_type and a new client_assertion for every attempt (C8.4): iss and sub
-/// are the client_id, aud is the issuer (one string), jti has 16 random bytes, exp is 60 s after
-/// iat. iat is 3 s ago by the server's clock, because servers refuse one in their future and differ
-/// from us by up to 2 s unnoticed. kid() is the newest key's; apply() signs with the session's, or
-/// with the newest if its `kid` is empty. Errors of apply() and of a repeated attempt:
-/// invalid_client, "client.key_gone"; invalid_key, "dpop.sign_failed".
+/// client_id, client_assertion_type and a new client_assertion for every attempt (C8.4): iss and
+/// sub are the client_id, aud is the issuer (one string), jti has 16 random bytes, exp is 60 s
+/// after iat. iat is 3 s ago by the server's clock, because servers refuse one in their future and
+/// differ from us by up to 2 s unnoticed. kid() is the newest key's; apply() signs with the
+/// session's, or with the newest if its `kid` is empty. Errors of apply() and of a repeated
+/// attempt: invalid_client, "client.key_gone"; invalid_key, "dpop.sign_failed".
 [[nodiscard]] std::shared_ptr<ClientAuthenticator> private_key_jwt(
     std::string client_id, std::shared_ptr<const ClientKeys> keys, AssertionContext context);
 

@@ -62,9 +62,9 @@ TEST_CASE("ClientDocument: what is built is read back the same", "[client]") {
 }
 
 TEST_CASE("C1.5 to C1.9: a document built from the fewest members keeps the rules", "[client]") {
-  CHECK(ids_of(lint_client_document(build_client_document(
-            {.client_id = std::string(kClient),
-             .redirect_uris = {"https://app.example.com/callback"}})))
+  CHECK(ids_of(lint_client_document(
+                   build_client_document({.client_id = std::string(kClient),
+                                          .redirect_uris = {"https://app.example.com/callback"}})))
             .empty());
 }
 

@@ -159,19 +159,18 @@ TEST_CASE("C1.1: table of bad client_ids", "[client]") {
 }
 
 TEST_CASE("C1.5: table of bad grant_types", "[client]") {
-  check_all(web_document,
-            {{"grant_types", "", "C1.5.missing"},
-             {"grant_types", quoted("authorization_code"), "C1.4.wrong_type C1.5.missing"},
-             {"grant_types", "[1]", "C1.4.wrong_type C1.5.missing"},
-             {"grant_types", "[]", "C1.5.no_authorization_code C1.5.no_refresh_token?"},
-             {"grant_types", list("authorization_code"), "C1.5.no_refresh_token?"},
-             {"grant_types", list("refresh_token"), "C1.5.no_authorization_code"},
-             {"grant_types", R"(["authorization_code","refresh_token","implicit"])",
-              "C1.5.unsupported"},
-             {"grant_types", R"(["authorization_code","refresh_token","client_credentials"])",
-              "C1.5.unsupported"},
-             {"grant_types", R"(["authorization_code","refresh_token","refresh_token"])",
-              "C1.5.twice"}});
+  check_all(
+      web_document,
+      {{"grant_types", "", "C1.5.missing"},
+       {"grant_types", quoted("authorization_code"), "C1.4.wrong_type C1.5.missing"},
+       {"grant_types", "[1]", "C1.4.wrong_type C1.5.missing"},
+       {"grant_types", "[]", "C1.5.no_authorization_code C1.5.no_refresh_token?"},
+       {"grant_types", list("authorization_code"), "C1.5.no_refresh_token?"},
+       {"grant_types", list("refresh_token"), "C1.5.no_authorization_code"},
+       {"grant_types", R"(["authorization_code","refresh_token","implicit"])", "C1.5.unsupported"},
+       {"grant_types", R"(["authorization_code","refresh_token","client_credentials"])",
+        "C1.5.unsupported"},
+       {"grant_types", R"(["authorization_code","refresh_token","refresh_token"])", "C1.5.twice"}});
 }
 
 TEST_CASE("C1.6: table of bad answers, scopes and bindings", "[client]") {
@@ -259,12 +258,11 @@ TEST_CASE("C1.8: table of bad methods, algorithms and keys of confidential clien
 
 TEST_CASE("C1.9: table of what a public client must not have", "[client]") {
   const ProofKey key;
-  check_all(web_document,
-            {{"token_endpoint_auth_signing_alg", quoted("ES256"), "C1.9.alg"},
-             {"client_secret", quoted("s"), "C1.9.secret"},
-             {"jwks", set_of(key_of(key, "one")), "C1.9.keys?"},
-             {"jwks_uri", quoted("https://app.example.com/jwks.json"), "C1.9.keys?"},
-             {"jwks", set_of(key.private_jwk()), "C1.9.keys? C1.8.private_key"}});
+  check_all(web_document, {{"token_endpoint_auth_signing_alg", quoted("ES256"), "C1.9.alg"},
+                           {"client_secret", quoted("s"), "C1.9.secret"},
+                           {"jwks", set_of(key_of(key, "one")), "C1.9.keys?"},
+                           {"jwks_uri", quoted("https://app.example.com/jwks.json"), "C1.9.keys?"},
+                           {"jwks", set_of(key.private_jwk()), "C1.9.keys? C1.8.private_key"}});
 }
 
 TEST_CASE("C1.10: table of bad redirects of web clients", "[client]") {

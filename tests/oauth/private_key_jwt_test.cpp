@@ -43,8 +43,8 @@ struct Setup {
   std::shared_ptr<Random> random = std::make_shared<SystemRandom>();
   std::shared_ptr<ClientKeys> keys = ClientKeys::generate(random).value();
   std::shared_ptr<ClockSkew> skew = std::make_shared<ClockSkew>();
-  std::shared_ptr<ClientAuthenticator> client = private_key_jwt(
-      std::string(kClient), keys, {.clock = clock, .random = random, .skew = skew});
+  std::shared_ptr<ClientAuthenticator> client =
+      private_key_jwt(std::string(kClient), keys, {.clock = clock, .random = random, .skew = skew});
 
   [[nodiscard]] Result<HttpRequest> request(std::string_view kid = {}) const {
     ClientRequest post{.url = Url::parse("https://as.test/token").value()};
@@ -113,8 +113,8 @@ TEST_CASE("C8.2: the claims are iss, sub, aud, jti, iat and exp, and no others",
 TEST_CASE("C8.2: the times are the server's, as far as its clock is known", "[client]") {
   const Setup s;
   const auto sent = s.clock->now();
-  s.skew->learn("https://as.test",
-                answer(200, {{"Date", "Sun, 06 Nov 1994 08:59:37 GMT"}}), sent, sent);
+  s.skew->learn("https://as.test", answer(200, {{"Date", "Sun, 06 Nov 1994 08:59:37 GMT"}}), sent,
+                sent);
   const auto at_as = Setup::claims(s.request().value()).integer("iat").value().value();
   CHECK(at_as - kNow >= 595);
   CHECK(at_as - kNow <= 600);
