@@ -141,7 +141,7 @@ Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& option
 }
 
 Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
-                                  LoopbackClient client) {
+                                  AtprotoClientIdentity client) {
   auto proxy = proxy_of_environment();
   if (!proxy) return std::move(proxy).error();
   return AtprotoClient::create(
