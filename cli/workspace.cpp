@@ -149,7 +149,7 @@ Result<std::shared_ptr<HttpTransport>> configured_transport(const Options& optio
 }
 
 Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
-                                  LoopbackClient client) {
+                                  AtprotoClientIdentity client) {
   auto proxy = proxy_of_environment();
   if (!proxy) return std::move(proxy).error();
   return AtprotoClient::create(

@@ -56,6 +56,6 @@ struct Workspace {
 
 /// `client`: the stored session's own, or a new one for a login.
 [[nodiscard]] Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
-                                                LoopbackClient client);
+                                                AtprotoClientIdentity client);
 
 }  // namespace latchkey::cli

@@ -394,6 +394,14 @@ Result<std::string> P256DpopProver::proof(const ProofInput& input) {
   return out;
 }
 
+Result<std::array<unsigned char, 64>> P256DpopProver::sign(std::string_view text) {
+  auto signer = impl_->take();
+  RawSignature signature{};
+  if (!signer || !impl_->sign(*signer, text, signature)) return not_signed();
+  impl_->give_back(std::move(signer));
+  return signature;
+}
+
 const std::string& P256DpopProver::jkt() const noexcept {
   return impl_->jkt;
 }

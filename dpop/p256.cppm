@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,6 +48,10 @@ class P256DpopProver final : public DpopProver {
   [[nodiscard]] SecretBytes to_bytes() const;
 
   [[nodiscard]] Result<std::string> proof(const ProofInput& input) override;
+  /// The ES256 signature over `text` as JWS has it (RFC 7518 §3.4): r and s, 32 bytes each. For
+  /// keys that sign other things than proofs, such as a client's assertions; a key that does both
+  /// is refused elsewhere. Error: invalid_key, "dpop.sign_failed".
+  [[nodiscard]] Result<std::array<unsigned char, 64>> sign(std::string_view text);
   [[nodiscard]] const std::string& jkt() const noexcept override;
   [[nodiscard]] const std::string& public_jwk() const noexcept override;
 

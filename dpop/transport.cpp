@@ -88,6 +88,20 @@ bool refuses_with(const HttpResponse& response, std::string_view wanted) {
   return error && *error == wanted;
 }
 
+// A client assertion has times as a proof has, and is judged before any token or code.
+bool refuses_times(const HttpRequest& request, const HttpResponse& response) {
+  return refuses_proof(response) ||
+         (request.renew_body && refuses_with(response, "invalid_client"));
+}
+
+Result<void> renew_body(HttpRequest& request) {
+  if (!request.renew_body) return {};
+  auto body = request.renew_body();
+  if (!body) return std::move(body).error();
+  request.body = *std::move(body);
+  return {};
+}
+
 }  // namespace
 
 bool asks_for_nonce(const HttpResponse& response) {
@@ -177,7 +191,7 @@ Result<HttpResponse> DpopTransport::send(const HttpRequest& request, const SendO
       if (!wanted) return std::move(wanted).error();
       nonce = *std::move(wanted);
       given_nonce = true;
-    } else if (!corrected && refuses_proof(*answer) &&
+    } else if (!corrected && refuses_times(copy, *answer) &&
                std::chrono::abs(context_.skew->offset(origin) - offset) > kSmallestCorrection) {
       // The same answer may have brought a newer nonce.
       nonce = context_.nonces->find(origin, jkt);
@@ -188,6 +202,7 @@ Result<HttpResponse> DpopTransport::send(const HttpRequest& request, const SendO
     rest.timeout = options.timeout - std::chrono::ceil<std::chrono::milliseconds>(
                                          context_.clock->steady_now() - started);
     if (rest.timeout <= std::chrono::milliseconds::zero()) return no_time_left(origin);
+    if (auto renewed = renew_body(copy); !renewed) return std::move(renewed).error();
     rest.connect_timeout = std::min(rest.connect_timeout, rest.timeout);
   }
 }

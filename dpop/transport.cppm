@@ -47,12 +47,14 @@ struct DpopContext {
 };
 
 /// Thread-safe. `ath` is sent iff the request carries an Authorization of scheme dpop. Every
-/// attempt has a new proof. There are at most three: one more after use_dpop_nonce, and one more
-/// after invalid_dpop_proof if that answer's `Date` moved what is known of the server's clock by
-/// more than 2 s. All share SendOptions::timeout. Errors besides the inner transport's and the
-/// prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce, or one without a usable new
-/// nonce); timeout, "dpop.timeout" (no time left for another attempt); invalid_argument,
-/// "dpop.header_present". A second invalid_dpop_proof comes back as it is.
+/// attempt has a new proof, and a new body if HttpRequest::renew_body makes one. There are at most
+/// three: one more after use_dpop_nonce, and one more after invalid_dpop_proof if that answer's
+/// `Date` moved what is known of the server's clock by more than 2 s; invalid_client counts as that
+/// for a request whose body is renewed, since a client assertion has times too. All share
+/// SendOptions::timeout. Errors besides the inner transport's and the prover's: dpop_refused,
+/// "dpop.nonce_again" (a second use_dpop_nonce, or one without a usable new nonce); timeout,
+/// "dpop.timeout" (no time left for another attempt); invalid_argument, "dpop.header_present". A
+/// second invalid_dpop_proof comes back as it is.
 class DpopTransport final : public HttpTransport {
  public:
   explicit DpopTransport(DpopContext context) : context_(std::move(context)) {}

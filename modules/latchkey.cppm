@@ -5,6 +5,7 @@ export module latchkey;
 // business.
 
 export import latchkey.atproto.client;
+export import latchkey.atproto.client_identity;
 export import latchkey.atproto.did_document;
 export import latchkey.atproto.discovery;
 export import latchkey.atproto.identifier;
@@ -48,10 +49,15 @@ export import latchkey.loopback.pages;
 export import latchkey.loopback.receiver;
 export import latchkey.oauth.authorization;
 export import latchkey.oauth.client_auth;
+export import latchkey.oauth.client_document;
+export import latchkey.oauth.client_hosting;
+export import latchkey.oauth.client_keys;
+export import latchkey.oauth.client_lint;
 export import latchkey.oauth.client_metadata;
 export import latchkey.oauth.client_secret;
 export import latchkey.oauth.device;
 export import latchkey.oauth.pkce;
+export import latchkey.oauth.private_key_jwt;
 export import latchkey.oauth.revocation;
 export import latchkey.oauth.scope;
 export import latchkey.oauth.server_metadata;

@@ -10,6 +10,7 @@ module;
 #include <utility>
 #include <vector>
 module latchkey.atproto.client;
+import latchkey.atproto.client_identity;
 import latchkey.atproto.discovery;
 import latchkey.atproto.identifier;
 import latchkey.atproto.identity;
@@ -33,7 +34,9 @@ import latchkey.http.dns;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
+import latchkey.loopback.receiver;
 import latchkey.oauth.client_auth;
+import latchkey.oauth.client_keys;
 import latchkey.oauth.client_metadata;
 import latchkey.oauth.token;
 import latchkey.refresh.context;
@@ -44,14 +47,6 @@ import latchkey.session;
 import latchkey.store;
 
 namespace latchkey {
-
-LoopbackClient loopback_client(std::string scope) {
-  return {.scope = std::move(scope)};
-}
-
-LoopbackClient loopback_client_of(std::string client_id) {
-  return {.scope = {}, .client_id = std::move(client_id)};
-}
 
 struct AtprotoClient::Impl {
   AtprotoClientOptions options;
@@ -64,11 +59,6 @@ struct AtprotoClient::Impl {
 };
 
 namespace {
-
-Result<ClientIdentity> identity_of(const LoopbackClient& client) {
-  return client.client_id.empty() ? loopback_client_identity(client.scope, client.redirect_path)
-                                  : parse_loopback_client_id(client.client_id);
-}
 
 Result<void> fill_defaults(AtprotoClientOptions& options) {
   if (!options.store) {
@@ -125,15 +115,50 @@ Result<void> make_default_transports(AtprotoClientOptions& options) {
   return {};
 }
 
+// The same key for a client and a session would let whoever sees it use both (C1.12).
+Result<void> check_keys_apart(const AtprotoClientOptions& options) {
+  if (!options.client.keys()) return {};
+  for (const std::string& jkt : options.client.keys()->thumbprints()) {
+    const auto kept = options.vault->get(jkt);
+    if (!kept) return kept.error();
+    if (!*kept) continue;
+    return make_error(ErrorCode::invalid_key, "client.key_in_vault",
+                      "cannot make a client: its key " + printable(jkt, 64) +
+                          " is in the vault, where the keys of sessions are; make a key for the "
+                          "client alone");
+  }
+  return {};
+}
+
+// Where the browser ends, and how we hear of it.
+Result<LoginPlace> place_of(const AtprotoClientOptions& options, bool by_paste) {
+  const ClientIdentity& client = *options.client.description();
+  LoginPlace place{.browser = options.browser,
+                   .application_name = options.application_name,
+                   .client_id = client.client_id};
+  if (auto receiver = receiver_of(client)) {
+    place.receiver = *std::move(receiver);
+  } else if (by_paste) {
+    place.pasted_redirect = client.redirect_uris.front();
+  } else {
+    return make_error(ErrorCode::invalid_argument, "login.no_loopback_redirect",
+                      "cannot log in on this machine: none of the client's redirects leads to it; "
+                      "use authorize() and callback() where they lead, or paste the address");
+  }
+  return place;
+}
+
 }  // namespace
 
 Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
   if (auto filled = fill_defaults(options); !filled) return std::move(filled).error();
-  auto identity = identity_of(options.client);
-  if (!identity) return std::move(identity).error();
+  const auto& identity = options.client.description();
+  if (!identity) return identity.error();
+  if (auto apart = check_keys_apart(options); !apart) return std::move(apart).error();
   if (auto made = make_default_transports(options); !made) return std::move(made).error();
 
   auto impl = std::make_shared<Impl>();
+  const auto skew = std::make_shared<ClockSkew>();
   impl->discovery = std::make_shared<AtprotoDiscovery>(
       options.strangers,
       std::make_shared<IdentityResolver>(
@@ -149,10 +174,11 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
       .provers = std::make_shared<ProverCache>(options.vault, options.random),
       .transport = options.transport,
       .nonces = std::make_shared<NonceCache>(nonce_storage(options.store)),
-      .skew = std::make_shared<ClockSkew>(),
+      .skew = skew,
       .clock = options.clock,
       .random = options.random,
-      .client = public_client(identity->client_id),
+      .client = options.client.authenticator(
+          {.clock = options.clock, .random = options.random, .skew = skew}),
       .client_id = identity->client_id,
       .profile = {
           .confirm =
@@ -165,7 +191,7 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
                 return check_atproto_token(answer, session.subject);
               }},
       .on_event = options.on_event});
-  impl->login = std::make_shared<AtprotoLogin>(impl->keeper, impl->discovery, *std::move(identity));
+  impl->login = std::make_shared<AtprotoLogin>(impl->keeper, impl->discovery, *identity);
   impl->tids = std::make_shared<TidSource>(*options.clock, *options.random);
   impl->options = std::move(options);
   return AtprotoClient(std::move(impl));
@@ -175,14 +201,12 @@ AtprotoClient::AtprotoClient(std::shared_ptr<Impl> impl) : impl_(std::move(impl)
 
 Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
                                             const LoginInteraction& interaction) {
+  const auto place = place_of(impl_->options, interaction.paste != nullptr);
+  if (!place) return place.error();
   auto target = impl_->discovery->find(handle_did_or_url, interaction.stop);
   if (!target) return std::move(target).error();
   std::shared_ptr<const OAuthSession> session;
-  auto done = run_login({.browser = impl_->options.browser,
-                         .receiver = {.path = impl_->options.client.redirect_path},
-                         .application_name = impl_->options.application_name,
-                         .client_id = impl_->keeper->context().client_id},
-                        interaction,
+  auto done = run_login(*place, interaction,
                         {.begin =
                              [&](const std::string& redirect_uri) {
                                return impl_->login->begin(*target, {.redirect_uri = redirect_uri,

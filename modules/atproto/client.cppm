@@ -5,6 +5,7 @@ module;
 #include <string>
 #include <string_view>
 export module latchkey.atproto.client;
+export import latchkey.atproto.client_identity;
 export import latchkey.flows.interaction;
 import latchkey.atproto.identity;
 import latchkey.atproto.pds;
@@ -27,21 +28,8 @@ import latchkey.store.vault;
 
 export namespace latchkey {
 
-/// A public client that needs no hosted document (C1.2): for tools and desktop programs on the
-/// user's own machine.
-struct LoopbackClient {
-  std::string scope;
-  std::string redirect_path = "/callback";
-  std::string client_id{};  ///< filled in when it comes from a stored session; made from the others
-                            ///< when empty
-};
-/// `scope`: must contain "atproto".
-[[nodiscard]] LoopbackClient loopback_client(std::string scope);
-/// The client that a stored session belongs to. Errors are reported by AtprotoClient::create.
-[[nodiscard]] LoopbackClient loopback_client_of(std::string client_id);
-
 struct AtprotoClientOptions {
-  LoopbackClient client;
+  AtprotoClientIdentity client;
   std::shared_ptr<OAuthTokenStore> store;
   std::shared_ptr<KeyVault> vault;
   /// True: no other store uses the vault, so that a login may remove keys that no session of this
@@ -80,11 +68,16 @@ struct AtprotoClientOptions {
 class AtprotoClient {
  public:
   /// Errors: invalid_argument ("client.store_missing", "client.vault_missing", "client.…",
-  /// "scope.malformed"), invalid_url for plc_url and resolve_handles_at.
+  /// "scope.malformed"), invalid_metadata ("client.…", see latchkey.atproto.client_identity),
+  /// invalid_key ("client.key_in_vault": one of the client's own keys is kept as a session's key,
+  /// C1.12), invalid_url for plc_url and resolve_handles_at; those of the vault, if the client has
+  /// keys.
   [[nodiscard]] static Result<AtprotoClient> create(AtprotoClientOptions options);
 
   /// Logs in with a handle, a DID or the URL of a server, through the browser; saved, durable, when
-  /// it returns.
+  /// it returns. The browser ends at the client's first redirect to this machine; a client without
+  /// one can only have the address copied (LoginInteraction::paste) from where its first redirect
+  /// leads. Error, besides those of the steps: invalid_argument, "login.no_loopback_redirect".
   [[nodiscard]] Result<SessionSummary> login(std::string_view handle_did_or_url,
                                              const LoginInteraction& interaction = {});
   /// Writes to and reads from the PDS of `did`. Nothing is checked or fetched yet.

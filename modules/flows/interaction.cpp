@@ -37,10 +37,16 @@ Error pasted_from_another_login() {
 }
 
 // What stands between "?" and "#" of a URL that a person pasted, white space around it and all.
-Result<std::string> query_of_pasted_url(std::string text) {
+Result<std::string> query_of_pasted_url(std::string_view text, std::string_view redirect_uri) {
   const auto begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
   if (begin == std::string::npos) return pasted_elsewhere();
-  const auto url = Url::parse(std::string_view(text).substr(begin, end - begin + 1));
+  text = text.substr(begin, end - begin + 1);
+  // A redirect of a private-use scheme has no host, and so is none of our Urls (RFC 8252 §7.1).
+  if (!Url::parse(redirect_uri) && text.starts_with(std::string(redirect_uri) + '?')) {
+    text.remove_prefix(redirect_uri.size() + 1);
+    return std::string(text.substr(0, text.find('#')));
+  }
+  const auto url = Url::parse(text);
   if (!url || !url->has_query()) return pasted_elsewhere();
   return url->query();
 }
@@ -86,11 +92,13 @@ class LoginRun {
 
   // The browser ends on an address where nobody listens; the person carries it over.
   Result<void> by_paste() {
-    redirect_uri_ = unattended_redirect(place_.receiver);
+    redirect_uri_ = place_.pasted_redirect.empty() ? unattended_redirect(place_.receiver)
+                                                   : place_.pasted_redirect;
     auto begun = steps_.begin(redirect_uri_);
     if (!begun) return std::move(begun).error();
     show(begun->url);
-    auto query = interaction_.paste().and_then(query_of_pasted_url);
+    auto query = interaction_.paste().and_then(
+        [this](const std::string& text) { return query_of_pasted_url(text, redirect_uri_); });
     if (query && !constant_time_equal(callback_state(*query), begun->state)) {
       query = pasted_from_another_login();
     }

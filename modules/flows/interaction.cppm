@@ -46,6 +46,8 @@ struct LoginPlace {
   std::string application_name = "latchkey";  ///< shown on the result page
   std::string client_id{};                    ///< the same, for pages that want it
   ResultPages pages{};
+  /// Where the browser ends when the address is pasted; empty: where the receiver would listen.
+  std::string pasted_redirect{};
 };
 
 struct BegunLogin {

@@ -220,6 +220,7 @@ std::vector<std::string_view> Headers::all(std::string_view name) const {
 HttpRequest HttpRequest::clone() const {
   HttpRequest copy{.method = method, .url = url, .headers = headers, .body = body.clone()};
   if (authorization) copy.authorization = authorization->clone();
+  copy.renew_body = renew_body;
   return copy;
 }
 

@@ -2,6 +2,7 @@
 module;
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -58,6 +59,10 @@ struct HttpRequest {
   Headers headers{};
   SecretString body{};
   std::optional<Authorization> authorization{};
+  /// For a body that holds what is good for one attempt only, such as a client assertion: makes the
+  /// body of the next attempt. Empty: the same body may be sent again. Called by a transport that
+  /// repeats a request because the server asks for it.
+  std::function<Result<SecretString>()> renew_body{};
   [[nodiscard]] HttpRequest clone() const;
 };
 

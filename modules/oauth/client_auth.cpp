@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -7,6 +8,7 @@ module;
 module latchkey.oauth.client_auth;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.session;
@@ -28,9 +30,25 @@ class PublicClient final : public ClientAuthenticator {
   const std::string client_id_;
 };
 
+// The lasting fields, and behind them those of this attempt.
+Result<SecretString> body_of_attempt(const SecretString& lasting,
+                                     const std::function<Result<void>(SecretForm&)>& add) {
+  SecretForm single_use;
+  if (auto added = add(single_use); !added) return std::move(added).error();
+  SecretBuilder body;
+  body.append(lasting.expose());
+  if (!lasting.empty()) body.append('&');
+  body.append(std::move(single_use).finish().expose());
+  return std::move(body).finish();
+}
+
 }  // namespace
 
 ClientAuthenticator::~ClientAuthenticator() = default;
+
+bool ClientAuthenticator::owns_key(std::string_view) const {
+  return false;
+}
 
 std::shared_ptr<ClientAuthenticator> public_client(std::string client_id) {
   return std::make_shared<PublicClient>(std::move(client_id));
@@ -43,6 +61,14 @@ Result<HttpRequest> finish_request(ClientRequest request, ClientAuthenticator& c
   }
   HttpRequest post = form_post(request.url, std::move(request.form).finish());
   post.authorization = std::move(request.authorization);
+  if (!request.add_single_use) return post;
+  post.renew_body = [lasting = std::make_shared<const SecretString>(std::move(post.body)),
+                     add = std::move(request.add_single_use)] {
+    return body_of_attempt(*lasting, add);
+  };
+  auto body = post.renew_body();
+  if (!body) return std::move(body).error();
+  post.body = *std::move(body);
   return post;
 }
 

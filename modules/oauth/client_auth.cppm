@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +13,8 @@ import latchkey.http;
 import latchkey.session;
 
 // How a request proves which client sends it (RFC 6749 §2.3). A new proof for each attempt: apply()
-// is called again when a request is built again.
+// is called again when a request is built again, and what is good only once is made again when a
+// transport repeats one.
 
 export namespace latchkey {
 
@@ -21,6 +23,9 @@ struct ClientRequest {
   Url url;
   SecretForm form{};
   std::optional<Authorization> authorization{};  ///< for a method that uses the header
+  /// Adds the fields that are good for one attempt only. It is called for each one, also long after
+  /// apply() has returned, and so must own what it uses.
+  std::function<Result<void>(SecretForm&)> add_single_use{};
 };
 
 /// Thread-safe.
@@ -40,12 +45,16 @@ class ClientAuthenticator {
   /// is no longer there, "client.no_secret" if there is no secret to send.
   [[nodiscard]] virtual Result<void> apply(ClientRequest& request, std::string_view issuer,
                                            std::string_view kid) = 0;
+  /// True if `jkt` is the RFC 7638 thumbprint of a key of the client's own, to which no session may
+  /// be bound (C1.12).
+  [[nodiscard]] virtual bool owns_key(std::string_view jkt) const;
 };
 
 /// A public client: client_id alone.
 [[nodiscard]] std::shared_ptr<ClientAuthenticator> public_client(std::string client_id);
 
-/// The POST that `client` sends: its proof is added last. Errors: those of apply().
+/// The POST that `client` sends: its proof is added last, and HttpRequest::renew_body makes the
+/// next one if a proof is good only once. Errors: those of apply().
 [[nodiscard]] Result<HttpRequest> finish_request(ClientRequest request, ClientAuthenticator& client,
                                                  std::string_view issuer, std::string_view kid);
 

@@ -60,6 +60,12 @@ std::uint64_t draw_id(Random& random) {
 Result<std::shared_ptr<HttpTransport>> session_transport(const SessionContext& context,
                                                          std::string_view jkt) {
   if (jkt.empty()) return context.transport;
+  if (context.client && context.client->owns_key(jkt)) {
+    return make_error(ErrorCode::invalid_key, "dpop.client_key",
+                      "cannot bind a session to the key " + printable(jkt, 64) +
+                          ": it is one of the client's own keys, and servers refuse that; log in "
+                          "again, and keep the client's keys out of the vault");
+  }
   auto prover = context.provers->find(jkt);
   if (!prover) return std::move(prover).error();
   return std::shared_ptr<HttpTransport>(

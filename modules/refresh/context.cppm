@@ -65,6 +65,8 @@ struct SessionContext {
 void announce(const SessionContext& context, const SessionEvent& event);
 
 /// The transport of a session: with proofs of the key `jkt`, or the plain one if that is empty.
+/// Errors: those of ProverCache::find; invalid_key, "dpop.client_key" for a key that is one of the
+/// client's own (C1.12).
 [[nodiscard]] Result<std::shared_ptr<HttpTransport>> session_transport(
     const SessionContext& context, std::string_view jkt);
 /// Best effort to end a token at the server, as the client that it was issued to. Errors:

@@ -111,7 +111,7 @@ TEST_CASE("create: what is missing or not allowed is said before anything happen
   CHECK(create([](Options& o) { o.vault.reset(); }) == "invalid_argument client.vault_missing");
   CHECK(create([](Options& o) { o.client = loopback_client("email"); }) ==
         "invalid_argument client.scope_without_atproto");
-  CHECK(create([](Options& o) { o.client.redirect_path = "callback"; }) ==
+  CHECK(create([](Options& o) { o.client = loopback_client("atproto", "callback"); }) ==
         "invalid_argument client.redirect_path");
   CHECK(create([](Options& o) { o.client = loopback_client_of("https://app.test/c.json"); }) ==
         "invalid_argument client.not_loopback");

@@ -39,7 +39,7 @@ struct LoggedIn {
   Home home{};
 
   LoggedIn() {
-    auto client = AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+    auto client = AtprotoClient::create({.client = loopback_client(kScope),
                                          .store = home.store(),
                                          .vault = home.vault(),
                                          .plc_url = servers->plc(),

@@ -27,7 +27,7 @@ int main(int count, char** arguments) {
   const std::string subject = arguments[4];
   const int threads = std::stoi(arguments[5]);
   const Kept kept = open_kept(arguments[1], arguments[2]);
-  const auto client = AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+  const auto client = AtprotoClient::create({.client = loopback_client(kScope),
                                              .store = kept.store,
                                              .vault = kept.vault,
                                              .plc_url = arguments[3],

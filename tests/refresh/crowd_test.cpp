@@ -48,7 +48,7 @@ unsigned refreshes_seen(const sandbox::Sandbox& servers) {
 
 // Alice, logged in to the store that lies in `folder`, with an access token that is over.
 std::string log_in_expired(const Kept& kept, const sandbox::Sandbox& servers) {
-  auto client = AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+  auto client = AtprotoClient::create({.client = loopback_client(kScope),
                                        .store = kept.store,
                                        .vault = kept.vault,
                                        .plc_url = servers.plc(),

@@ -139,7 +139,7 @@ TEST_CASE("a program is told what becomes of its sessions", "[sandbox]") {
   std::vector<std::string> told;  // by one thread, and read when it has ended
   {
     auto client =
-        AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+        AtprotoClient::create({.client = loopback_client(kScope),
                                .store = world.store,
                                .vault = world.vault,
                                .on_event =

@@ -214,7 +214,7 @@ TEST_CASE("C5.8: a server may not issue tokens for accounts that are not its own
 TEST_CASE("C2.2: every hostile handle file is refused", "[sandbox]") {
   SandboxWorld world;
   auto client =
-      AtprotoClient::create({.client = loopback_client(std::string(kScope)),
+      AtprotoClient::create({.client = loopback_client(kScope),
                              .store = world.store,
                              .vault = world.vault,
                              .plc_url = world.servers->plc(),

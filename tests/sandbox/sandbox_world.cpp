@@ -81,7 +81,7 @@ std::shared_ptr<OAuthTokenStore> SandboxWorld::empty_store() const {
 
 AtprotoClient SandboxWorld::client_over(std::shared_ptr<OAuthTokenStore> sessions,
                                         std::string scope) const {
-  return AtprotoClient::create({.client = loopback_client(std::move(scope)),
+  return AtprotoClient::create({.client = loopback_client(scope),
                                 .store = std::move(sessions),
                                 .vault = vault,
                                 .plc_url = servers->plc(),

@@ -26,6 +26,7 @@ LEVELS = {
     "latchkey.flows": 6,
     "latchkey.strategy": 6,
     "latchkey.atproto.client": 7,
+    "latchkey.atproto.client_identity": 7,
     "latchkey.atproto.login": 7,
     "latchkey.atproto.pds": 7,
     "latchkey.sandbox": 8,
