@@ -25,10 +25,12 @@ import latchkey.dpop.transport;
 import latchkey.flows.interaction;
 import latchkey.flows.login_page;
 import latchkey.flows.resource_call;
+import latchkey.flows.tracing;
 import latchkey.http;
 import latchkey.http.cpprest;
 import latchkey.http.curl;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.oauth.client_auth;
@@ -112,6 +114,14 @@ Result<void> make_default_transports(AtprotoClientOptions& options) {
   return {};
 }
 
+void trace(AtprotoClientOptions& options) {
+  const auto& tracer = options.tracer;
+  options.transport = traced(std::move(options.transport), tracer);
+  options.strangers = traced(std::move(options.strangers), tracer);
+  options.browser = traced(std::move(options.browser), tracer);
+  options.on_event = traced(std::move(options.on_event), tracer);
+}
+
 }  // namespace
 
 Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
@@ -119,6 +129,7 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
   auto identity = identity_of(options.client);
   if (!identity) return std::move(identity).error();
   if (auto made = make_default_transports(options); !made) return std::move(made).error();
+  trace(options);
 
   auto impl = std::make_shared<Impl>();
   impl->discovery = std::make_shared<AtprotoDiscovery>(
@@ -165,7 +176,8 @@ Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
   auto done = run_login({.browser = impl_->options.browser,
                          .receiver = {.path = impl_->options.client.redirect_path},
                          .application_name = impl_->options.application_name,
-                         .client_id = impl_->keeper->context().client_id},
+                         .client_id = impl_->keeper->context().client_id,
+                         .tracer = impl_->options.tracer},
                         interaction,
                         {.begin =
                              [&](const std::string& redirect_uri) {

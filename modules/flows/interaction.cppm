@@ -9,6 +9,7 @@ module;
 export module latchkey.flows.interaction;
 import latchkey.core.error;
 import latchkey.core.url;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
@@ -46,6 +47,7 @@ struct LoginPlace {
   std::string application_name = "latchkey";  ///< shown on the result page
   std::string client_id{};                    ///< the same, for pages that want it
   ResultPages pages{};
+  std::shared_ptr<Tracer> tracer{};  ///< told of the login's steps; null: nobody
 };
 
 struct BegunLogin {
