@@ -62,6 +62,7 @@ TEST_CASE("trace: what a form is for is told by the field that only it has", "[t
   CHECK(use(form("response_type=code&client_id=a")) == "authorization_server par");
   CHECK(use(form("token=x&token_type_hint=refresh_token")) == "authorization_server revocation");
   CHECK(use(form("client_id=a&scope=b")) == "authorization_server device_authorization");
+  CHECK(use(form("scope=openid")) == "authorization_server device_authorization");
   CHECK(use(form("access_key=x")) == "resource_server resource");
   CHECK(use(form("grant_type=Marked9f8e7d6c")) == "authorization_server token unlisted");
   CHECK(use(form("x=grant_type&y")) == "resource_server resource");

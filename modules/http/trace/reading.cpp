@@ -64,7 +64,9 @@ std::optional<Use> use_of_form(const HttpRequest& request) {
     return Use{kServer, "token", grant_word(*grant)};
   if (form_field(body, "response_type")) return Use{kServer, "par"};
   if (form_field(body, "token")) return Use{kServer, "revocation"};
-  if (form_field(body, "client_id")) return Use{kServer, "device_authorization"};
+  // A client that authenticates in a header need not name itself.
+  if (form_field(body, "client_id") || form_field(body, "scope"))
+    return Use{kServer, "device_authorization"};
   return std::nullopt;
 }
 
