@@ -106,6 +106,13 @@ struct VaultCommand {
 [[nodiscard]] Exit run_vault_rewrap(const Options& options, const VaultCommand& command);
 [[nodiscard]] Exit run_vault_rotate(const Options& options, const VaultCommand& command);
 
+struct TraceCommand {
+  std::string file;    ///< "-" for standard input
+  std::string output;  ///< where the page goes; empty: to standard output
+};
+/// Makes a page of what --trace recorded.
+[[nodiscard]] Exit run_trace(const Options& options, const TraceCommand& command);
+
 struct SandboxCommand {
   int port = 0;  ///< of the PDS; the other two follow it. 0: any free ones
   int access_token_lifetime = 3600;

@@ -94,6 +94,41 @@ Exit logout_one(const Options& options, const Workspace& workspace, const Sessio
   return tell(options, session, *outcome);
 }
 
+std::string said_of(const SessionSummary& session, const Result<LogoutOutcome>& outcome) {
+  const std::string name = "the earlier logout of " + name_of(session);
+  if (!outcome) return name + " can't be finished: " + outcome.error().message;
+  switch (*outcome) {
+    case LogoutOutcome::revoked:
+    case LogoutOutcome::not_logged_in:
+      return name + " is confirmed by its server now";
+    case LogoutOutcome::pending:
+      return name + " is not confirmed yet: its server could not be told";
+    case LogoutOutcome::forgotten:
+      break;
+  }
+  return name + " is given up: its server could not be told, and by now there is nothing to end";
+}
+
+// Servers that could not be told of earlier logouts are told now, if they can be. This changes
+// nothing of how the command itself ends.
+void finish_earlier(const Options& options, const Workspace& workspace,
+                    std::string_view but_not_subject) {
+  const auto rows = all_sessions(*workspace.store);
+  if (!rows) return;
+  for (const ListedSession& row : *rows) {
+    if (!row.summary || row.summary->state != SessionState::revoking ||
+        row.summary->subject == but_not_subject || options.stop.stop_requested())
+      continue;
+    const auto account =
+        Account::of(workspace, options, *row.summary, Account::BrokenFile::counts_as_absent);
+    if (!account) continue;
+    const auto outcome = account->keeper().logout(row.summary->subject, {.stop = options.stop});
+    if (outcome && *outcome != LogoutOutcome::pending)
+      static_cast<void>(scrub(options, *workspace.store, row.summary->subject).has_value());
+    say(said_of(*row.summary, outcome));
+  }
+}
+
 // A profile that was configured and has no session: there is only its file to remove.
 std::optional<std::string> file_alone(const Options& options, const Error& error) {
   if (error.detail != "cli.not_logged_in") return std::nullopt;
@@ -106,7 +141,11 @@ std::optional<std::string> file_alone(const Options& options, const Error& error
 Exit logout_chosen(const Options& options, const Workspace& workspace,
                    const LogoutCommand& command) {
   auto session = choose_account(*workspace.store, options, Choose::also_revoking);
-  if (session) return logout_one(options, workspace, *session, command);
+  if (session) {
+    const Exit exit = logout_one(options, workspace, *session, command);
+    finish_earlier(options, workspace, session->subject);
+    return exit;
+  }
   const auto name = file_alone(options, session.error());
   if (!name) return report(session.error(), options.format);
   if (const auto scrubbed = scrub(options, *workspace.store, *name); !scrubbed)

@@ -15,6 +15,7 @@ import latchkey.cli.options;
 import latchkey.cli.profile;
 import latchkey.cli.profile.assembly;
 import latchkey.cli.report;
+import latchkey.cli.trace.file;
 import latchkey.core.error;
 import latchkey.core.os.process;
 
@@ -63,6 +64,7 @@ struct Parsed {
   RequestCommand request;
   DpopCommand dpop;
   VaultCommand vault;
+  TraceCommand trace;
   SandboxCommand sandbox;
   std::function<Exit(const Options&)> command;
 };
@@ -89,6 +91,9 @@ void add_global_options(CLI::App& app, Parsed& parsed) {
   app.add_option("--master-key", parsed.options.master_key,
                  "what opens the vault: auto, key-file, keychain, passphrase, or command:PROGRAM "
                  "ARG... (split on blanks, no shell); chosen when the vault is made");
+  app.add_option("--trace", parsed.options.trace,
+                 "append what is asked of whom to this file, without secrets; latchkey trace shows "
+                 "it");
   app.add_option("--plc-url", parsed.options.plc_url, "development: the PLC directory to ask")
       ->group("Development");
   app.add_option("--resolve-handles-at", parsed.options.resolve_handles_at,
@@ -269,6 +274,14 @@ void add_vault_commands(CLI::App& app, Parsed& p) {
                    "with; only if the vault seals no other store");
 }
 
+void add_trace_command(CLI::App& app, Parsed& p) {
+  auto* trace = add(app, "trace", "make a page of what --trace recorded", p,
+                    [&p](const Options& o) { return run_trace(o, p.trace); });
+  trace->add_option("file", p.trace.file, "the file; - for standard input")->required();
+  trace->add_option("-o,--output", p.trace.output,
+                    "write the page to this file instead of standard output");
+}
+
 void add_sandbox_command(CLI::App& app, Parsed& p) {
   auto* sandbox =
       add(app, "sandbox",
@@ -317,6 +330,21 @@ void keep_standard_streams() {
   }
 }
 
+// With a trace of it, if one is asked for. Looking at traces leaves none.
+Exit run_command(const CLI::App& app, Parsed& parsed) {
+  Options& options = parsed.options;
+  const std::string name = app.get_subcommands().front()->get_name();
+  if (name == "trace") return parsed.command(options);
+  auto tracer = open_trace(options);
+  if (!tracer) return report(tracer.error(), options.format);
+  options.tracer = *std::move(tracer);
+  if (!options.tracer) return parsed.command(options);
+  trace_command(*options.tracer, name);
+  const Exit exit = parsed.command(options);
+  trace_end(*options.tracer, exit == Exit::ok ? CommandEnd::well : CommandEnd::badly);
+  return exit;
+}
+
 // A result that nobody could read is none.
 int finish(Exit exit) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return static_cast<int>(exit);
@@ -347,6 +375,7 @@ int main(int argc, char** argv) {
   add_record_commands(app, parsed);
   add_request_commands(app, parsed);
   add_vault_commands(app, parsed);
+  add_trace_command(app, parsed);
   add_sandbox_command(app, parsed);
   try {
     app.parse(argc, argv);
@@ -359,5 +388,5 @@ int main(int argc, char** argv) {
   static SignalWatch& signals =
       *new SignalWatch;  // its thread lives as long as the process, and a little longer
   parsed.options.stop = signals.token();
-  return finish(parsed.command(parsed.options));
+  return finish(run_command(app, parsed));
 }

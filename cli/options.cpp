@@ -38,6 +38,7 @@ Options options_from_environment() {
   take(options.master_key, "LATCHKEY_MASTER_KEY");
   take(options.plc_url, "LATCHKEY_PLC_URL");
   take(options.resolve_handles_at, "LATCHKEY_RESOLVE_HANDLES_AT");
+  take(options.trace, "LATCHKEY_TRACE");
   const auto http = environment_variable("LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK").value_or("");
   options.allow_http_for_loopback = http == "1" || http == "true" || http == "yes";
   return options;

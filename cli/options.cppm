@@ -2,12 +2,14 @@
 module;
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 export module latchkey.cli.options;
 import latchkey.core.error;
 import latchkey.core.url;
+import latchkey.http.trace;
 
 // What every command of the tool is told: global options, from the command line first, then from
 // the environment.
@@ -25,13 +27,15 @@ struct Options {
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at;
   bool allow_http_for_loopback = false;
+  std::string trace{};               ///< the file that events are appended to; empty: none
+  std::shared_ptr<Tracer> tracer{};  ///< that does it
   Format format = Format::text;
   std::stop_token stop;  ///< requested by SIGINT, SIGTERM and SIGHUP
 };
 
 /// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_PROFILE, LATCHKEY_MASTER_KEY,
-/// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true,
-/// yes) as defaults.
+/// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT, LATCHKEY_TRACE and
+/// LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true, yes) as defaults.
 [[nodiscard]] Options options_from_environment();
 
 /// Where things are kept.

@@ -19,6 +19,7 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.curl;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.store;
 import latchkey.store.filesystem;
 import latchkey.store.memory;
@@ -60,7 +61,7 @@ Result<std::shared_ptr<HttpTransport>> curl_transport(const Options& options, Ad
                            .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
                            .proxy = *std::move(proxy)});
   if (!transport) return std::move(transport).error();
-  return std::shared_ptr<HttpTransport>(*std::move(transport));
+  return traced(*std::move(transport), options.tracer);
 }
 
 }  // namespace
@@ -161,7 +162,8 @@ Result<AtprotoClient> make_client(const Workspace& workspace, const Options& opt
        .resolve_handles_at = options.resolve_handles_at,
        .http_rule = http_rule_of(options),
        .proxy = *std::move(proxy),
-       .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("")});
+       .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
+       .tracer = options.tracer});
 }
 
 }  // namespace latchkey::cli

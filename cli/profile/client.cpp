@@ -26,6 +26,7 @@ import latchkey.flows.client_options;
 import latchkey.http;
 import latchkey.http.cpprest;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.oauth.client_auth;
 import latchkey.oauth.client_secret;
 import latchkey.oauth.scope;
@@ -159,6 +160,7 @@ Result<OAuthClientOptions> profile_client_options(const Workspace& workspace,
   out.proxy = *std::move(proxy);
   out.extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("");
   out.clock = std::make_shared<SystemClock>();
+  out.tracer = options.tracer;
   return out;
 }
 
@@ -196,7 +198,7 @@ Result<std::shared_ptr<SessionKeeper>> api_key_keeper(const Workspace& workspace
   const auto random = std::make_shared<SystemRandom>();
   SessionContext context{.store = workspace.store,
                          .provers = std::make_shared<ProverCache>(workspace.vault, random),
-                         .transport = *std::move(transport),
+                         .transport = traced(*std::move(transport), options.tracer),
                          .nonces = std::make_shared<NonceCache>(nonce_storage(workspace.store)),
                          .skew = std::make_shared<ClockSkew>(),
                          .clock = made->clock,

@@ -71,7 +71,7 @@ Result<Prepared> prepare(NamedProfile named, const Workspace& workspace, const P
                                            .extra_ca_file = client.extra_ca_file,
                                            .proxy = client.proxy.clone()});
   if (!transport) return std::move(transport).error();
-  client.transport = *std::move(transport);
+  client.transport = traced(*std::move(transport), options.tracer);
   auto provider = find_provider(profile, {.transport = client.transport,
                                           .clock = client.clock,
                                           .http_rule = client.http_rule,

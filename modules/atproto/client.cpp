@@ -26,12 +26,14 @@ import latchkey.dpop.transport;
 import latchkey.flows.interaction;
 import latchkey.flows.login_page;
 import latchkey.flows.resource_call;
+import latchkey.flows.tracing;
 import latchkey.http;
 import latchkey.http.cares;
 import latchkey.http.cpprest;
 import latchkey.http.curl;
 import latchkey.http.dns;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
@@ -135,7 +137,8 @@ Result<LoginPlace> place_of(const AtprotoClientOptions& options, bool by_paste) 
   const ClientIdentity& client = *options.client.description();
   LoginPlace place{.browser = options.browser,
                    .application_name = options.application_name,
-                   .client_id = client.client_id};
+                   .client_id = client.client_id,
+                   .tracer = options.tracer};
   if (auto receiver = receiver_of(client)) {
     place.receiver = *std::move(receiver);
   } else if (by_paste) {
@@ -148,6 +151,15 @@ Result<LoginPlace> place_of(const AtprotoClientOptions& options, bool by_paste) 
   return place;
 }
 
+void trace(AtprotoClientOptions& options) {
+  const auto& tracer = options.tracer;
+  options.transport = traced(std::move(options.transport), tracer);
+  options.strangers = traced(std::move(options.strangers), tracer);
+  options.configured = traced(std::move(options.configured), tracer);
+  options.browser = traced(std::move(options.browser), tracer);
+  options.on_event = traced(std::move(options.on_event), tracer);
+}
+
 }  // namespace
 
 Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
@@ -156,6 +168,7 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
   if (!identity) return identity.error();
   if (auto apart = check_keys_apart(options); !apart) return std::move(apart).error();
   if (auto made = make_default_transports(options); !made) return std::move(made).error();
+  trace(options);
 
   auto impl = std::make_shared<Impl>();
   const auto skew = std::make_shared<ClockSkew>();

@@ -16,6 +16,7 @@ import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.dns;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.refresh.authorized;
 import latchkey.refresh.events;
@@ -62,6 +63,7 @@ struct AtprotoClientOptions {
   std::shared_ptr<BrowserOpener> browser{};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
+  std::shared_ptr<Tracer> tracer{};  ///< told what happens, in words that hold no secret
 };
 
 /// A handle to shared state: copying it is cheap, and all copies may be used from several threads.

@@ -22,6 +22,7 @@ import latchkey.flows.code_login;
 import latchkey.flows.environment;
 import latchkey.flows.grant;
 import latchkey.flows.interaction;
+import latchkey.flows.tracing;
 import latchkey.http;
 import latchkey.http.policy;
 import latchkey.loopback.browser;
@@ -173,7 +174,8 @@ Result<SessionContext> make_context(OAuthClientOptions& options) {
                               .transport = options.transport,
                               .browser = options.browser,
                               .clock = options.clock,
-                              .random = options.random};
+                              .random = options.random,
+                              .tracer = options.tracer};
   if (auto filled = fill_defaults(environment); !filled) return std::move(filled).error();
   options.transport = environment.transport;
   options.browser = environment.browser;
@@ -193,7 +195,7 @@ Result<SessionContext> make_context(OAuthClientOptions& options) {
                         .client = options.client,
                         .client_id = options.client_id,
                         .profile = std::move(profile),
-                        .on_event = options.on_event};
+                        .on_event = traced(options.on_event, options.tracer)};
 }
 
 LoginPlace place_of(const OAuthClientOptions& options) {
@@ -201,7 +203,8 @@ LoginPlace place_of(const OAuthClientOptions& options) {
           .receiver = options.receiver,
           .application_name = options.application_name,
           .client_id = options.client_id,
-          .pages = options.pages};
+          .pages = options.pages,
+          .tracer = options.tracer};
 }
 
 IdentityCheck identity_check(const OAuthClientOptions& options) noexcept {

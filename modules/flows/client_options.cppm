@@ -15,6 +15,7 @@ import latchkey.core.url;
 import latchkey.flows.code_login;
 import latchkey.http;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
@@ -82,6 +83,7 @@ struct OAuthClientOptions {
   std::shared_ptr<BrowserOpener> browser{};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
+  std::shared_ptr<Tracer> tracer{};  ///< told what happens, in words that hold no secret
 };
 
 /// Everything about them but the store. Errors: invalid_argument, "client.client_id_missing",

@@ -51,6 +51,7 @@ OAuthClientOptions options_in(const CodeFlowSettings& settings,
   options.browser = environment.browser;
   options.clock = environment.clock;
   options.random = environment.random;
+  options.tracer = environment.tracer;
   if (settings.id_token == IdTokenChoice::unvalidated && environment.clock) {
     options.validator = claims_only_validator(environment.clock);
   }

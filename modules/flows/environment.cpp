@@ -8,7 +8,9 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.http;
 import latchkey.http.cpprest;
+import latchkey.flows.tracing;
 import latchkey.http.policy;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 
 namespace latchkey {
@@ -25,6 +27,8 @@ Result<void> fill_defaults(FlowEnvironment& environment) {
   if (!environment.clock) environment.clock = std::make_shared<SystemClock>();
   if (!environment.random) environment.random = std::make_shared<SystemRandom>();
   if (!environment.browser) environment.browser = system_browser();
+  environment.transport = traced(std::move(environment.transport), environment.tracer);
+  environment.browser = traced(std::move(environment.browser), environment.tracer);
   return {};
 }
 

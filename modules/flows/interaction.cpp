@@ -14,6 +14,7 @@ import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.core.url;
+import latchkey.flows.tracing;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
@@ -144,7 +145,8 @@ class LoginRun {
 
 Result<void> run_login(const LoginPlace& place, const LoginInteraction& interaction,
                        const LoginSteps& steps) {
-  LoginRun run(place, interaction, steps);
+  const LoginSteps told = traced(steps, place.tracer);
+  LoginRun run(place, interaction, told);
   return interaction.paste ? run.by_paste() : run.by_receiver();
 }
 

@@ -9,6 +9,7 @@ module;
 export module latchkey.flows.interaction;
 import latchkey.core.error;
 import latchkey.core.url;
+import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
@@ -48,6 +49,7 @@ struct LoginPlace {
   ResultPages pages{};
   /// Where the browser ends when the address is pasted; empty: where the receiver would listen.
   std::string pasted_redirect{};
+  std::shared_ptr<Tracer> tracer{};  ///< told of the login's steps; null: nobody
 };
 
 struct BegunLogin {

@@ -3,21 +3,12 @@ module;
 #include <string>
 #include <string_view>
 module latchkey.loopback.page_layout;
+import latchkey.loopback.page_style;
 
 namespace latchkey {
 namespace {
 
-// Every pair of text and ground has a contrast of at least 4.5 in both palettes.
-constexpr std::string_view kStyle = R"css(
-:root { color-scheme: light dark; --back: #f3f3ef; --card: #ffffff; --line: #deded7; --text: #1d1e20;
-        --soft: #5a5e65; --good: #17764a; --good-back: #e4f4eb; --bad: #b3261e; --bad-back: #fbe9e7;
-        --calm: #5a5e65; --calm-back: #ecece7; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #131416; --card: #1d1f22; --line: #34373c; --text: #ececea; --soft: #a7abb2;
-          --good: #63d49a; --good-back: #17301f; --bad: #ff9086; --bad-back: #3a1c1a;
-          --calm: #a7abb2; --calm-back: #292c30; }
-}
-* { box-sizing: border-box; }
+constexpr std::string_view kStyle = R"css(* { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: flex; align-items: center; justify-content: center;
        padding: 1.25rem; background: var(--back); color: var(--text);
        font: 1.0625rem/1.55 system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
@@ -92,6 +83,7 @@ std::string lay_out(const PageParts& parts) {
   out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
   out += parts.title;
   out += "</title>\n<style>";
+  out += page_palette();
   out += kStyle;
   out += "</style>\n</head>\n<body>\n<main>\n<svg class=\"mark ";
   out += look.kind;

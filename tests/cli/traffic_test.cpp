@@ -220,7 +220,7 @@ TEST_CASE("dpop: prints the proof, and the token only when asked to reveal it", 
   CHECK_FALSE(has(revealed.err, "Marked"));
 }
 
-TEST_CASE("logout: confirmed by the server, nothing is left", "[cli]") {
+TEST_CASE("C7.11: logout, confirmed by the server, leaves nothing", "[cli]") {
   const Wired w;
   const ToolRun out = w({"logout", "--json"});
   CHECK(out.status == 0);
@@ -234,7 +234,8 @@ TEST_CASE("logout: confirmed by the server, nothing is left", "[cli]") {
   CHECK(has(all.err, "nobody is logged in"));
 }
 
-TEST_CASE("logout: not confirmed yet is said, and the next one finishes it", "[cli]") {
+TEST_CASE("C7.11: a logout that is not confirmed yet is said, and the next one finishes it",
+          "[cli]") {
   Wired w;
   w.says("/revoke", 500, "{}");
   const ToolRun pending = w({"logout"});
@@ -248,7 +249,7 @@ TEST_CASE("logout: not confirmed yet is said, and the next one finishes it", "[c
   CHECK(w({"sessions", "--json"}).out == "[]\n");
 }
 
-TEST_CASE("logout: forgetting erases what the server could not be told", "[cli]") {
+TEST_CASE("C7.11: forgetting erases what the server could not be told", "[cli]") {
   Wired w;
   w.says("/revoke", 500, "{}");
   const ToolRun forgotten = w({"logout", "--forget", "--json"});
@@ -284,7 +285,66 @@ TEST_CASE("logout: a logout that was kept beside does not stand in the way of th
   CHECK(w({"whoami", "--account", "alice.test"}).status == 0);
   const ToolRun first = w({"logout", "--json"});
   CHECK(Json::parse(first.out)["subject"] == kAlice);
-  const ToolRun second = w({"logout", "--json"});
-  CHECK(Json::parse(second.out)["subject"] == "revoking|0102030405060708|" + std::string(kAlice));
+  CHECK(has(first.err, "the earlier logout of alice.test"));
+  CHECK(has(first.err, "confirmed by its server now"));
+  CHECK(w.services.requests_to("/revoke").size() == 2);
   CHECK(w({"sessions", "--json"}).out == "[]\n");
+}
+
+TEST_CASE("C7.11: logouts that other servers have not confirmed are tried again by a later one",
+          "[cli]") {
+  Wired w;
+  w.home.plant(kBob, w.services.origin());
+  w.says("/revoke", 503, "{}");
+  CHECK(w({"logout", "--account", "bob.test"}).status == 1);
+  const ToolRun offline = w({"logout", "--account", "alice.test", "--forget"});
+  CHECK(offline.status == 0);
+  CHECK(has(offline.err, "the earlier logout of bob.test"));
+  CHECK(has(offline.err, "is not confirmed yet"));
+  CHECK(Json::parse(w({"sessions", "--json"}).out).size() == 1);
+  w.home.plant(kAlice, w.services.origin());
+  w.says("/revoke", 200, "{}");
+  const ToolRun online = w({"logout", "--account", "alice.test", "--json"});
+  CHECK(online.status == 0);
+  CHECK(Json::parse(online.out)["outcome"] == "revoked");
+  CHECK(has(online.err, "confirmed by its server now"));
+  CHECK(w({"sessions", "--json"}).out == "[]\n");
+  CHECK(w.home.vault()->list().value().empty());
+}
+
+TEST_CASE("C7.11: what a logout left to be revoked can't be used by any command", "[cli]") {
+  Wired w;
+  w.says("/revoke", 503, "{}");
+  REQUIRE(w({"logout"}).status == 1);
+  for (const Words& words : std::vector<Words>{{"refresh"},
+                                               {"token"},
+                                               {"token", "--reveal"},
+                                               {"dpop", "GET", "https://pds.test/", "--reveal"},
+                                               {"request", "GET", "/x"},
+                                               {"record", "create", "x.y.z", "{}"}}) {
+    CAPTURE(words);
+    const ToolRun none = w(words);
+    CHECK(none.status == 3);
+    CHECK(none.out.empty());
+  }
+  CHECK(w.services.requests_to("/token").empty());
+}
+
+TEST_CASE("C7.12: tokens leave the store only by the commands that are named for it", "[cli]") {
+  const Wired w;
+  for (const Words& words : std::vector<Words>{{"sessions", "--json"},
+                                               {"status", "--json"},
+                                               {"whoami", "--json"},
+                                               {"token", "--json"},
+                                               {"dpop", "GET", "https://pds.test/", "--json"},
+                                               {"vault", "status", "--json"},
+                                               {"doctor", "--json"}}) {
+    CAPTURE(words);
+    CHECK_FALSE(w(words).out.empty());
+  }
+  const ToolRun revealed = run(w.home.start({"token", "--reveal"}, w.services));
+  CHECK(has(revealed.out, kAccessToken));
+  CHECK_FALSE(has(revealed.out + revealed.err, kRefreshToken));
+  for (const Words& words : std::vector<Words>{{"export"}, {"sessions", "--reveal"}})
+    CHECK(w(words).status == 2);
 }

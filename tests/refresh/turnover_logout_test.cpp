@@ -73,7 +73,7 @@ std::optional<Error> fail_saves(std::string_view call) {
 
 }  // namespace
 
-TEST_CASE("logout: C7.11: a confirmed one leaves neither record nor key", "[turnover]") {
+TEST_CASE("C7.11: logout: a confirmed one leaves neither record nor key", "[turnover]") {
   World world;
   log_in_with(world);
   CHECK(logout(world) == "revoked");
@@ -89,7 +89,7 @@ TEST_CASE("logout: nobody logged in is said, and nothing is sent", "[turnover]")
   CHECK(world.transport->count() == 0);
 }
 
-TEST_CASE("logout: any 2xx confirms it", "[turnover]") {
+TEST_CASE("C7.11: logout: any 2xx confirms it", "[turnover]") {
   for (const int status : {200, 201, 204, 299}) {
     CAPTURE(status);
     World world;
@@ -117,7 +117,8 @@ TEST_CASE("logout: before the server is told, the stored session is of no use an
   CHECK(then->refresh_token->expose() == "rt-1");
 }
 
-TEST_CASE("logout: an unconfirmed one keeps only what the server must be told with", "[turnover]") {
+TEST_CASE("C7.11: logout: an unconfirmed one keeps only what the server must be told with",
+          "[turnover]") {
   for (const int status : {0, 302, 400, 401, 500, 503}) {
     CAPTURE(status);
     World world;
@@ -156,7 +157,7 @@ TEST_CASE("logout: a second attempt that fails too keeps the time of the first",
   CHECK(world.stored().state_changed_at == kNow);
 }
 
-TEST_CASE("logout: after 14 days without an answer what is left is erased", "[turnover]") {
+TEST_CASE("C7.11: logout: after 14 days without an answer what is left is erased", "[turnover]") {
   World world;
   log_in_with(world);
   world.server.next(Fault::drop_before);
@@ -171,7 +172,8 @@ TEST_CASE("logout: after 14 days without an answer what is left is erased", "[tu
   CHECK_FALSE(has_key(world));
 }
 
-TEST_CASE("logout: forgetting erases at once, and tells the server if it can", "[turnover]") {
+TEST_CASE("C7.11: logout: forgetting erases at once, and tells the server if it can",
+          "[turnover]") {
   World world;
   log_in_with(world);
   SECTION("reached") {
