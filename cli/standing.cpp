@@ -5,6 +5,7 @@ module;
 #include <string_view>
 #include <utility>
 module latchkey.cli.standing;
+import latchkey.atproto.lifetime;
 import latchkey.cli.profile;
 import latchkey.cli.report;
 import latchkey.core.encoding;
@@ -32,9 +33,27 @@ std::string login_command(const Standing& standing, const SessionSummary& sessio
   return "latchkey login --profile " + standing.subject;
 }
 
+// Until when something renews it, as far as one can tell.
+std::optional<TimePoint> renewable_until(const Standing& standing, const OAuthSession& session) {
+  const auto guess =
+      standing.kind == StandingKind::atproto ? likely_end(session) : std::optional<TimePoint>();
+  return guess ? guess : session.refresh_expires_at;
+}
+
+// When a person is needed, in words. A guess that was wrong is no reason for alarm.
+std::string need_of_a_person(const Standing& standing, const OAuthSession& session, TimePoint now) {
+  if (!standing.login_needed_at) return standing.renewable ? ", renewed by itself" : "";
+  if (*standing.login_needed_at <= now) return ", a login may be needed any time";
+  std::string text = ", login needed " + relative_time(standing.login_needed_at, now);
+  if (standing.kind == StandingKind::atproto && ends_soon(session, now))
+    text += ": run " + login_command(standing, session);
+  return text;
+}
+
 // An active session: until when is it good without a person?
 void judge_active(Standing& standing, const OAuthSession& session, TimePoint now) {
-  standing.login_needed_at = standing.renewable ? session.refresh_expires_at : session.expires_at;
+  standing.login_needed_at =
+      standing.renewable ? renewable_until(standing, session) : session.expires_at;
   const std::string remedy = ": run " + login_command(standing, session);
   if (standing.renewable && session.refresh_expired(now)) {
     standing.state = StandingState::login_needed;
@@ -45,11 +64,7 @@ void judge_active(Standing& standing, const OAuthSession& session, TimePoint now
   } else if (standing.kind == StandingKind::api_key) {
     standing.text = "API key";
   } else {
-    standing.text = token_text(session, now);
-    if (standing.login_needed_at)
-      standing.text += ", login needed " + relative_time(standing.login_needed_at, now);
-    else if (standing.renewable)
-      standing.text += ", renewed by itself";
+    standing.text = token_text(session, now) + need_of_a_person(standing, session, now);
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 export module latchkey.dpop;
 
+export import latchkey.dpop.guard;
 export import latchkey.dpop.jwk;
 export import latchkey.dpop.nonce;
 export import latchkey.dpop.nonce_issuer;

@@ -11,6 +11,7 @@ export import latchkey.atproto.discovery;
 export import latchkey.atproto.identifier;
 export import latchkey.atproto.identity;
 export import latchkey.atproto.identity_cache;
+export import latchkey.atproto.lifetime;
 export import latchkey.atproto.login;
 export import latchkey.atproto.pds;
 export import latchkey.atproto.xrpc;

@@ -202,7 +202,8 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
           .check =
               [](const TokenAnswer& answer, const SessionSummary& session) {
                 return check_atproto_token(answer, session.subject);
-              }},
+              },
+          .require_dpop_nonce = options.require_dpop_nonce},
       .on_event = options.on_event});
   impl->login = std::make_shared<AtprotoLogin>(impl->keeper, impl->discovery, *identity);
   impl->tids = std::make_shared<TidSource>(*options.clock, *options.random);

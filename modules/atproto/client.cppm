@@ -42,6 +42,11 @@ struct AtprotoClientOptions {
   /// Told what becomes of sessions; see SessionListener for the rules.
   SessionListener on_event{};
 
+  /// Strict: a login whose token answer has no DPoP-Nonce is refused, and what was issued revoked
+  /// (C6.8). The specification wants it of every answer to a proof; refreshes are not judged by it,
+  /// so that no session ends for it.
+  bool require_dpop_nonce = false;
+
   // Development servers.
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at{};  ///< see IdentityOptions

@@ -16,6 +16,7 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
+import latchkey.dpop.nonce;
 import latchkey.flows.grant;
 import latchkey.http;
 import latchkey.http.policy;
@@ -96,6 +97,18 @@ Result<Url> page_for(const SessionContext& context, const CodeRequest& request,
                                  request.login_hint, request.extra);
 }
 
+// Strict mode (C6.8). Judged after the answer was read: what an intermediary answers (413, 429, 502
+// to 504) never has a nonce, and is the error that it is by its status.
+Result<void> check_nonce_given(const SessionContext& context, const PendingLogin& pending,
+                               const HttpResponse& response) {
+  if (!context.profile.require_dpop_nonce || pending.dpop_jkt.empty()) return {};
+  const auto nonces = response.headers.all("DPoP-Nonce");
+  if (nonces.size() == 1 && is_dpop_nonce(nonces[0])) return {};
+  return make_error(ErrorCode::token_invalid, "token.dpop_nonce_missing",
+                    "token answer refused: it has no DPoP-Nonce, which is required here; tell the "
+                    "server's operator, or allow such answers (require_dpop_nonce)");
+}
+
 }  // namespace
 
 Result<BegunCode> begin_code(const SessionContext& context, const CodeRequest& request,
@@ -136,6 +149,10 @@ Result<ExchangedCode> exchange_code(const SessionContext& context, const Pending
   if (!answer) {
     revoke_unread(context, terms_of(pending), *response);
     return std::move(answer).error();
+  }
+  if (auto given = check_nonce_given(context, pending, *response); !given) {
+    revoke_answer(context, terms_of(pending), *answer);
+    return std::move(given).error();
   }
   return ExchangedCode{.answer = *std::move(answer), .requested_at = requested_at};
 }

@@ -71,8 +71,9 @@ struct ExchangedCode {
   TimePoint requested_at;  ///< before the request was sent
 };
 /// Judges the redirect and exchanges its code. An answer that can't be read is revoked as far as
-/// that is possible; the key stays. Uses all of `context` but its store. Errors: those of
-/// process_callback, build_code_exchange, process_token_response and of the transport.
+/// that is possible; the key stays. Uses all of `context` but its store. Errors: token_invalid,
+/// "token.dpop_nonce_missing" (SessionProfile::require_dpop_nonce; what was issued is revoked);
+/// those of process_callback, build_code_exchange, process_token_response and of the transport.
 [[nodiscard]] Result<ExchangedCode> exchange_code(const SessionContext& context,
                                                   const PendingLogin& pending,
                                                   std::string_view query,

@@ -42,6 +42,10 @@ struct SessionProfile {
   /// person's logins of one client are one grant there, and revoking any token ends all of them
   /// (RFC 7009 §2.1 allows that).
   bool revokes_replaced = true;
+  /// Refuses a login by code whose token answer has no DPoP-Nonce, which the AT Protocol demands of
+  /// its servers and few clients insist on. Nothing but that answer: a refresh without one is as
+  /// good as any other, for its refresh token is spent.
+  bool require_dpop_nonce = false;
 };
 
 /// All members are shared and thread-safe.

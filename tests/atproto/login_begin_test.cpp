@@ -110,7 +110,8 @@ TEST_CASE("begin: C4.4: the challenge is the S256 of the verifier that is sent i
   CHECK(field(w.requests_to("/par")[0], "code_challenge") == sha256_base64url(verifier));
 }
 
-TEST_CASE("begin: C4.6: each login has a key of its own, and keeps it to the end", "[login]") {
+TEST_CASE("begin: C4.6, C6.12: each login has a key of its own, and keeps it to the end",
+          "[login]") {
   LoginWorld w;
   const std::size_t before = w.keys();
   const std::string first = w.begun(), second = w.begun();
@@ -166,7 +167,8 @@ TEST_CASE("begin: C4.10: the hint is what was typed, and none for a server", "[l
   CHECK(form_value(form, "login_hint").value() == nullptr);
 }
 
-TEST_CASE("begin: C4.11: the login is remembered, sealed, before its URL is given", "[login]") {
+TEST_CASE("begin: C4.11, C4.12: the login is remembered, sealed, before its URL is given",
+          "[login]") {
   TemporaryFolder folder;
   auto vault = memory_vault();
   auto clock = std::make_shared<ManualClock>(kNow);

@@ -230,6 +230,34 @@ TEST_CASE("finish: C5.5 to C5.12: what breaks a rule after it was issued is revo
   }
 }
 
+TEST_CASE("finish: C5.14: what an access token looks like decides nothing", "[login]") {
+  // A JWT of another subject, issuer and audience, without the scope, over for long; one that is
+  // broken; and no JWT at all.
+  const std::string lying =
+      "eyJhbGciOiJub25lIn0." +
+      base64url_encode(
+          as_bytes(R"({"sub":"did:plc:z72i7hdynmk6r22z27h6tvur","iss":"https://x.test",)"
+                   R"("aud":"did:web:x.test","scope":"email","exp":1})")) +
+      ".c2ln";
+  for (const std::string& token : {lying, std::string("eyJ.eyJ.x"), std::string("opaque")}) {
+    CAPTURE(token);
+    LoginWorld w;
+    w.on_token = [&](const HttpRequest&) -> Result<HttpResponse> {
+      return json_answer(200, token_json({{"access_token", "\"" + token + "\""}}));
+    };
+    REQUIRE(outcome(w.login->finish(LoginWorld::callback(w.begun()))) == "ok");
+    const OAuthSession stored = w.world.stored();
+    CHECK(stored.access_token.expose() == token);
+    CHECK(stored.subject == kSubject);
+    CHECK(stored.issuer == kIssuer);
+    CHECK(stored.resource_server == "https://pds.test");
+    CHECK(stored.scope == "atproto transition:generic");
+    CHECK(stored.expires_at == kNow + 1h);
+    CHECK(w.world.keeper()->fresh(kSubject).value()->access_token.expose() == token);
+    CHECK(w.requests_to("/token").size() == 1);
+  }
+}
+
 TEST_CASE("finish: C5.11: without a refresh token it is the access token that is revoked",
           "[login]") {
   LoginWorld w;

@@ -64,6 +64,25 @@ TEST_CASE("standing_of: a session that can be renewed is ready, also when its to
   CHECK(has(standing_of(session, kNow).text, "login needed in 14 d"));
 }
 
+TEST_CASE("C7.8: standing_of: an account's end is told, with the command two days ahead of it",
+          "[cli]") {
+  OAuthSession session = example();
+  session.subject = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+  session.handle = "alice.test";
+  session.dpop_jkt = "thumbprint";
+  session.session_started_at = kNow;
+  session.expires_at = kNow + 1000h;
+  CHECK(standing_of(session, kNow).login_needed_at == kNow + 14 * 24h);
+  CHECK(has(standing_of(session, kNow).text, "login needed in 14 d"));
+  CHECK_FALSE(has(standing_of(session, kNow).text, "run latchkey"));
+  CHECK(has(standing_of(session, kNow + 12 * 24h).text,
+            "login needed in 2 d: run latchkey login alice.test"));
+  // The server may be more generous than it has to be.
+  const auto late = standing_of(session, kNow + 15 * 24h);
+  CHECK(late.state == StandingState::ready);
+  CHECK(has(late.text, "a login may be needed any time"));
+}
+
 TEST_CASE("standing_of: a login is needed when nothing is left to renew it with", "[cli]") {
   OAuthSession session = example();
   session.refresh_expires_at = kNow;

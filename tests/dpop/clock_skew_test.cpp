@@ -37,7 +37,7 @@ TEST_CASE("ClockSkew: nothing is corrected before anything was learnt", "[skew]"
   CHECK(ClockSkew{}.offset(kOrigin) == 0ms);
 }
 
-TEST_CASE("ClockSkew: corrects a clock that is minutes ahead or behind", "[skew]") {
+TEST_CASE("C6.10: ClockSkew: corrects a clock that is minutes ahead or behind", "[skew]") {
   CHECK(std::chrono::abs(learnt(10min) + 10min) <= 1ms);
   CHECK(std::chrono::abs(learnt(-10min) - 10min) <= 1ms);
 }

@@ -119,7 +119,7 @@ TEST_CASE("P256DpopProver: a thousand signatures verify and have 64 bytes", "[p2
   CHECK(good == 1000);
 }
 
-TEST_CASE("proof: the header has typ, alg and the public key, never d", "[p256]") {
+TEST_CASE("C6.1: the header of a proof has typ, alg and the public key, never d", "[p256]") {
   const auto prover = rfc_key();
   const auto header = parse(decode_jws(prover->proof(input()).value()).header);
   CHECK(header.names() == std::vector<std::string>{"typ", "alg", "jwk"});
@@ -128,7 +128,7 @@ TEST_CASE("proof: the header has typ, alg and the public key, never d", "[p256]"
   CHECK(*header.json_text("jwk") == prover->public_jwk());
 }
 
-TEST_CASE("proof: the claims are those given and a new jti", "[p256]") {
+TEST_CASE("C6.2: the claims of a proof are those given and a new jti", "[p256]") {
   const auto prover = rfc_key();
   auto in = input();
   in.nonce = "n-0S6";
@@ -144,6 +144,18 @@ TEST_CASE("proof: the claims are those given and a new jti", "[p256]") {
   CHECK(jti != second.required_string("jti").value());
 }
 
+TEST_CASE("C6.2: ten thousand proofs of one key have ten thousand jtis of 128 bits", "[p256]") {
+  const auto prover = rfc_key();
+  std::set<std::string> seen;
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string payload = decode_jws(prover->proof(input()).value()).payload;
+    const std::string mark = R"("jti":")";
+    seen.insert(payload.substr(payload.find(mark) + mark.size(), 22));
+  }
+  CHECK(seen.size() == 10'000);
+  CHECK(base64url_decode(*seen.begin()).value().size() == 16);
+}
+
 TEST_CASE("proof: jti is drawn from the random source given", "[p256]") {
   const auto prover =
       P256DpopProver::from_private_jwk(jwk(), std::make_shared<FixedRandom>(0)).value();
@@ -151,7 +163,7 @@ TEST_CASE("proof: jti is drawn from the random source given", "[p256]") {
   CHECK(claims.required_string("jti").value() == std::string(22, 'A'));
 }
 
-TEST_CASE("proof: ath is the hash of RFC 9449 section 7.1, and of each token its own", "[p256]") {
+TEST_CASE("C6.4: ath is the hash of RFC 9449 section 7.1, and of each token its own", "[p256]") {
   const auto vector = vector_file("rfc9449.json");
   const auto expected = parse(decode_jws(vector.required_string("resource_proof").value()).payload);
   const auto prover = rfc_key();
@@ -284,7 +296,7 @@ TEST_CASE("generate: a random source that is broken is refused, not used", "[p25
   CHECK(made.error().detail == "key.not_generated");
 }
 
-TEST_CASE("proof: 8 threads sign with one key, and no two proofs share a jti",
+TEST_CASE("C6.2: 8 threads sign with one key, and no two proofs share a jti",
           "[p256][concurrency]") {
   const auto prover = P256DpopProver::generate(kRandom).value();
   constexpr int kThreads = 8, kEach = 100;

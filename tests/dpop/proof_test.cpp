@@ -50,7 +50,7 @@ bool accepted(const std::vector<unsigned char>& text) {
 
 }  // namespace
 
-TEST_CASE("check_proof_input: the method is a token in upper case", "[proof]") {
+TEST_CASE("C6.3: check_proof_input: the method is a token in upper case", "[proof]") {
   auto in = input();
   for (const std::string_view good : {"GET", "POST", "M-SEARCH", "X_1"}) {
     in.htm = good;
@@ -66,7 +66,8 @@ TEST_CASE("check_proof_input: the method is a token in upper case", "[proof]") {
   }
 }
 
-TEST_CASE("check_proof_input: the URL has no query, fragment or foreign characters", "[proof]") {
+TEST_CASE("C6.3: check_proof_input: the URL has no query, fragment or foreign characters",
+          "[proof]") {
   auto in = input();
   const std::string long_url = "https://a/" + std::string(8192, 'a');
   for (const std::string_view bad :
@@ -96,7 +97,8 @@ TEST_CASE("check_proof_input: the nonce is of NQCHAR", "[proof]") {
   }
 }
 
-TEST_CASE("write_claims: jti, htm, htu and iat in whole seconds, and nothing else", "[proof]") {
+TEST_CASE("C6.11: write_claims: jti, htm, htu and iat in whole seconds, and nothing else",
+          "[proof]") {
   std::string out = "left over";
   write_claims(out, input(), ProofId{}, nullptr);
   CHECK(

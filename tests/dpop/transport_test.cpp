@@ -72,7 +72,8 @@ struct Setup {
 
 }  // namespace
 
-TEST_CASE("DpopTransport: a resource request has ath, and htu without its query", "[transport]") {
+TEST_CASE("C6.3, C6.4: DpopTransport: a resource request has ath, and htu without its query",
+          "[transport]") {
   Setup s;
   s.inner->push(answer(200, {}, "body"));
   CHECK(s.get().value().body.expose() == "body");
@@ -87,7 +88,7 @@ TEST_CASE("DpopTransport: a resource request has ath, and htu without its query"
   CHECK(sent.authorization->credentials.expose() == "token");
 }
 
-TEST_CASE("DpopTransport: no ath without an Authorization of scheme dpop", "[transport]") {
+TEST_CASE("C6.4: DpopTransport: no ath without an Authorization of scheme dpop", "[transport]") {
   Setup s;
   s.inner->push(answer(200));
   s.inner->push(answer(200));
@@ -100,8 +101,9 @@ TEST_CASE("DpopTransport: no ath without an Authorization of scheme dpop", "[tra
   CHECK(!s.claims(1).contains("ath"));
 }
 
-TEST_CASE("DpopTransport: asked for a nonce in either form, it repeats once with a new proof",
-          "[transport]") {
+TEST_CASE(
+    "C6.6, C6.7: DpopTransport: asked for a nonce in either form, it repeats once with a new proof",
+    "[transport]") {
   Setup s;
   s.inner->push(GENERATE(0, 1) == 0 ? ask_as("n1") : ask_pds("n1"));
   s.inner->push(answer(200, {{"DPoP-Nonce", "n2"}}));
@@ -115,7 +117,8 @@ TEST_CASE("DpopTransport: asked for a nonce in either form, it repeats once with
 }
 
 TEST_CASE(
-    "DpopTransport: learns from successes and errors, so that the next request needs no retry",
+    "C6.6: DpopTransport: learns from successes and errors, so that the next request needs no "
+    "retry",
     "[transport]") {
   Setup s;
   s.inner->push(answer(200, {{"DPoP-Nonce", "n1"}}));
@@ -129,7 +132,38 @@ TEST_CASE(
   CHECK(s.nonce(3) == "n3");
 }
 
-TEST_CASE("DpopTransport: nonces of one origin are not sent to another", "[transport]") {
+TEST_CASE("C6.14: DpopTransport: an old nonce is a hint, and its refusal costs one request",
+          "[transport]") {
+  for (const Duration age : {Duration{4min}, Duration{6min}, Duration{24h * 30}}) {
+    Setup s;
+    s.inner->push(answer(200, {{"DPoP-Nonce", "old"}}));
+    s.inner->push(ask_pds("new"));
+    s.inner->push(answer(200, {{"DPoP-Nonce", "newer"}}));
+    s.inner->push(answer(200));
+    REQUIRE(s.get());
+    s.clock->advance(age);
+    CHECK(s.get().value().status == 200);
+    CHECK(s.nonce(1) == "old");
+    CHECK(s.nonce(2) == "new");
+    CHECK(s.get().value().status == 200);
+    CHECK(s.nonce(3) == "newer");
+    CHECK(s.inner->count() == 4);
+  }
+}
+
+TEST_CASE("C6.14: DpopTransport: an old nonce that the server still takes costs nothing",
+          "[transport]") {
+  Setup s;
+  s.inner->push(answer(200, {{"DPoP-Nonce", "old"}}));
+  s.inner->push(answer(200));
+  REQUIRE(s.get());
+  s.clock->advance(1h);
+  CHECK(s.get().value().status == 200);
+  CHECK(s.nonce(1) == "old");
+  CHECK(s.inner->count() == 2);
+}
+
+TEST_CASE("C6.5: DpopTransport: nonces of one origin are not sent to another", "[transport]") {
   Setup s;
   s.inner->push(answer(200, {{"DPoP-Nonce", "n1"}}));
   s.inner->push(answer(200));
@@ -141,7 +175,7 @@ TEST_CASE("DpopTransport: nonces of one origin are not sent to another", "[trans
   CHECK(s.nonce(2) == "n1");
 }
 
-TEST_CASE("DpopTransport: nonces of one key are not used with another", "[transport]") {
+TEST_CASE("C6.5: DpopTransport: nonces of one key are not used with another", "[transport]") {
   Setup s;
   s.nonces->learn("https://pds.example", "another key", "n1");
   s.inner->push(answer(200));
@@ -149,7 +183,7 @@ TEST_CASE("DpopTransport: nonces of one key are not used with another", "[transp
   CHECK(s.nonce(0) == std::nullopt);
 }
 
-TEST_CASE("DpopTransport: a second use_dpop_nonce is an error, and there is no third attempt",
+TEST_CASE("C6.7: DpopTransport: a second use_dpop_nonce is an error, and there is no third attempt",
           "[transport]") {
   Setup s;
   s.inner->push(ask_pds("n1"));
@@ -266,7 +300,8 @@ TEST_CASE("DpopTransport: without time left there is no second attempt", "[trans
   CHECK(s.inner->count() == 1);
 }
 
-TEST_CASE("DpopTransport: iat follows the server's clock, already in the retry", "[transport]") {
+TEST_CASE("C6.10: DpopTransport: iat follows the server's clock, already in the retry",
+          "[transport]") {
   Setup s;
   s.clock->advance(10min);
   s.inner->push(json_answer(400, kAskJson,
@@ -340,7 +375,8 @@ TEST_CASE("asks_for_nonce: JSON counts only where the answer says that it is JSO
   CHECK(!asks_for_nonce(answer(400, {}, kAskJson)));
 }
 
-TEST_CASE("asks_for_nonce: a challenge that only looks like it does not ask", "[transport]") {
+TEST_CASE("C6.13: asks_for_nonce: a challenge that only looks like it does not ask",
+          "[transport]") {
   const char* value =
       GENERATE(R"(Bearer error="use_dpop_nonce")", R"(DPoP realm="error=use_dpop_nonce")",
                R"(DPoP error="use_dpop_nonce)", R"(DPoP error="invalid_token", x="use_dpop_nonce")",

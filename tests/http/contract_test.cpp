@@ -174,7 +174,8 @@ TEST_CASE("parse_challenges: one challenge with tokens and quoted strings", "[ht
   CHECK(found[0].find("nonce") == nullptr);
 }
 
-TEST_CASE("parse_challenges: commas, quotes and scheme names inside quotes are text", "[http]") {
+TEST_CASE("C6.13: parse_challenges: commas, quotes and scheme names inside quotes are text",
+          "[http]") {
   const auto found =
       challenges({R"(Basic realm="a, DPoP error=\"use_dpop_nonce\" \\", charset="UTF-8")"});
   REQUIRE(found.size() == 1);
@@ -182,7 +183,7 @@ TEST_CASE("parse_challenges: commas, quotes and scheme names inside quotes are t
   CHECK(*found[0].find("charset") == "UTF-8");
 }
 
-TEST_CASE("parse_challenges: several challenges in one field and in several", "[http]") {
+TEST_CASE("C6.13: parse_challenges: several challenges in one field and in several", "[http]") {
   const auto found =
       challenges({R"(Basic realm="x", Negotiate, Custom dG9rZW4=, bearer error=invalid_token, a=b)",
                   R"(dpop error="invalid_token")"});

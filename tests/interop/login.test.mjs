@@ -71,7 +71,9 @@ describe(onServer('login'), () => {
     }
   })
 
-  onMachine('signing in as somebody else than was named is refused', async (place) => {
+  onMachine('C5.7, C5.11: signing in as somebody else than was named is refused, and what was issued revoked', async (place) => {
+    const sessions = await server.sessionCount(server.bob.did)
+    const mark = await server.mark()
     const running = place.start(['login', server.alice.handle, '--no-browser'])
     const [, result] = await Promise.all([
       server.signIn(await running.authorizeUrl, server.bob.handle, server.bob.password),
@@ -79,6 +81,10 @@ describe(onServer('login'), () => {
     ])
     result.expect(1)
     await assertNothingSaved(place)
+    const seen = await server.requests(mark, 'pds')
+    assert.equal(seen.filter((e) => e.grant_type === 'authorization_code' && e.status === 200).length, 1)
+    assert.equal(seen.filter((e) => e.path === '/oauth/revoke' && e.status === 200).length, 1)
+    assert.equal(await server.sessionCount(server.bob.did), sessions)
   })
 
   onMachine('denial by the user: says so and saves nothing', async (place) => {

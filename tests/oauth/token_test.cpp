@@ -100,7 +100,7 @@ std::string refusal(const json& body, std::string_view expected = kDid) {
 
 }  // namespace
 
-TEST_CASE("C5.4: the exchange sends code, verifier, the same redirect_uri and the client",
+TEST_CASE("C4.12, C5.4: the exchange sends code, verifier, the same redirect_uri and the client",
           "[token]") {
   const auto client = latchkey::public_client("http://localhost");
   const auto request = build_code_exchange(pending(), SecretString("the&code"), *client).value();

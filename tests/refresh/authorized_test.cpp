@@ -60,7 +60,7 @@ Error transport_error(ErrorCode code) {
 
 }  // namespace
 
-TEST_CASE("send_authorized: the request carries the token and a proof that names it",
+TEST_CASE("C6.9: send_authorized: the request carries the token and a proof that names it",
           "[authorized]") {
   ResourceWorld w;
   w.pds->push(json_answer(200, "{}"));

@@ -25,8 +25,9 @@ OAuthSession living(std::chrono::seconds lifetime) {
 
 }  // namespace
 
-TEST_CASE("refresh_window: 60 s and 10 s for an hour, a tenth of the lifetime for short tokens",
-          "[classify]") {
+TEST_CASE(
+    "C7.7: refresh_window: 60 s and 10 s for an hour, a tenth of the lifetime for short tokens",
+    "[classify]") {
   struct Row {
     std::chrono::seconds lifetime;
     Duration soft, hard;

@@ -39,7 +39,8 @@ constexpr Moment kMoments[] = {
 }  // namespace
 
 TEST_CASE(
-    "kill -9 at each step of a refresh leaves the old record or the new one, and the lease free",
+    "C7.1: kill -9 at each step of a refresh leaves the old record or the new one, and the lease "
+    "free",
     "[crash]") {
   const std::string store = GENERATE("file", "sqlite");
   for (const Moment& moment : kMoments) {

@@ -67,7 +67,7 @@ std::string log_in_expired(const Kept& kept, const sandbox::Sandbox& servers) {
 
 }  // namespace
 
-TEST_CASE("64 threads in each of 4 processes on one expired session: one refresh on the wire",
+TEST_CASE("C7.2: 64 threads in each of 4 processes on one expired session: one refresh on the wire",
           "[keeper][concurrency]") {
   const std::string store = GENERATE("file", "sqlite");
   CAPTURE(store);
@@ -98,7 +98,7 @@ TEST_CASE("64 threads in each of 4 processes on one expired session: one refresh
   CHECK(servers->counts().replays == 0);
 }
 
-TEST_CASE("64 threads on one expired session in memory: one refresh on the wire",
+TEST_CASE("C7.2: 64 threads on one expired session in memory: one refresh on the wire",
           "[keeper][concurrency]") {
   SandboxWorld world;
   REQUIRE(world.log_in());

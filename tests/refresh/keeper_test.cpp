@@ -9,10 +9,15 @@
 #include <vector>
 
 import latchkey.core;
+import latchkey.core.json;
+import latchkey.dpop.jwk;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
+import latchkey.refresh.provers;
 import latchkey.session;
 import latchkey.store;
+import latchkey.test.oauth;
+import latchkey.test.openssl;
 import latchkey.test.outcome;
 import latchkey.test.refresh_world;
 import latchkey.test.scripted_transport;
@@ -65,7 +70,7 @@ TEST_CASE("fresh: nobody logged in, logged out, and dead are three answers", "[k
   CHECK(outcome(keeper->fresh(kSubject)) == "refresh_interrupted refresh.interrupted");
 }
 
-TEST_CASE("fresh: the steps of a refresh happen in the order that loses nothing", "[keeper]") {
+TEST_CASE("C7.1: the steps of a refresh happen in the order that loses nothing", "[keeper]") {
   World world;
   const Revision before = world.log_in();
   const auto keeper = world.keeper();
@@ -199,6 +204,23 @@ TEST_CASE("C7.13: the PDS that the confirmation found is saved with the new toke
   world.clock->advance(1h);
   REQUIRE(world.keeper()->fresh(kSubject));
   CHECK(world.stored().resource_server == "https://moved.test");
+}
+
+TEST_CASE("C7.3, C7.4: a refresh is proven with the session's own key, without ath", "[keeper]") {
+  World world;
+  REQUIRE(ProverCache(world.vault, world.random).create());  // a newer one, of another login
+  world.log_in();
+  world.clock->advance(1h);
+  REQUIRE(world.keeper()->fresh(kSubject));
+  const auto sent = world.transport->requests();
+  REQUIRE(sent.size() == 1);
+  CHECK(field_names(sent[0]) ==
+        std::vector<std::string>{"grant_type", "refresh_token", "client_id"});
+  CHECK_FALSE(sent[0].authorization.has_value());
+  const DecodedJws proof = decode_jws(*sent[0].headers.find("DPoP"));
+  const auto header = JsonObject::parse(proof.header, ErrorCode::corrupt, "header").value();
+  CHECK(jwk_thumbprint(header.json_text("jwk").value()).value() == world.jkt);
+  CHECK(proof.payload.find("\"ath\"") == std::string::npos);
 }
 
 TEST_CASE("C7.6: an answer for another subject is refused and revoked, the old record stays",

@@ -54,8 +54,9 @@ struct ShortLived {
 
 }  // namespace
 
-TEST_CASE("short-lived tokens: every call gets a good one, and each is used for most of its life",
-          "[keeper]") {
+TEST_CASE(
+    "C7.7: short-lived tokens: every call gets a good one, and each is used for most of its life",
+    "[keeper]") {
   const auto seconds = GENERATE(3600s, 60s, 10s, 1s);
   ShortLived s(seconds);
   const auto keeper = s.world.keeper();

@@ -71,7 +71,8 @@ TEST_CASE("move: nobody signs in at the old server, nor reads there", "[sandbox]
   CHECK(answer.outcome() == "400 RepoDeactivated");
 }
 
-TEST_CASE("move: C5.8: a server may not speak for an account that has left it", "[sandbox]") {
+TEST_CASE("move: C5.8, C5.11: a server that an account has left may not speak for it, nor keep a session",
+          "[sandbox]") {
   TwoServers two;
   SandboxWorld& world = two.world;
   world.servers->inject({.kind = FaultKind::hold, .path = "/oauth/token"});
@@ -82,6 +83,9 @@ TEST_CASE("move: C5.8: a server may not speak for an account that has left it", 
   world.servers->release();
   CHECK(login.get() == "identity_mismatch issuer.not_authoritative");
   CHECK(world.servers->requests().back().path == "/oauth/revoke");
+  CHECK(world.servers->requests().back().status == 200);
+  CHECK(world.servers->live_sessions("alice.test") == 0);
+  CHECK(world.store->load(world.alice.did).value()->issuer == world.servers->issuer());
 }
 
 TEST_CASE("move: an account can come back, and must be one that is there", "[sandbox]") {

@@ -94,7 +94,7 @@ TEST_CASE("file vault: everything it makes is private from the start", "[file_va
         std::vector<std::string>{key_file_name("id"), "vault.header", "vault.lock"});
 }
 
-TEST_CASE("file vault: no key lies in clear in any file", "[file_vault]") {
+TEST_CASE("C6.12: file vault: no key lies in clear in any file", "[file_vault]") {
   const Place place;
   REQUIRE(place.open().value()->put("id", key("a-marker-to-look-for")));
   const auto master = test::read_text(place.key_file).value();
