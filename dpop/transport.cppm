@@ -52,7 +52,8 @@ struct DpopContext {
 /// more than 2 s. All share SendOptions::timeout. Errors besides the inner transport's and the
 /// prover's: dpop_refused, "dpop.nonce_again" (a second use_dpop_nonce, or one without a usable new
 /// nonce); timeout, "dpop.timeout" (no time left for another attempt); invalid_argument,
-/// "dpop.header_present". A second invalid_dpop_proof comes back as it is.
+/// "dpop.header_present". A request whose body can be read once only is sent once, and the answer
+/// comes back as it is. A second invalid_dpop_proof comes back as it is.
 class DpopTransport final : public HttpTransport {
  public:
   explicit DpopTransport(DpopContext context) : context_(std::move(context)) {}

@@ -410,6 +410,10 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::open(CurlOptions options) 
 Result<HttpResponse> CurlTransport::send(const HttpRequest& request, const SendOptions& options) {
   if (auto allowed = check_request(request, options_.http_rule); !allowed)
     return std::move(allowed).error();
+  if (request.body_source) {
+    return make_error(ErrorCode::invalid_argument, "http.body_source",
+                      "cannot send the request: strangers get no uploads; use CpprestTransport");
+  }
   if (const auto literal = IpAddress::parse(request.url.host())) {
     if (auto allowed = check_address(*literal, options_.address_rule); !allowed)
       return std::move(allowed).error();
