@@ -53,7 +53,7 @@ TEST_CASE("query: parameters and service go out, the answer comes out as it is",
   CHECK(done.out == "{\"feed\": [ ]}\n");
   const std::string seen = w.services.requests_to(path)[0];
   CHECK(has(seen, "GET " + path + "?limit=5&tag=a%20b&tag=c HTTP"));
-  CHECK(has(seen, "atproto-proxy: did:web:api.bsky.app#bsky_appview"));
+  CHECK(has(seen, "atproto-proxy:did:web:api.bsky.app#bsky_appview"));
 }
 
 TEST_CASE("query: what is no parameter, no NSID and no service is a usage error", "[cli]") {
@@ -82,7 +82,7 @@ TEST_CASE("blob upload: a file goes out under its type, and a reference is print
   CHECK(done.status == 0);
   CHECK(Json::parse(done.out)["ref"]["$link"] == "bafkreib");
   const std::string seen = w.services.requests_to(kRepo + "uploadBlob")[0];
-  CHECK(has(seen, "Content-Type: image/png"));
+  CHECK(has(seen, "Content-Type:image/png"));
   CHECK(body_of_request(seen) == "abc");
 }
 

@@ -90,7 +90,7 @@ TEST_CASE("cpprest: a body is read piece by piece, and arrives whole", "[http.cp
     CHECK(answer->status == 200);
     CHECK(source->openings == 1);
     const std::string seen = server.requests().back();
-    CHECK(seen.find("Content-Length: " + std::to_string(size) + "\r\n") != std::string::npos);
+    CHECK(seen.find("Content-Length:" + std::to_string(size) + "\r\n") != std::string::npos);
     CHECK(std::count(seen.begin() + static_cast<std::ptrdiff_t>(seen.find("\r\n\r\n")), seen.end(),
                      'x') == static_cast<std::ptrdiff_t>(size));
   }
