@@ -69,12 +69,33 @@ struct RecordCommand {
   std::string repo;
   std::string cursor;
   int limit = 50;
+  std::string swap_commit;  ///< CID that the repository's last commit must have
+  bool validate = false;
+  bool skip_validation = false;
+  bool all = false;  ///< list: all pages
 };
 [[nodiscard]] Exit run_record_create(const Options& options, const RecordCommand& command);
 [[nodiscard]] Exit run_record_put(const Options& options, const RecordCommand& command);
 [[nodiscard]] Exit run_record_get(const Options& options, const RecordCommand& command);
 [[nodiscard]] Exit run_record_list(const Options& options, const RecordCommand& command);
 [[nodiscard]] Exit run_record_delete(const Options& options, const RecordCommand& command);
+
+struct BlobCommand {
+  std::string file;
+  std::string type = "application/octet-stream";
+};
+/// Prints the JSON that a record refers to the blob with.
+[[nodiscard]] Exit run_blob_upload(const Options& options, const BlobCommand& command);
+
+/// An XRPC call to the account's PDS, or through it to a service.
+struct CallCommand {
+  std::string nsid;
+  std::vector<std::string> parameters;  ///< query: NAME=VALUE
+  std::string data;                     ///< procedure: JSON; "-" and "@FILE" as above
+  std::string proxy;                    ///< DID#service
+};
+[[nodiscard]] Exit run_query(const Options& options, const CallCommand& command);
+[[nodiscard]] Exit run_procedure(const Options& options, const CallCommand& command);
 
 struct RequestCommand {
   std::string method;

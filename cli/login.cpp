@@ -4,6 +4,7 @@ module;
 #include <utility>
 module latchkey.cli.commands;
 import latchkey.atproto.client;
+import latchkey.atproto.scope_report;
 import latchkey.cli.interaction;
 import latchkey.cli.options;
 import latchkey.cli.profile.api_key;
@@ -41,14 +42,23 @@ Error with_remedy(Error error) {
   return error;
 }
 
+// The server may have granted something else than what was asked for (C9.5).
+void say_scope_difference(const std::string& requested, const SessionSummary& session) {
+  const std::string difference = compare_scopes(requested, session.scope).text();
+  if (!difference.empty()) say("the permissions are not as requested: " + difference);
+}
+
 Result<SessionSummary> login_account(const Options& options, const LoginCommand& command) {
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
-  auto client = make_client(*workspace, options,
-                            loopback_client(command.scope.value_or("atproto transition:generic")));
+  const std::string scope = command.scope.value_or("atproto transition:generic");
+  auto client = make_client(*workspace, options, loopback_client(scope));
   if (!client) return std::move(client).error();
   const Meeting meeting = meeting_here(meeting_of(command), false);
-  return client->login(command.who, interaction_for(options, meeting, command.timeout_seconds));
+  auto session =
+      client->login(command.who, interaction_for(options, meeting, command.timeout_seconds));
+  if (session) say_scope_difference(scope, *session);
+  return session;
 }
 
 Result<SessionSummary> login_profile(const Options& options, const LoginCommand& command) {

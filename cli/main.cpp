@@ -61,6 +61,8 @@ struct Parsed {
   TokenCommand token;
   DoctorCommand doctor;
   RecordCommand record;
+  BlobCommand blob;
+  CallCommand call;
   RequestCommand request;
   DpopCommand dpop;
   VaultCommand vault;
@@ -205,6 +207,17 @@ void add_session_commands(CLI::App& app, Parsed& p) {
                      "move this unreadable record aside too, of another vault or a newer program");
 }
 
+void add_write_options(CLI::App& command, RecordCommand& record) {
+  auto* validate = command.add_flag("--validate", record.validate,
+                                    "only if the server knows the record's lexicon and it fits");
+  command
+      .add_flag("--no-validate", record.skip_validation,
+                "the server does not check the record against its lexicon")
+      ->excludes(validate);
+  command.add_option("--swap-commit", record.swap_commit,
+                     "only if the repository's last commit is this CID");
+}
+
 void add_record_commands(CLI::App& app, Parsed& p) {
   auto* record = app.add_subcommand("record", "records in your repository")
                      ->fallthrough()
@@ -217,12 +230,14 @@ void add_record_commands(CLI::App& app, Parsed& p) {
       ->required();
   create->add_option("json", p.record.value, "JSON, - for standard input, @FILE")->required();
   create->add_option("--rkey", p.record.rkey, "record key; a new TID if not given");
+  add_write_options(*create, p.record);
 
   auto* put = add(*record, "put", "create or replace a record", p, with(run_record_put));
   put->add_option("collection", p.record.collection, "its NSID")->required();
   put->add_option("rkey", p.record.rkey, "record key")->required();
   put->add_option("json", p.record.value, "JSON, - for standard input, @FILE")->required();
   put->add_option("--swap", p.record.swap, "only if the record is now this CID, or null for none");
+  add_write_options(*put, p.record);
 
   auto* get = add(*record, "get", "print a record", p, with(run_record_get));
   get->add_option("uri", p.record.uri, "at://REPO/COLLECTION/RKEY")->required();
@@ -232,10 +247,34 @@ void add_record_commands(CLI::App& app, Parsed& p) {
   list->add_option("--repo", p.record.repo, "whose; yours if not given");
   list->add_option("--limit", p.record.limit, "at most so many")->check(CLI::Range(1, 100));
   list->add_option("--cursor", p.record.cursor, "go on where the last page ended");
+  list->add_flag("--all", p.record.all, "all pages, one record a line");
 
   auto* remove = add(*record, "delete", "delete a record", p, with(run_record_delete));
   remove->add_option("uri", p.record.uri, "at://REPO/COLLECTION/RKEY")->required();
   remove->add_option("--swap", p.record.swap, "only if the record is now this CID");
+  remove->add_option("--swap-commit", p.record.swap_commit,
+                     "only if the repository's last commit is this CID");
+}
+
+void add_call_commands(CLI::App& app, Parsed& p) {
+  auto* query = add(app, "query", "call an XRPC query of your PDS", p,
+                    [&p](const Options& o) { return run_query(o, p.call); });
+  query->add_option("nsid", p.call.nsid, "e.g. com.atproto.server.getSession")->required();
+  query->add_option("parameters", p.call.parameters, "NAME=VALUE; a name may be repeated");
+  auto* procedure = add(app, "procedure", "call an XRPC procedure of your PDS", p,
+                        [&p](const Options& o) { return run_procedure(o, p.call); });
+  procedure->add_option("nsid", p.call.nsid, "its NSID")->required();
+  procedure->add_option("json", p.call.data, "JSON, - for standard input, @FILE");
+  for (CLI::App* call : {query, procedure}) {
+    call->add_option("--proxy", p.call.proxy,
+                     "the service that your PDS passes it on to, as DID#service");
+  }
+  auto* blob =
+      app.add_subcommand("blob", "blobs of your records")->fallthrough()->require_subcommand(1);
+  auto* upload = add(*blob, "upload", "upload a file, and print what a record refers to it with", p,
+                     [&p](const Options& o) { return run_blob_upload(o, p.blob); });
+  upload->add_option("file", p.blob.file, "its name")->required();
+  upload->add_option("--type", p.blob.type, "what it is, e.g. image/png")->capture_default_str();
 }
 
 void add_request_commands(CLI::App& app, Parsed& p) {
@@ -373,6 +412,7 @@ int main(int argc, char** argv) {
   add_account_commands(app, parsed);
   add_session_commands(app, parsed);
   add_record_commands(app, parsed);
+  add_call_commands(app, parsed);
   add_request_commands(app, parsed);
   add_vault_commands(app, parsed);
   add_trace_command(app, parsed);

@@ -20,7 +20,10 @@ namespace latchkey::cli {
 namespace {
 
 WriteOptions write_options(const Options& options, const RecordCommand& command) {
-  WriteOptions write{.rkey = command.rkey, .stop = options.stop};
+  WriteOptions write{
+      .rkey = command.rkey, .swap_commit = command.swap_commit, .stop = options.stop};
+  if (command.validate) write.validation = Validation::required;
+  if (command.skip_validation) write.validation = Validation::skipped;
   if (command.swap == "null") write.swap_record.kind = SwapRecord::Kind::absent;
   if (!command.swap.empty() && command.swap != "null") {
     write.swap_record = {.kind = SwapRecord::Kind::cid, .cid = command.swap};
@@ -40,6 +43,33 @@ std::string record_json(const Record& record) {
   return "{\"uri\":" + json_string(record.uri) +
          ",\"cid\":" + (record.cid.empty() ? "null" : json_string(record.cid)) +
          ",\"value\":" + record.value + "}";
+}
+
+void print_page(const RecordPage& page, Format format) {
+  std::string json;
+  for (const Record& record : page.records) {
+    if (format == Format::json) {
+      json += (json.empty() ? "" : ",") + record_json(record);
+    } else {
+      print(record.uri + "\t" + record.value);
+    }
+  }
+  if (format == Format::json) {
+    print("{\"records\":[" + json +
+          "],\"cursor\":" + (page.cursor.empty() ? "null" : json_string(page.cursor)) + "}");
+  } else if (!page.cursor.empty()) {
+    say("there are more: go on with --cursor " + page.cursor);
+  }
+}
+
+// One line a record as it comes: a repository may be large.
+Exit print_all(const Account& account, const PdsClient& pds, const std::string& collection,
+               const ListOptions& list, Format format) {
+  for (auto records = pds.list_all_records(collection, list); const auto& record : records) {
+    if (!record) return report(account, record.error(), format);
+    print(format == Format::json ? record_json(*record) : record->uri + "\t" + record->value);
+  }
+  return Exit::ok;
 }
 
 // COLLECTION and RKEY, or an AT-URI that says both.
@@ -89,25 +119,14 @@ Exit run_record_list(const Options& options, const RecordCommand& command) {
   auto account = open_atproto_account(options);
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->atproto()->pds(account->subject());
-  auto page = pds.list_records(command.collection, {.repo = command.repo,
-                                                    .limit = command.limit,
-                                                    .cursor = command.cursor,
-                                                    .stop = options.stop});
+  const ListOptions list{.repo = command.repo,
+                         .limit = command.all ? 100 : command.limit,
+                         .cursor = command.cursor,
+                         .stop = options.stop};
+  if (command.all) return print_all(*account, pds, command.collection, list, options.format);
+  auto page = pds.list_records(command.collection, list);
   if (!page) return report(*account, page.error(), options.format);
-  std::string json;
-  for (const Record& record : page->records) {
-    if (options.format == Format::json) {
-      json += (json.empty() ? "" : ",") + record_json(record);
-    } else {
-      print(record.uri + "\t" + record.value);
-    }
-  }
-  if (options.format == Format::json) {
-    print("{\"records\":[" + json +
-          "],\"cursor\":" + (page->cursor.empty() ? "null" : json_string(page->cursor)) + "}");
-  } else if (!page->cursor.empty()) {
-    say("there are more: go on with --cursor " + page->cursor);
-  }
+  print_page(*page, options.format);
   return Exit::ok;
 }
 

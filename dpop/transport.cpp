@@ -185,7 +185,7 @@ Result<HttpResponse> DpopTransport::send(const HttpRequest& request, const SendO
   for (bool given_nonce = false, corrected = false;;) {
     const Duration offset = context_.skew->offset(origin);
     auto answer = attempt(copy, rest, nonce);
-    if (!answer) return answer;
+    if (!answer || !request.is_replayable()) return answer;
     if (asks_for_nonce(*answer)) {
       auto wanted = next_nonce(*answer, nonce, given_nonce, origin, jkt);
       if (!wanted) return std::move(wanted).error();

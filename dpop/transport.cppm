@@ -54,6 +54,7 @@ struct DpopContext {
 /// SendOptions::timeout. Errors besides the inner transport's and the prover's: dpop_refused,
 /// "dpop.nonce_again" (a second use_dpop_nonce, or one without a usable new nonce); timeout,
 /// "dpop.timeout" (no time left for another attempt); invalid_argument, "dpop.header_present". A
+/// request whose body can be read once only is sent once, and the answer comes back as it is. A
 /// second invalid_dpop_proof comes back as it is.
 class DpopTransport final : public HttpTransport {
  public:

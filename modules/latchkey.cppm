@@ -4,6 +4,7 @@ export module latchkey;
 // All that a program needs, in one import. Modules that are not named here are the library's own
 // business.
 
+export import latchkey.atproto.blob;
 export import latchkey.atproto.client;
 export import latchkey.atproto.client_identity;
 export import latchkey.atproto.did_document;
@@ -13,8 +14,15 @@ export import latchkey.atproto.identity;
 export import latchkey.atproto.identity_cache;
 export import latchkey.atproto.lifetime;
 export import latchkey.atproto.login;
+export import latchkey.atproto.pagination;
 export import latchkey.atproto.pds;
+export import latchkey.atproto.permission;
+export import latchkey.atproto.permission_set;
+export import latchkey.atproto.permissions;
+export import latchkey.atproto.record;
+export import latchkey.atproto.scope_report;
 export import latchkey.atproto.xrpc;
+export import latchkey.atproto.xrpc_client;
 export import latchkey.core.json;
 export import latchkey.core;
 export import latchkey.dpop;

@@ -249,8 +249,8 @@ void AtprotoClient::Impl::collect_keys() const {
                         .has_value());
 }
 
-PdsClient AtprotoClient::pds(std::string did) const {
-  return PdsClient(impl_->keeper, impl_->tids, std::move(did));
+PdsClient AtprotoClient::pds(std::string did, PdsOptions options) const {
+  return PdsClient(impl_->keeper, impl_->tids, std::move(did), options);
 }
 
 Result<HttpResponse> AtprotoClient::request(std::string_view did, std::string method,

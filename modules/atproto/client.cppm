@@ -88,7 +88,7 @@ class AtprotoClient {
   [[nodiscard]] Result<SessionSummary> login(std::string_view handle_did_or_url,
                                              const LoginInteraction& interaction = {});
   /// Writes to and reads from the PDS of `did`. Nothing is checked or fetched yet.
-  [[nodiscard]] PdsClient pds(std::string did) const;
+  [[nodiscard]] PdsClient pds(std::string did, PdsOptions options = {}) const;
   /// Sends any request with the session's token and proof. `target`: a path on the session's
   /// resource server, or an absolute URL there. Error: insecure_address, "resource.other_origin"
   /// for another origin.

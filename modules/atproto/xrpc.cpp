@@ -3,6 +3,7 @@ module;
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,18 +20,28 @@ import latchkey.http;
 namespace latchkey {
 namespace {
 
-// Seconds until RateLimit-Reset, a Unix time.
+std::optional<std::uint64_t> number_in(const HttpResponse& response, std::string_view name) {
+  const std::string* text = response.headers.find(name);
+  if (text == nullptr) return std::nullopt;
+  std::uint64_t value = 0;
+  const auto [end, fault] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (fault != std::errc{} || end != text->data() + text->size()) return std::nullopt;
+  return value;
+}
+
+// RateLimit-Reset, a Unix time.
+std::optional<TimePoint> reset_time(const HttpResponse& response) {
+  constexpr std::uint64_t kFarthest = 253'402'300'799;  // the end of the year 9999
+  const auto at = number_in(response, "RateLimit-Reset");
+  if (!at || *at > kFarthest) return std::nullopt;
+  return TimePoint{std::chrono::seconds{*at}};
+}
+
 std::optional<std::chrono::seconds> rate_limit_reset(const HttpResponse& response, TimePoint now) {
-  const std::string* reset = response.headers.find("RateLimit-Reset");
-  if (reset == nullptr) return std::nullopt;
-  constexpr long long kFarthest = 253'402'300'799;  // the end of the year 9999
-  long long at = 0;
-  const auto [end, fault] = std::from_chars(reset->data(), reset->data() + reset->size(), at);
-  if (fault != std::errc{} || end != reset->data() + reset->size() || at < 0 || at > kFarthest)
-    return std::nullopt;
-  const auto wait =
-      std::chrono::ceil<std::chrono::seconds>(std::chrono::seconds{at} - now.time_since_epoch());
-  return std::clamp<std::chrono::seconds>(wait, std::chrono::seconds{0}, std::chrono::hours{24});
+  const auto at = reset_time(response);
+  if (!at) return std::nullopt;
+  return std::clamp(std::chrono::ceil<std::chrono::seconds>(*at - now), std::chrono::seconds{0},
+                    std::chrono::seconds{std::chrono::hours{24}});
 }
 
 bool lacks_scope(const HttpResponse& response, std::string_view name) {
@@ -82,6 +93,15 @@ bool is_error_name(std::string_view name) {
 }
 
 }  // namespace
+
+RateLimit rate_limit_of(const HttpResponse& response) {
+  RateLimit out{.limit = number_in(response, "RateLimit-Limit"),
+                .remaining = number_in(response, "RateLimit-Remaining"),
+                .resets_at = reset_time(response)};
+  if (const std::string* policy = response.headers.find("RateLimit-Policy"))
+    out.policy = printable(*policy, 200);
+  return out;
+}
 
 Error xrpc_error(std::string_view nsid, const HttpResponse& response, TimePoint now) {
   std::string name, message;

@@ -468,6 +468,10 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::open(CurlOptions options) 
 Result<HttpResponse> CurlTransport::send(const HttpRequest& request, const SendOptions& options) {
   if (auto allowed = check_request(request, options_.http_rule); !allowed)
     return std::move(allowed).error();
+  if (request.body_source) {
+    return make_error(ErrorCode::invalid_argument, "http.body_source",
+                      "cannot send the request: strangers get no uploads; use CpprestTransport");
+  }
   if (auto allowed = check_target(request.url, options_.address_rule); !allowed)
     return std::move(allowed).error();
   if (options.stop.stop_requested()) return cancelled(request.url, Delivery::not_sent);

@@ -221,7 +221,12 @@ HttpRequest HttpRequest::clone() const {
   HttpRequest copy{.method = method, .url = url, .headers = headers, .body = body.clone()};
   if (authorization) copy.authorization = authorization->clone();
   copy.renew_body = renew_body;
+  copy.body_source = body_source;
   return copy;
+}
+
+bool HttpRequest::is_replayable() const {
+  return !body_source || body_source->is_replayable();
 }
 
 HttpRequest form_post(const Url& url, SecretString body) {
@@ -236,6 +241,10 @@ HttpRequest json_get(const Url& url) {
   request.headers.set("Accept", "application/json").value();
   return request;
 }
+
+BodyReader::~BodyReader() {}
+
+BodySource::~BodySource() {}
 
 HttpTransport::~HttpTransport() {}
 

@@ -2,9 +2,11 @@
 module;
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -52,6 +54,35 @@ struct Authorization {
   [[nodiscard]] Authorization clone() const { return {scheme, credentials.clone()}; }
 };
 
+/// Reads a body from its first byte to its last, once.
+class BodyReader {
+ public:
+  BodyReader() = default;
+  BodyReader(const BodyReader&) = delete;
+  BodyReader& operator=(const BodyReader&) = delete;
+  virtual ~BodyReader();
+  /// Fills `to` as far as there is something; 0 at the end. May block: it is called by the thread
+  /// that sends. Throws nothing.
+  [[nodiscard]] virtual Result<std::size_t> read(std::span<unsigned char> to) = 0;
+};
+
+/// A body that is read while it is sent, so that it need not fit into memory.
+class BodySource {
+ public:
+  BodySource() = default;
+  BodySource(const BodySource&) = delete;
+  BodySource& operator=(const BodySource&) = delete;
+  virtual ~BodySource();
+  /// What is sent as Content-Length. A reader that gives another number of bytes breaks the
+  /// exchange off.
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// False: it can be opened once only, so that a request with it is never sent again.
+  [[nodiscard]] virtual bool is_replayable() const = 0;
+  /// Called once for each sending. The error of a second opening where that is impossible:
+  /// invalid_argument, "body.not_replayable".
+  [[nodiscard]] virtual Result<std::unique_ptr<BodyReader>> open() = 0;
+};
+
 /// A request. Move-only, because its body and authorization may be secrets.
 struct HttpRequest {
   std::string method = "GET";  ///< upper case, as sent
@@ -63,7 +94,10 @@ struct HttpRequest {
   /// body of the next attempt. Empty: the same body may be sent again. Called by a transport that
   /// repeats a request because the server asks for it.
   std::function<Result<SecretString>()> renew_body{};
+  std::shared_ptr<BodySource> body_source{};  ///< instead of `body`; shared by clones
   [[nodiscard]] HttpRequest clone() const;
+  /// False if its body can be read once only.
+  [[nodiscard]] bool is_replayable() const;
 };
 
 /// A form POST with `Accept: application/json`.

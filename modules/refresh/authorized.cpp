@@ -24,17 +24,21 @@ bool same_letters(std::string_view a, std::string_view lower_case) {
   });
 }
 
-Result<HttpResponse> send_once(SessionKeeper& keeper, const OAuthSession& session,
-                               const RequestMaker& make, Repeat repeat,
-                               const SendOptions& options) {
+struct Sent {
+  Result<HttpResponse> answer;
+  bool may_repeat = true;  ///< false: the body is used up
+};
+
+Sent send_once(SessionKeeper& keeper, const OAuthSession& session, const RequestMaker& make,
+               Repeat repeat, const SendOptions& options) {
   auto transport = session_transport(keeper.context(), session.dpop_jkt);
-  if (!transport) return std::move(transport).error();
+  if (!transport) return {std::move(transport).error()};
   auto request = make(session);
-  if (!request) return std::move(request).error();
+  if (!request) return {std::move(request).error()};
   request->authorization = Authorization{
       session.dpop_jkt.empty() ? Authorization::Scheme::bearer : Authorization::Scheme::dpop,
       session.access_token.clone()};
-  return send_repeatable(**transport, *request, repeat, options);
+  return {send_repeatable(**transport, *request, repeat, options), request->is_replayable()};
 }
 
 }  // namespace
@@ -45,7 +49,9 @@ Result<HttpResponse> send_repeatable(HttpTransport& transport, const HttpRequest
                                      Repeat repeat, const SendOptions& options) {
   auto answer = transport.send(request, options);
   const bool broke = !answer && answer.error().code == ErrorCode::connection_lost;
-  if (!broke || repeat == Repeat::never || options.connection == Connection::fresh) return answer;
+  if (!broke || repeat == Repeat::never || options.connection == Connection::fresh ||
+      !request.is_replayable())
+    return answer;
   SendOptions fresh = options;
   fresh.connection = Connection::fresh;
   return transport.send(request, fresh);
@@ -68,14 +74,15 @@ Result<HttpResponse> send_authorized(SessionKeeper& keeper, std::string_view sub
   FreshOptions fresh{.stop = options.stop};
   auto session = keeper.fresh(subject, fresh);
   if (!session) return std::move(session).error();
-  auto answer = send_once(keeper, **session, make, repeat, options);
-  if (!answer || !refuses_token(*answer)) return answer;
+  auto sent = send_once(keeper, **session, make, repeat, options);
+  if (!sent.answer || !refuses_token(*sent.answer) || !sent.may_repeat)
+    return std::move(sent.answer);
 
   fresh.rejected = token_fingerprint((*session)->access_token);
   session = keeper.fresh(subject, fresh);
   if (!session) return std::move(session).error();
-  answer = send_once(keeper, **session, make, repeat, options);
-  if (!answer || !refuses_token(*answer)) return answer;
+  sent = send_once(keeper, **session, make, repeat, options);
+  if (!sent.answer || !refuses_token(*sent.answer)) return std::move(sent.answer);
   Error error = make_error(ErrorCode::token_invalid, "resource.token_refused",
                            "the server " + printable((*session)->resource_server, 200) +
                                " refuses the access token of " + printable(subject, 100) +

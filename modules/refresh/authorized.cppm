@@ -23,8 +23,8 @@ enum class Repeat {
   safe,  ///< a GET, or a write that has the same effect twice
 };
 
-/// Sends once, and once more on a connection of its own if a kept one broke before an answer and
-/// `repeat` allows it.
+/// Sends once, and (if the body can be read again, C10.7) once more on a connection of its own if a
+/// kept one broke before an answer and `repeat` allows it.
 [[nodiscard]] Result<HttpResponse> send_repeatable(HttpTransport& transport,
                                                    const HttpRequest& request, Repeat repeat,
                                                    const SendOptions& options);
@@ -34,7 +34,8 @@ enum class Repeat {
 using RequestMaker = std::function<Result<HttpRequest>(const SessionSummary&)>;
 
 /// Any answer of the server is a result, but for a token that it refuses twice: token_invalid,
-/// "resource.token_refused". Errors: those of SessionKeeper::fresh and of the transport.
+/// "resource.token_refused". A request whose body can't be read again (C10.7) is sent once: the
+/// first refusal is then the result. Errors: those of SessionKeeper::fresh and of the transport.
 [[nodiscard]] Result<HttpResponse> send_authorized(SessionKeeper& keeper, std::string_view subject,
                                                    const RequestMaker& make, Repeat repeat,
                                                    const SendOptions& options);

@@ -40,6 +40,8 @@ struct Entry {
   unsigned failures = 0;  ///< in a row
   std::chrono::steady_clock::time_point next_attempt{};
 
+  std::chrono::steady_clock::time_point next_relocation{};  ///< see SessionKeeper::relocate
+
   std::unique_ptr<UnsavedSession> unsaved;
 
   /// What is stored now, null if there is no record: from the cache while its change count stands,

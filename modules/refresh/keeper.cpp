@@ -20,6 +20,7 @@ import latchkey.refresh.context;
 import latchkey.refresh.entries;
 import latchkey.refresh.events;
 import latchkey.refresh.flights;
+import latchkey.refresh.relocation;
 import latchkey.refresh.run;
 import latchkey.refresh.turnover;
 import latchkey.session;
@@ -32,6 +33,9 @@ using namespace std::chrono_literals;
 using Steady = std::chrono::steady_clock;
 using SharedSession = std::shared_ptr<const OAuthSession>;
 using SharedEntry = std::shared_ptr<Entry>;
+
+// A server that is down for an hour must not be looked up with every call.
+constexpr auto kRelocationPause = 60s;
 
 // The starter of a flight may have had less time than those who wait for it too: its `locked` or
 // `cancelled` is not theirs.
@@ -304,6 +308,27 @@ Result<LogoutOutcome> SessionKeeper::logout(std::string_view subject,
       break;
   }
   return LogoutOutcome::forgotten;
+}
+
+Result<bool> SessionKeeper::relocate(std::string_view subject, const LoginOptions& options) {
+  const SharedEntry entry = impl_->entries.get(subject);
+  {
+    const std::scoped_lock lock(entry->mutex);
+    const auto now = impl_->context.clock->steady_now();
+    if (entry->unsaved || now < entry->next_relocation) return false;
+    // Set before the answer is known, so that callers who come together ask once.
+    entry->next_relocation = now + kRelocationPause;
+  }
+  auto change = impl_->begin_change(*entry, subject, options.timeout, options.stop);
+  if (!change) return std::move(change).error();
+  if (change->unsaved) {
+    impl_->give_back(entry, *std::move(change));
+    return false;
+  }
+  auto moved = relocate_session(impl_->context, subject, options.stop);
+  const std::scoped_lock lock(entry->mutex);
+  entry->cached.reset();
+  return moved;
 }
 
 bool SessionKeeper::settle(std::chrono::milliseconds timeout) {

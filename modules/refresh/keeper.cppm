@@ -78,6 +78,13 @@ class SessionKeeper {
   [[nodiscard]] Result<LogoutOutcome> logout(std::string_view subject,
                                              const LogoutOptions& options = {});
 
+  /// Asks anew where the subject's resource server is, and saves that; true if it is another one
+  /// than the session had. For calls whose answer hints at a move; asks nobody, and says false,
+  /// for a minute after the last such call, and while a refresh is unsaved or its outcome unknown.
+  /// Errors: those of SessionProfile::confirm ("issuer.not_authoritative": log in again; the
+  /// session is kept), locked, cancelled, login_required, session_dead, and the store's.
+  [[nodiscard]] Result<bool> relocate(std::string_view subject, const LoginOptions& options = {});
+
   /// Waits until no refresh is under way, nothing is unsaved and all events were told; false if the
   /// time was over first. For programs that are about to end; not from a SessionListener.
   [[nodiscard]] bool settle(std::chrono::milliseconds timeout);

@@ -67,7 +67,7 @@ Error error_of(int status, std::string_view body, HeaderList headers = {}) {
 
 }  // namespace
 
-TEST_CASE("create_record: C10.2: exactly these members go to the XRPC path of the session's PDS",
+TEST_CASE("C10.2: create_record: exactly these members go to the XRPC path of the session's PDS",
           "[pds]") {
   PdsWorld w;
   w.says(200, kRef);
@@ -85,7 +85,7 @@ TEST_CASE("create_record: C10.2: exactly these members go to the XRPC path of th
         std::string::npos);
 }
 
-TEST_CASE("create_record: C10.3: the record key is a new TID each time", "[pds]") {
+TEST_CASE("C10.3: create_record: the record key is a new TID each time", "[pds]") {
   PdsWorld w;
   w.says(200, kRef).says(200, kRef);
   REQUIRE(w.client.create_record(kPost, "{}"));
@@ -97,7 +97,7 @@ TEST_CASE("create_record: C10.3: the record key is a new TID each time", "[pds]"
   CHECK(std::string("234567abcdefghij").find(first[0]) != std::string::npos);
 }
 
-TEST_CASE("create_record: C10.3: $type is added, kept, or refused", "[pds]") {
+TEST_CASE("C10.3: create_record: $type is added, kept, or refused", "[pds]") {
   PdsWorld w;
   w.says(200, kRef).says(200, kRef).says(200, kRef);
   REQUIRE(w.client.create_record(kPost, "{}", {.rkey = "r1"}));
@@ -152,7 +152,7 @@ TEST_CASE("put_record: validation is left out, true or false", "[pds]") {
   CHECK(w.body(2) == write_body(R"({"record":{"$type":"app.bsky.feed.post"},"validate":false})"));
 }
 
-TEST_CASE("put_record: C10.4: swapRecord absent, null and a CID are three things", "[pds]") {
+TEST_CASE("C10.4: put_record: swapRecord absent, null and a CID are three things", "[pds]") {
   PdsWorld w;
   w.says(200, kRef).says(200, kRef).says(200, kRef);
   REQUIRE(w.client.put_record(kPost, "r1", "{}"));
@@ -320,7 +320,7 @@ TEST_CASE("xrpc_error: a token in the server's message is left out, a CID is not
   CHECK(message.find(cid) != std::string::npos);
 }
 
-TEST_CASE("xrpc_error: C10.5: how long to wait is read from either header", "[pds]") {
+TEST_CASE("C10.5: xrpc_error: how long to wait is read from either header", "[pds]") {
   constexpr std::string_view kDate = "Sun, 06 Nov 1994 08:49:37 GMT";  // 784111777
   const auto wait = [](int status, HeaderList headers) {
     return error_of(status, "{}", headers).retry_after;
@@ -340,14 +340,14 @@ TEST_CASE("xrpc_error: C10.5: how long to wait is read from either header", "[pd
   CHECK(wait(400, {{"RateLimit-Reset", "1790000030"}}) == std::nullopt);
 }
 
-TEST_CASE("PdsClient: C10.6: a redirect is an error, and nobody else gets the token", "[pds]") {
+TEST_CASE("C10.6: PdsClient: a redirect is an error, and nobody else gets the token", "[pds]") {
   PdsWorld w;
   w.says(307, "", {{"Location", "https://evil.test/xrpc/com.atproto.repo.createRecord"}});
   CHECK(outcome(w.client.create_record(kPost, "{}")) == "resource_error xrpc.status");
   CHECK(w.pds->count() == 1);
 }
 
-TEST_CASE("PdsClient: C10.1: requests go to the session's PDS and nowhere else", "[pds]") {
+TEST_CASE("C10.1: PdsClient: requests go to the session's PDS and nowhere else", "[pds]") {
   PdsWorld w;
   w.says(200, kRef).says(200, "{}").says(200, "{}");
   REQUIRE(w.client.create_record(kPost, "{}"));

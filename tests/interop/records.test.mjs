@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { kPost, onServer, Place, post, Server, stores } from './harness.mjs'
 
@@ -87,6 +89,68 @@ for (const store of stores) {
       ;(await place.run(['record', 'create', kPost, post('limited')])).expect(1)
       assert.equal((await server.requests(mark)).length, 1)
       await server.noFaults()
+    })
+
+    test('a blob is uploaded from a file, and a record refers to it', async () => {
+      const file = join(place.root, 'picture.png')
+      writeFileSync(file, Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(300_000, 7)]))
+      const blob = (await place.run(['blob', 'upload', file, '--type', 'image/png'])).expect(0).json
+      assert.equal(blob.$type, 'blob')
+      assert.equal(blob.size, 300_008)
+      assert.match(blob.ref.$link, /^bafkrei/)
+      const embed = { $type: 'app.bsky.embed.images', images: [{ image: blob, alt: 'a picture' }] }
+      const value = JSON.stringify({ ...JSON.parse(post('with a picture')), embed })
+      const created = (await place.run(['record', 'create', kPost, value])).expect(0).json
+      const got = (await place.run(['record', 'get', created.uri])).expect(0).json
+      assert.deepEqual(got.value.embed.images[0].image, blob)
+    })
+
+    test('all records are listed, page by page', async () => {
+      const listed = (await place.run(['record', 'list', kPost, '--all'])).expect(0).stdout.trim().split('\n')
+      assert.ok(listed.length >= 2)
+      assert.equal(new Set(listed.map((line) => JSON.parse(line).uri)).size, listed.length)
+    })
+
+    test('writes that happen together are one commit, and the repository is described', async () => {
+      const writes = ['one', 'two'].map((text) => ({
+        $type: 'com.atproto.repo.applyWrites#create', collection: kPost, value: JSON.parse(post(text)),
+      }))
+      const body = JSON.stringify({ repo: server.alice.did, writes })
+      const done = (await place.run(['procedure', 'com.atproto.repo.applyWrites', body])).expect(0).json
+      assert.equal(done.results.length, 2)
+      const repo = (await place.run(['query', 'com.atproto.repo.describeRepo', `repo=${server.alice.did}`])).expect(0).json
+      assert.equal(repo.did, server.alice.did)
+      assert.ok(repo.collections.includes(kPost))
+    })
+
+    test('a condition on the last commit that does not hold is a conflict', async () => {
+      const old = 'bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a'
+      const result = await place.run(['record', 'put', kPost, 'self', post('late'), '--swap-commit', old])
+      assert.notEqual(result.code, 0)
+      assert.match(result.stderr, /InvalidSwap|invalid_swap/)
+    })
+
+    test('a call to a service that is no service is refused before it is sent', async () => {
+      const mark = await server.mark()
+      ;(await place.run(['query', 'app.bsky.feed.getTimeline', '--proxy', 'did:web:api.bsky.app'])).expect(2)
+      assert.deepEqual(await server.requests(mark), [])
+      const unknown = await place.run(['query', 'app.bsky.feed.getTimeline', '--proxy', 'did:web:nowhere.test#svc'])
+      assert.notEqual(unknown.code, 0)
+    })
+
+    test('C9.5: what the login was not granted is not sent, and the error says what to ask for', async () => {
+      const narrow = new Place(server, store)
+      const scope = `atproto repo:${kPost}?action=create`
+      const start = narrow.start(['login', server.alice.handle, '--no-browser', '--scope', scope])
+      await Promise.all([start.authorizeUrl.then((url) =>
+        server.signIn(url, server.alice.handle, server.alice.password)), start.done])
+      const created = (await narrow.run(['record', 'create', kPost, post('granted')])).expect(0).json
+      const mark = await server.mark()
+      const refused = (await narrow.run(['record', 'delete', created.uri])).expect(1)
+      assert.match(refused.stderr, /scope\.missing/)
+      assert.ok(refused.stderr.includes(`repo:${kPost}?action=delete`))
+      assert.deepEqual(await server.requests(mark), [])
+      narrow.remove()
     })
 
     test('without a session the tool asks for a login and sends nothing', async () => {

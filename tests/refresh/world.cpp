@@ -148,7 +148,7 @@ std::string tokens_json(unsigned generation, std::chrono::seconds lifetime,
   const std::string n = std::to_string(generation);
   return R"({"access_token":"at-)" + n + R"(","refresh_token":"rt-)" + n +
          R"(","token_type":"DPoP","expires_in":)" + std::to_string(lifetime.count()) +
-         R"(,"scope":"atproto","sub":")" + std::string(subject) + R"("})";
+         R"(,"scope":"atproto transition:generic","sub":")" + std::string(subject) + R"("})";
 }
 
 }  // namespace
@@ -243,7 +243,7 @@ OAuthSession sample_session(std::string_view jkt) {
   session.revocation_endpoint = "https://as.test/revoke";
   session.client_id = kClientId;
   session.redirect_uri = "http://127.0.0.1/callback";
-  session.scope = "atproto";
+  session.scope = "atproto transition:generic";
   session.token_type = "DPoP";
   session.dpop_jkt = jkt;
   session.handle = "alice.test";

@@ -29,6 +29,7 @@ LEVELS = {
     "latchkey.atproto.client_identity": 7,
     "latchkey.atproto.login": 7,
     "latchkey.atproto.pds": 7,
+    "latchkey.atproto.xrpc_client": 7,
     "latchkey.sandbox": 8,
     "latchkey": 8,
     "latchkey.cli": 9,

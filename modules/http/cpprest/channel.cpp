@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cpprest/http_client.h>
+#include <cpprest/interopstream.h>
 #include <cpprest/producerconsumerstream.h>
 #include <cpprest/rawptrstream.h>
 #include <openssl/crypto.h>
@@ -27,6 +28,7 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.http.cpprest.body;
 import latchkey.http.framing;
 import latchkey.http.cpprest.wire;
 import latchkey.http.policy;
@@ -96,8 +98,16 @@ struct Call {
   std::size_t size;
   std::unique_ptr<unsigned char[]> memory;
   Concurrency::streams::rawptr_buffer<unsigned char> sink;
-  std::optional<std::size_t> used{};  // of the memory, once the body is complete
+  std::optional<std::size_t> used{};     // of the memory, once the body is complete
+  std::unique_ptr<BodyBuffer> upload{};  // reads what belongs to the caller
   pplx::cancellation_token_source source{};
+
+  void end_upload() {
+    if (upload) upload->finish();
+  }
+  [[nodiscard]] std::optional<Error> upload_error() const {
+    return upload ? upload->error() : std::nullopt;
+  }
 
   // In the library's own thread: closing the socket beside it, while it reads, is a race inside the
   // library.
@@ -269,6 +279,12 @@ Result<web::http::http_request> build(const HttpRequest& request,
     out.set_body(pipe.create_istream(), bytes.size());
     out.headers().remove("Content-Type");
   }
+  if (request.body_source) {
+    call->upload = std::make_unique<BodyBuffer>(request.body_source);
+    out.set_body(Concurrency::streams::stdio_istream<unsigned char>(call->upload->stream()),
+                 request.body_source->size());
+    out.headers().remove("Content-Type");
+  }
   for (const auto& [name, value] : request.headers.fields()) out.headers().add(name, value);
   if (request.headers.find("user-agent") == nullptr) out.headers().add("User-Agent", "latchkey");
   if (request.authorization) {
@@ -320,12 +336,14 @@ Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOp
   const std::stop_callback on_stop(options.stop, [state = wire] { state->stop(); });
 
   const auto call = std::make_shared<Call>(options.max_body, wire);
+  const std::shared_ptr<void> at_end(nullptr, [call](void*) { call->end_upload(); });
   auto message = build(request, call);
   if (!message) return std::move(message).error();
   if (!client) client.emplace(base_address(url, settings.address), configuration(wire, settings));
   const auto answer = client->request(*message, call->source.get_token());
   if (const auto wake = await(answer, *call); wake != Wire::Wake::finished)
     return interruption(wake, request.url);
+  if (auto unread = call->upload_error()) return *std::move(unread);
   const web::http::http_response response = answer.get();
   auto out = read_head(response, options, request.url);
   if (!out) {
