@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <curl/curl.h>
-#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -85,30 +83,12 @@ struct Exchange {
   char reason[CURL_ERROR_SIZE] = {};
 };
 
-std::optional<IpAddress> address_of(const curl_sockaddr& peer) {
-  if (peer.family == AF_INET && peer.addrlen >= sizeof(sockaddr_in)) {
-    sockaddr_in in{};
-    std::memcpy(&in, &peer.addr, sizeof in);
-    std::array<unsigned char, 4> bytes{};
-    std::memcpy(bytes.data(), &in.sin_addr, bytes.size());
-    return IpAddress::v4(bytes);
-  }
-  if (peer.family == AF_INET6 && peer.addrlen >= sizeof(sockaddr_in6)) {
-    // libcurl's struct ends in a plain sockaddr, but the storage behind it holds the whole address.
-    sockaddr_in6 in{};
-    std::memcpy(&in, static_cast<const void*>(&peer.addr), sizeof in);
-    std::array<unsigned char, 16> bytes{};
-    std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
-    return IpAddress::v6(bytes);
-  }
-  return std::nullopt;
-}
-
 // The address that the socket will be connected to: what is checked here cannot be another one
 // later.
 curl_socket_t open_socket(void* context, curlsocktype, curl_sockaddr* peer) {
   auto& exchange = *static_cast<Exchange*>(context);
-  const auto address = address_of(*peer);
+  // libcurl's struct ends in a plain sockaddr, but the storage behind it holds the whole address.
+  const auto address = address_of_socket(&peer->addr, peer->addrlen);
   if (!address) return CURL_SOCKET_BAD;
   // A proxy's own address is the developer's choice; the target behind it was checked before, if it
   // is a literal.

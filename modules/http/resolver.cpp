@@ -37,26 +37,6 @@ Error lookup_failure(ErrorCode code, std::string_view detail, const std::string&
                         printable(cause, 200) + "; " + std::string(remedy));
 }
 
-std::optional<IpAddress> address_of(const addrinfo& entry) {
-  if (entry.ai_family == AF_INET && entry.ai_addrlen >= sizeof(sockaddr_in)) {
-    sockaddr_in in{};
-    std::memcpy(&in, entry.ai_addr, sizeof in);
-    std::array<unsigned char, 4> bytes{};
-    std::memcpy(bytes.data(), &in.sin_addr, bytes.size());
-    return IpAddress::v4(bytes);
-  }
-  if (entry.ai_family == AF_INET6 && entry.ai_addrlen >= sizeof(sockaddr_in6)) {
-    sockaddr_in6 in{};
-    std::memcpy(&in, entry.ai_addr, sizeof in);
-    // With a zone it is link-local, and an address that IpAddress can't express.
-    if (in.sin6_scope_id != 0) return std::nullopt;
-    std::array<unsigned char, 16> bytes{};
-    std::memcpy(bytes.data(), &in.sin6_addr, bytes.size());
-    return IpAddress::v6(bytes);
-  }
-  return std::nullopt;
-}
-
 // A look-up under way: shared with its thread, which may outlive whoever waits.
 struct Lookup {
   explicit Lookup(std::string what) : name(std::move(what)) { ++under_way; }
@@ -90,7 +70,8 @@ void Lookup::run() {
   const std::lock_guard lock(mutex);
   failure = code;
   for (const auto* entry = list; code == 0 && entry != nullptr; entry = entry->ai_next) {
-    if (const auto address = address_of(*entry)) found.push_back(*address);
+    if (const auto address = address_of_socket(entry->ai_addr, entry->ai_addrlen))
+      found.push_back(*address);
   }
   done = true;
   changed.notify_all();
@@ -146,6 +127,25 @@ std::vector<IpAddress> in_turns(const std::vector<IpAddress>& addresses) {
 }  // namespace
 
 NameResolver::~NameResolver() {}
+
+std::optional<IpAddress> address_of_socket(const void* address, std::size_t size) {
+  sockaddr_storage storage{};
+  if (size > sizeof storage) return std::nullopt;
+  std::memcpy(&storage, address, size);
+  if (storage.ss_family == AF_INET && size >= sizeof(sockaddr_in)) {
+    std::array<unsigned char, 4> bytes{};
+    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in&>(storage).sin_addr,
+                bytes.size());
+    return IpAddress::v4(bytes);
+  }
+  if (storage.ss_family == AF_INET6 && size >= sizeof(sockaddr_in6)) {
+    std::array<unsigned char, 16> bytes{};
+    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(storage).sin6_addr,
+                bytes.size());
+    return IpAddress::v6(bytes);
+  }
+  return std::nullopt;
+}
 
 std::shared_ptr<NameResolver> system_resolver() {
   return std::make_shared<SystemResolver>();

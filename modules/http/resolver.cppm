@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -41,6 +43,9 @@ class NameResolver {
 /// look-up that is given up goes on in a thread of its own until the system ends it; at most 64 are
 /// under way in a process, beyond that a look-up fails with "http.name_busy".
 [[nodiscard]] std::shared_ptr<NameResolver> system_resolver();
+
+/// The address in a struct sockaddr of `size` bytes, without its zone; empty for other families.
+[[nodiscard]] std::optional<IpAddress> address_of_socket(const void* address, std::size_t size);
 
 /// The addresses that a connection for `url` may go to, in the order to try them: the literal
 /// itself, or what the name leads to without what the rule forbids (check_target_address), IPv6 and
