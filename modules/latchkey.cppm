@@ -43,6 +43,7 @@ export import latchkey.flows.key_exchange;
 export import latchkey.flows.login_page;
 export import latchkey.flows.resource_call;
 export import latchkey.flows.token_set;
+export import latchkey.flows.web_login;
 export import latchkey.http.cares;
 export import latchkey.http.cpprest;
 export import latchkey.http.curl;

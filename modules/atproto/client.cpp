@@ -19,6 +19,7 @@ import latchkey.atproto.pds;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.dpop.nonce;
@@ -27,6 +28,7 @@ import latchkey.flows.interaction;
 import latchkey.flows.login_page;
 import latchkey.flows.resource_call;
 import latchkey.flows.tracing;
+import latchkey.flows.web_login;
 import latchkey.http;
 import latchkey.http.cares;
 import latchkey.http.cpprest;
@@ -239,6 +241,20 @@ Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
   if (!done) return std::move(done).error();
   impl_->collect_keys();
   return static_cast<const SessionSummary&>(*session);
+}
+
+Result<BegunLogin> AtprotoClient::authorize(std::string_view handle_did_or_url,
+                                            const AuthorizeOptions& options) {
+  auto target = impl_->discovery->find(handle_did_or_url, options.stop);
+  if (!target) return std::move(target).error();
+  return impl_->login->authorize(*target, options);
+}
+
+CallbackOutcome AtprotoClient::callback(std::string_view query, const SecretString& browser_binding,
+                                        std::stop_token stop) {
+  auto outcome = impl_->login->callback(query, browser_binding, std::move(stop));
+  if (outcome.session) impl_->collect_keys();
+  return outcome;
 }
 
 // Best effort: the next login or the doctor comes again.

@@ -7,10 +7,12 @@ module;
 export module latchkey.atproto.client;
 export import latchkey.atproto.client_identity;
 export import latchkey.flows.interaction;
+export import latchkey.flows.web_login;
 import latchkey.atproto.identity;
 import latchkey.atproto.pds;
 import latchkey.core.crypto;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.http;
@@ -87,6 +89,20 @@ class AtprotoClient {
   /// leads. Error, besides those of the steps: invalid_argument, "login.no_loopback_redirect".
   [[nodiscard]] Result<SessionSummary> login(std::string_view handle_did_or_url,
                                              const LoginInteraction& interaction = {});
+  /// The first half of a login through a browser elsewhere, for web backends: send the browser to
+  /// `url`, and give it `browser_binding` in a cookie (HttpOnly, SameSite=Lax, Secure over https,
+  /// at most ten minutes). Errors: those of discovery and of the store; invalid_argument
+  /// ("login.redirect", "login.scope", "login.prompt", "login.app_state"); those of the pushed
+  /// request. They leave nothing behind.
+  [[nodiscard]] Result<BegunLogin> authorize(std::string_view handle_did_or_url,
+                                             const AuthorizeOptions& options);
+  /// The second half, in this or another process over the same store and vault. `query`: what
+  /// follows "?" in the redirect, or the body of the form that was posted there (form_post);
+  /// `browser_binding`: the cookie's value, empty if there is none. A callback can be answered
+  /// once, within ten minutes, whatever comes of it. Errors: see AtprotoLogin::callback. What is
+  /// refused after it was issued is revoked, and so is the session that the new one replaces.
+  CallbackOutcome callback(std::string_view query, const SecretString& browser_binding,
+                           std::stop_token stop = {});
   /// Writes to and reads from the PDS of `did`. Nothing is checked or fetched yet.
   [[nodiscard]] PdsClient pds(std::string did, PdsOptions options = {}) const;
   /// Sends any request with the session's token and proof. `target`: a path on the session's

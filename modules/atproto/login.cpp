@@ -11,9 +11,11 @@ import latchkey.atproto.discovery;
 import latchkey.atproto.identity;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.flows.code_login;
 import latchkey.flows.grant;
+import latchkey.flows.web_login;
 import latchkey.oauth.authorization;
 import latchkey.oauth.client_metadata;
 import latchkey.oauth.scope;
@@ -55,6 +57,32 @@ Result<OAuthSession> judge(AtprotoDiscovery& discovery, const TokenAnswer& answe
   return session;
 }
 
+Result<CodeRequest> request_for(const ClientIdentity& client, const LoginTarget& target,
+                                const std::string& redirect_uri, std::string_view wanted_scope) {
+  if (!allows_redirect(client, redirect_uri)) {
+    return make_error(ErrorCode::invalid_argument, "login.redirect",
+                      "cannot log in with the redirect " + printable(redirect_uri, 200) +
+                          ": the client does not declare it");
+  }
+  auto scope = requested_scope(client, wanted_scope);
+  if (!scope) return std::move(scope).error();
+  return CodeRequest{.server = target.server,
+                     .redirect_uri = redirect_uri,
+                     .scope = *std::move(scope),
+                     .binding = TokenBinding::dpop,
+                     .iss_required = true,
+                     .login_hint = target.login_hint,
+                     .subject = target.identity.did,
+                     .handle = target.identity.handle,
+                     .resource_server = target.pds};
+}
+
+// A choice among several is the caller's.
+std::string redirect_of(const ClientIdentity& client, const AuthorizeOptions& options) {
+  const bool only_one = options.redirect_uri.empty() && client.redirect_uris.size() == 1;
+  return only_one ? client.redirect_uris.front() : options.redirect_uri;
+}
+
 }  // namespace
 
 AtprotoLogin::AtprotoLogin(std::shared_ptr<SessionKeeper> keeper,
@@ -68,24 +96,25 @@ AtprotoLogin::AtprotoLogin(std::shared_ptr<SessionKeeper> keeper,
              }) {}
 
 Result<BegunLogin> AtprotoLogin::begin(const LoginTarget& target, const LoginBeginning& beginning) {
-  if (!allows_redirect(client_, beginning.redirect_uri)) {
-    return make_error(ErrorCode::invalid_argument, "login.redirect",
-                      "cannot log in with the redirect " + printable(beginning.redirect_uri, 200) +
-                          ": the client does not declare it");
+  auto request = request_for(client_, target, beginning.redirect_uri, beginning.scope);
+  if (!request) return std::move(request).error();
+  request->app_state = beginning.app_state;
+  return login_.begin(*request, beginning.stop);
+}
+
+Result<BegunLogin> AtprotoLogin::authorize(const LoginTarget& target,
+                                           const AuthorizeOptions& options) {
+  auto request = request_for(client_, target, redirect_of(client_, options), options.scope);
+  if (!request) return std::move(request).error();
+  if (auto good = add_web_options(options, client_.auth_method, *request); !good) {
+    return std::move(good).error();
   }
-  auto scope = requested_scope(client_, beginning.scope);
-  if (!scope) return std::move(scope).error();
-  return login_.begin({.server = target.server,
-                       .redirect_uri = beginning.redirect_uri,
-                       .scope = *std::move(scope),
-                       .binding = TokenBinding::dpop,
-                       .iss_required = true,
-                       .login_hint = target.login_hint,
-                       .subject = target.identity.did,
-                       .handle = target.identity.handle,
-                       .resource_server = target.pds,
-                       .app_state = beginning.app_state},
-                      beginning.stop);
+  return login_.begin(*request, options.stop);
+}
+
+CallbackOutcome AtprotoLogin::callback(std::string_view query, const SecretString& browser_binding,
+                                       std::stop_token stop) {
+  return callback_outcome(login_.answer(query, browser_binding, std::move(stop)));
 }
 
 Result<std::shared_ptr<const OAuthSession>> AtprotoLogin::finish(std::string_view query,

@@ -8,7 +8,9 @@ export module latchkey.atproto.login;
 export import latchkey.flows.interaction;
 import latchkey.atproto.discovery;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.flows.code_login;
+import latchkey.flows.web_login;
 import latchkey.oauth.client_metadata;
 import latchkey.refresh.keeper;
 import latchkey.session;
@@ -42,6 +44,14 @@ class AtprotoLogin {
   /// issued is revoked (C5.11).
   [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> finish(std::string_view query,
                                                                    std::stop_token stop = {});
+  /// The same two halves for a browser that is not on this machine; see
+  /// latchkey.flows.web_login. Errors of authorize(): those of begin(), and invalid_argument
+  /// ("login.prompt", "login.app_state"); of callback(): those of finish(), and callback_invalid
+  /// ("callback.other_browser").
+  [[nodiscard]] Result<BegunLogin> authorize(const LoginTarget& target,
+                                             const AuthorizeOptions& options);
+  CallbackOutcome callback(std::string_view query, const SecretString& browser_binding,
+                           std::stop_token stop = {});
   /// Forgets a login that will not come back.
   void abandon(std::string_view state);
 

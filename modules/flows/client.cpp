@@ -13,6 +13,7 @@ module;
 module latchkey.flows.client;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.flows.client_options;
@@ -21,6 +22,7 @@ import latchkey.flows.grant;
 import latchkey.flows.interaction;
 import latchkey.flows.login_page;
 import latchkey.flows.resource_call;
+import latchkey.flows.web_login;
 import latchkey.http;
 import latchkey.loopback.pages;
 import latchkey.oauth.authorization;
@@ -38,6 +40,7 @@ struct OAuthClient::Impl {
   std::unique_ptr<CodeLogin> login;
   std::set<std::string, std::less<>> origins{};  // that get the access token
 
+  Result<void> check_subject(std::string_view subject) const;
   Result<BegunLogin> begin(std::string_view subject, const LoginInteraction& interaction,
                            const std::string& redirect_uri);
 };
@@ -83,6 +86,13 @@ Result<OAuthClient> OAuthClient::create(OAuthClientOptions options) {
   return OAuthClient(std::move(impl));
 }
 
+Result<void> OAuthClient::Impl::check_subject(std::string_view subject) const {
+  if (!subject.empty() || options.validator) return {};
+  return make_error(ErrorCode::invalid_argument, "login.subject_missing",
+                    "cannot log in: without an id token nobody says whose session it is; give it "
+                    "a name of your own");
+}
+
 Result<BegunLogin> OAuthClient::Impl::begin(std::string_view subject,
                                             const LoginInteraction& interaction,
                                             const std::string& redirect_uri) {
@@ -94,11 +104,7 @@ Result<BegunLogin> OAuthClient::Impl::begin(std::string_view subject,
 
 Result<SessionSummary> OAuthClient::login(std::string_view subject,
                                           const LoginInteraction& interaction) {
-  if (subject.empty() && !impl_->options.validator) {
-    return make_error(ErrorCode::invalid_argument, "login.subject_missing",
-                      "cannot log in: without an id token nobody says whose session it is; give it "
-                      "a name of your own");
-  }
+  if (auto named = impl_->check_subject(subject); !named) return std::move(named).error();
   std::shared_ptr<const OAuthSession> session;
   auto done = run_login(place_of(impl_->options), interaction,
                         {.begin =
@@ -115,6 +121,27 @@ Result<SessionSummary> OAuthClient::login(std::string_view subject,
                          .abandon = [&](std::string_view state) { impl_->login->abandon(state); }});
   if (!done) return std::move(done).error();
   return static_cast<const SessionSummary&>(*session);
+}
+
+Result<BegunLogin> OAuthClient::authorize(std::string_view subject,
+                                          const AuthorizeOptions& options) {
+  if (auto named = impl_->check_subject(subject); !named) return std::move(named).error();
+  if (options.redirect_uri.empty()) {
+    return make_error(ErrorCode::invalid_argument, "login.redirect_missing",
+                      "cannot log in: nobody said where the browser comes back; set "
+                      "AuthorizeOptions::redirect_uri");
+  }
+  auto request = make_code_request(impl_->options, options.scope, options.redirect_uri);
+  if (!request) return std::move(request).error();
+  request->subject = subject;
+  const ClientAuthMethod method = impl_->keeper->context().client->method();
+  if (auto good = add_web_options(options, method, *request); !good) return std::move(good).error();
+  return impl_->login->begin(*request, options.stop);
+}
+
+CallbackOutcome OAuthClient::callback(std::string_view query, const SecretString& browser_binding,
+                                      std::stop_token stop) {
+  return callback_outcome(impl_->login->answer(query, browser_binding, std::move(stop)));
 }
 
 Result<HttpResponse> OAuthClient::request(std::string_view subject, std::string method,

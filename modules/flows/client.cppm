@@ -7,7 +7,9 @@ module;
 export module latchkey.flows.client;
 export import latchkey.flows.client_options;
 export import latchkey.flows.interaction;
+export import latchkey.flows.web_login;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.http;
 import latchkey.refresh.keeper;
 import latchkey.session;
@@ -31,6 +33,18 @@ class OAuthClient {
   /// session_from_grant.
   [[nodiscard]] Result<SessionSummary> login(std::string_view subject = {},
                                              const LoginInteraction& interaction = {});
+
+  /// The first half of a login through a browser elsewhere, for web backends; `subject` as for
+  /// login(). Send the browser to `url`, and give it `browser_binding` in a cookie (HttpOnly,
+  /// SameSite=Lax, Secure over https, at most ten minutes). Errors: invalid_argument
+  /// ("login.subject_missing", "login.redirect_missing", "login.prompt", "login.app_state"); those
+  /// of make_code_request and CodeLogin::begin.
+  [[nodiscard]] Result<BegunLogin> authorize(std::string_view subject,
+                                             const AuthorizeOptions& options);
+  /// The second half, in this or another process over the same store and vault; see
+  /// AtprotoClient::callback. Errors: those of CodeLogin::answer and session_from_grant.
+  CallbackOutcome callback(std::string_view query, const SecretString& browser_binding,
+                           std::stop_token stop = {});
 
   /// Sends a request with the session's token and proof. `url` is of one of the origins in
   /// `resources` or `allowed_origins`: a Bearer token is worth the same to whoever sees it. Errors:

@@ -38,6 +38,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kStateBytes = 32;
 constexpr std::size_t kNonceBytes = 32;
+constexpr std::size_t kBindingBytes = 32;
 constexpr Duration kPendingLifetime = 10min;
 
 PendingLogin describe(const SessionContext& context, const CodeRequest& request) {
@@ -64,13 +65,14 @@ PendingLogin describe(const SessionContext& context, const CodeRequest& request)
       .resources = request.resources,
       .max_age = request.max_age,
       .iss_required = request.iss_required ||
-                      server.authorization_response_iss_parameter_supported.value_or(false)};
+                      server.authorization_response_iss_parameter_supported.value_or(false),
+      .browser_binding_hash = {}};
 }
 
 Result<Url> push(const SessionContext& context, const CodeRequest& request,
                  const PendingLogin& pending, std::string_view challenge, std::stop_token stop) {
-  auto par =
-      build_par_request(pending, challenge, request.login_hint, *context.client, request.extra);
+  auto par = build_par_request(pending, challenge, request.login_hint, *context.client,
+                               request.extra, request.response_mode);
   if (!par) return std::move(par).error();
   auto transport = session_transport(context, pending.dpop_jkt);
   if (!transport) return std::move(transport).error();
@@ -94,7 +96,17 @@ Result<Url> page_for(const SessionContext& context, const CodeRequest& request,
                       "metadata names no endpoint for them (RFC 9126 section 5)");
   }
   return plain_authorization_url(request.server.authorization_endpoint, pending, challenge,
-                                 request.login_hint, request.extra);
+                                 request.login_hint, request.extra, request.response_mode);
+}
+
+// What the caller got wrong.
+Result<void> check_request(const CodeRequest& request) {
+  if (request.app_state.size() > kMaxAppState) {
+    return make_error(ErrorCode::invalid_argument, "login.app_state",
+                      "cannot carry the application's state through a login: it is over " +
+                          std::to_string(kMaxAppState) + " bytes; keep it, and send its name");
+  }
+  return check_extra_parameters(request.extra);
 }
 
 // Strict mode (C6.8). Judged after the answer was read: what an intermediary answers (413, 429, 502
@@ -113,10 +125,8 @@ Result<void> check_nonce_given(const SessionContext& context, const PendingLogin
 
 Result<BegunCode> begin_code(const SessionContext& context, const CodeRequest& request,
                              std::stop_token stop) {
-  // What the caller got wrong is said before there is a key to remove again.
-  if (auto allowed = check_extra_parameters(request.extra); !allowed) {
-    return std::move(allowed).error();
-  }
+  // Said before there is a key to remove again.
+  if (auto allowed = check_request(request); !allowed) return std::move(allowed).error();
   PendingLogin pending = describe(context, request);
   Pkce pkce = make_pkce(*context.random);
   pending.code_verifier = std::move(pkce.code_verifier);
@@ -130,7 +140,13 @@ Result<BegunCode> begin_code(const SessionContext& context, const CodeRequest& r
     drop_login_key(context, pending);
     return std::move(url).error();
   }
-  return BegunCode{.url = *std::move(url), .pending = std::move(pending)};
+  SecretString binding;
+  if (request.browser == BrowserRule::same_only) {
+    binding = random_secret_token(*context.random, kBindingBytes);
+    pending.browser_binding_hash = sha256_base64url(binding.expose());
+  }
+  return BegunCode{
+      .url = *std::move(url), .pending = std::move(pending), .browser_binding = std::move(binding)};
 }
 
 Result<ExchangedCode> exchange_code(const SessionContext& context, const PendingLogin& pending,
@@ -207,7 +223,9 @@ Result<BegunLogin> CodeLogin::begin(const CodeRequest& request, std::stop_token 
     drop_login_key(context, pending);
     return std::move(kept).error();
   }
-  return BegunLogin{.url = std::move(begun->url), .state = pending.state};
+  return BegunLogin{.url = std::move(begun->url),
+                    .state = pending.state,
+                    .browser_binding = std::move(begun->browser_binding)};
 }
 
 Result<PendingLogin> CodeLogin::take(std::string_view state) {
@@ -227,13 +245,24 @@ void CodeLogin::abandon(std::string_view state) {
   if (auto pending = take(state)) drop_login_key(keeper_->context(), *pending);
 }
 
-Result<std::shared_ptr<const OAuthSession>> CodeLogin::finish(std::string_view query,
-                                                              std::stop_token stop) {
+AnsweredCode CodeLogin::answer(std::string_view query, const SecretString& binding,
+                               std::stop_token stop) {
   auto pending = take(callback_state(query));
-  if (!pending) return std::move(pending).error();
+  if (!pending) return {.session = std::move(pending).error()};
+  // A login that reached another browser is spent: its redirect has leaked, or is somebody's trap.
+  // What its beginner left in app_state is not for this browser either.
+  if (auto same = check_browser(*pending, binding); !same) {
+    drop_login_key(keeper_->context(), *pending);
+    return {.session = std::move(same).error()};
+  }
   auto session = complete(*pending, query, std::move(stop));
   if (!session) drop_login_key(keeper_->context(), *pending);
-  return session;
+  return {.session = std::move(session), .app_state = std::move(pending->app_state)};
+}
+
+Result<std::shared_ptr<const OAuthSession>> CodeLogin::finish(std::string_view query,
+                                                              std::stop_token stop) {
+  return answer(query, SecretString(), std::move(stop)).session;
 }
 
 Result<std::shared_ptr<const OAuthSession>> CodeLogin::complete(const PendingLogin& pending,

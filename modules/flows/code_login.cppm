@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@ export module latchkey.flows.code_login;
 export import latchkey.flows.interaction;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.flows.grant;
@@ -34,6 +36,15 @@ enum class TokenBinding {
   dpop,    ///< a new one, made for this login (RFC 9449)
 };
 
+/// Which browser may end a login.
+enum class BrowserRule {
+  any,        ///< for a login that comes back to the program that began it
+  same_only,  ///< the one that holds BegunLogin::browser_binding
+};
+
+/// The longest CodeRequest::app_state, in bytes.
+inline constexpr std::size_t kMaxAppState = 4096;
+
 /// What an authorization request asks for, and of which server.
 struct CodeRequest {
   ServerMetadata server;
@@ -49,20 +60,24 @@ struct CodeRequest {
   std::string subject{};  ///< PendingLogin::expected_subject
   std::string handle{};
   std::string resource_server{};
-  std::string app_state{};
+  std::string app_state{};  ///< the caller's own, given back at the end; at most kMaxAppState
+  ResponseMode response_mode = ResponseMode::query;
+  BrowserRule browser = BrowserRule::any;
 };
 
 /// A login that was begun: what the browser gets, and what the end of it needs.
 struct BegunCode {
   Url url;
   PendingLogin pending;
+  SecretString browser_binding{};  ///< see BegunLogin
 };
 
 /// Makes the key, PKCE, state and nonce; pushes the request if the server has an endpoint for that,
 /// and else puts it into the URL. On an error the key is removed again. Uses all of `context` but
-/// its store. Errors: invalid_metadata, "metadata.par_endpoint_missing" (required, but nowhere);
-/// those of ProverCache::create, build_par_request, process_par_response, authorization_url,
-/// plain_authorization_url and of the transport.
+/// its store. Errors: invalid_argument, "login.app_state" (too long); invalid_metadata,
+/// "metadata.par_endpoint_missing" (required, but nowhere); those of ProverCache::create,
+/// build_par_request, process_par_response, authorization_url, plain_authorization_url and of the
+/// transport.
 [[nodiscard]] Result<BegunCode> begin_code(const SessionContext& context,
                                            const CodeRequest& request, std::stop_token stop = {});
 
@@ -89,6 +104,14 @@ void drop_login_key(const SessionContext& context, const PendingLogin& pending);
 using AnswerJudge = std::function<Result<OAuthSession>(const TokenAnswer&, const PendingLogin&,
                                                        TimePoint requested_at, std::stop_token)>;
 
+/// How a login ended, and what its beginning had left for this moment.
+struct [[nodiscard]] AnsweredCode {
+  Result<std::shared_ptr<const OAuthSession>> session;
+  /// CodeRequest::app_state; also there if the server refused, so that the person can be brought
+  /// back to where they were. Empty if it is unknown which login this was, or of another browser.
+  std::string app_state{};
+};
+
 /// The two halves over a store: begin() remembers the login, sealed, for ten minutes; finish()
 /// takes it out, once, and saves the session before anybody sees it. They may run in different
 /// processes. Thread-safe. All errors leave nothing behind but a key without a session, which is
@@ -100,9 +123,13 @@ class CodeLogin {
   /// Errors: those of begin_code and of the store; what is stored under `request.subject` must be
   /// readable.
   [[nodiscard]] Result<BegunLogin> begin(const CodeRequest& request, std::stop_token stop = {});
-  /// `query`: what follows "?" in the redirect. Errors: callback_invalid, "callback.unknown_state"
-  /// (no such login, finished already, or over ten minutes old); those of exchange_code, of the
-  /// judge, and of SessionKeeper::save_login.
+  /// `query`: what follows "?" in the redirect, or the form that was posted there. `binding`: what
+  /// the browser holds. Errors: callback_invalid, "callback.unknown_state" (no such login, finished
+  /// already, or over ten minutes old), "callback.other_browser" (the login is spent by this);
+  /// those of exchange_code, of the judge, and of SessionKeeper::save_login.
+  AnsweredCode answer(std::string_view query, const SecretString& binding,
+                      std::stop_token stop = {});
+  /// The same for a login that is bound to no browser and left nothing for this moment.
   [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> finish(std::string_view query,
                                                                    std::stop_token stop = {});
   /// Forgets a login that will not come back.

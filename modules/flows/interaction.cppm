@@ -8,6 +8,7 @@ module;
 #include <string_view>
 export module latchkey.flows.interaction;
 import latchkey.core.error;
+import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http.trace;
 import latchkey.loopback.browser;
@@ -55,6 +56,9 @@ struct LoginPlace {
 struct BegunLogin {
   Url url;            ///< for the browser
   std::string state;  ///< what the callback must carry
+  /// What only the browser that began may hold, and must hold when it comes back; empty: the login
+  /// is bound to none, as it comes back to this very program.
+  SecretString browser_binding{};
 };
 
 /// The login itself. Each is called at most once, in this order; `finish` or `abandon`, not both.

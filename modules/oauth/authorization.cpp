@@ -169,7 +169,7 @@ bool is_parameter_name(std::string_view name) {
 // What is asked for, whether it is pushed or stands in the URL. client_id is not in it: who sends
 // this adds that.
 FormFields request_fields(const PendingLogin& pending, std::string_view code_challenge,
-                          std::string_view login_hint, const FormFields& extra) {
+                          std::string_view login_hint, const FormFields& extra, ResponseMode mode) {
   FormFields fields{{"response_type", "code"},
                     {"code_challenge", std::string(code_challenge)},
                     {"code_challenge_method", "S256"},
@@ -180,6 +180,7 @@ FormFields request_fields(const PendingLogin& pending, std::string_view code_cha
   if (pending.max_age) fields.emplace_back("max_age", std::to_string(pending.max_age->count()));
   for (const std::string& resource : pending.resources) fields.emplace_back("resource", resource);
   if (!login_hint.empty()) fields.emplace_back("login_hint", login_hint);
+  if (mode == ResponseMode::form_post) fields.emplace_back("response_mode", "form_post");
   fields.insert(fields.end(), extra.begin(), extra.end());
   return fields;
 }
@@ -228,12 +229,13 @@ Result<void> check_extra_parameters(const FormFields& extra) {
 
 Result<HttpRequest> build_par_request(const PendingLogin& pending, std::string_view code_challenge,
                                       std::string_view login_hint, ClientAuthenticator& client,
-                                      const FormFields& extra) {
+                                      const FormFields& extra, ResponseMode mode) {
   if (auto allowed = check_extra_parameters(extra); !allowed) return std::move(allowed).error();
   auto url = parse_endpoint(pending.par_endpoint, "par");
   if (!url) return std::move(url).error();
   ClientRequest request{.url = *std::move(url)};
-  for (const auto& [name, value] : request_fields(pending, code_challenge, login_hint, extra)) {
+  for (const auto& [name, value] :
+       request_fields(pending, code_challenge, login_hint, extra, mode)) {
     request.form.add(name, value);
   }
   // It is a parameter of the authorization request itself, also where a header names the client
@@ -273,9 +275,10 @@ Result<Url> authorization_url(std::string_view authorization_endpoint, std::stri
 
 Result<Url> plain_authorization_url(std::string_view authorization_endpoint,
                                     const PendingLogin& pending, std::string_view code_challenge,
-                                    std::string_view login_hint, const FormFields& extra) {
+                                    std::string_view login_hint, const FormFields& extra,
+                                    ResponseMode mode) {
   if (auto allowed = check_extra_parameters(extra); !allowed) return std::move(allowed).error();
-  FormFields fields = request_fields(pending, code_challenge, login_hint, extra);
+  FormFields fields = request_fields(pending, code_challenge, login_hint, extra, mode);
   fields.emplace(fields.begin(), "client_id", pending.client_id);
   if (!pending.dpop_jkt.empty()) fields.emplace_back("dpop_jkt", pending.dpop_jkt);
   return with_parameters(authorization_endpoint, fields);
@@ -290,6 +293,16 @@ std::string callback_state(std::string_view query) {
   if (state && *state != nullptr && (*state)->size() <= kMaxState) out = **state;
   wipe(*fields);
   return out;
+}
+
+Result<void> check_browser(const PendingLogin& pending, const SecretString& binding) {
+  if (pending.browser_binding_hash.empty() ||
+      constant_time_equal(sha256_base64url(binding.expose()), pending.browser_binding_hash)) {
+    return {};
+  }
+  return callback_error("other_browser",
+                        "it came to another browser than the one that began this login, or its "
+                        "cookie is gone; log in again, in one browser");
 }
 
 Result<CallbackParameters> process_callback(std::string_view query, const PendingLogin& pending) {

@@ -49,6 +49,15 @@ struct PendingLogin {
   std::optional<std::chrono::seconds> max_age;  ///< OpenID Connect Core §3.1.2.1
   /// The callback must carry `iss` (RFC 9207 §2.4). One that is there must be right in any case.
   bool iss_required = true;
+  /// base64url(SHA-256) of the binding that the browser holds; empty: any browser may come back.
+  std::string browser_binding_hash;
+};
+
+/// How the answer comes back: in the redirect's query, or as a form that the browser posts
+/// (OAuth 2.0 Form Post Response Mode).
+enum class ResponseMode {
+  query,  ///< what servers do by themselves; nothing is said
+  form_post,
 };
 
 /// Binary, versioned, length-prefixed (docs/formats.md); for sealing. Errors: corrupt,
@@ -65,14 +74,15 @@ struct PendingLogin {
 [[nodiscard]] Result<void> check_extra_parameters(const FormFields& extra);
 
 /// POST to the PAR endpoint (RFC 9126 §2.1): response_type, code_challenge(_method), state,
-/// redirect_uri, and those of scope, nonce, max_age, resource (once each) and login_hint that are
-/// not empty; then `extra`. Error: invalid_argument, "par.no_endpoint"; those of parse_endpoint()
-/// and check_extra_parameters().
+/// redirect_uri, and those of scope, nonce, max_age, resource (once each), login_hint and
+/// response_mode that say something; then `extra`. Error: invalid_argument, "par.no_endpoint";
+/// those of parse_endpoint() and check_extra_parameters().
 [[nodiscard]] Result<HttpRequest> build_par_request(const PendingLogin& pending,
                                                     std::string_view code_challenge,
                                                     std::string_view login_hint,
                                                     ClientAuthenticator& client,
-                                                    const FormFields& extra = {});
+                                                    const FormFields& extra = {},
+                                                    ResponseMode mode = ResponseMode::query);
 struct ParAnswer {
   std::string request_uri;
   std::optional<std::chrono::seconds> expires_in;
@@ -95,7 +105,8 @@ struct ParAnswer {
                                                   const PendingLogin& pending,
                                                   std::string_view code_challenge,
                                                   std::string_view login_hint,
-                                                  const FormFields& extra = {});
+                                                  const FormFields& extra = {},
+                                                  ResponseMode mode = ResponseMode::query);
 
 /// What the redirect carries, once it has been found to belong to a pending login.
 struct CallbackParameters {
@@ -106,6 +117,10 @@ struct CallbackParameters {
 /// The `state` of a callback query, without judging the rest; empty if there is none, it is
 /// duplicated, or it is over 512 characters.
 [[nodiscard]] std::string callback_state(std::string_view query);
+/// Whether this is the browser that began the login: `binding` is what it holds, in constant time.
+/// Always, if the login is bound to none. Error: callback_invalid, "callback.other_browser".
+[[nodiscard]] Result<void> check_browser(const PendingLogin& pending, const SecretString& binding);
+/// `query`: what follows "?" in the redirect, or the body of the form that was posted there.
 /// Checks in this order: no `response` (JARM), no duplicates, state equal (constant time), iss
 /// exact, and there if the login requires it (C5.2; of a server whose issuer is not known it is not
 /// looked at), then `error`, then `code`. Errors: callback_invalid ("callback.jarm",

@@ -25,7 +25,7 @@ namespace latchkey {
 namespace {
 
 constexpr std::string_view kMagic = "LKPL";
-constexpr unsigned char kVersion = 2;
+constexpr unsigned char kVersion = 3;
 
 // Instead of a number of seconds: none was asked for.
 constexpr std::uint64_t kNoMaxAge = std::numeric_limits<std::uint64_t>::max();
@@ -139,6 +139,12 @@ std::optional<PendingLogin> read_fields(Reader& in, std::uint64_t version) {
   pending.created_at = TimePoint(Duration(static_cast<std::int64_t>(*created)));
   // Version 1 is of ATProto logins, which had none of this and always needed iss.
   if (version > 1 && !read_second_part(in, pending)) return std::nullopt;
+  // Versions 1 and 2 are of logins whose browser comes back to the program that opened it.
+  if (version > 2) {
+    const auto binding = in.text();
+    if (!binding) return std::nullopt;
+    pending.browser_binding_hash = *binding;
+  }
   if (!in.at_end()) return std::nullopt;
   return pending;
 }
@@ -153,7 +159,7 @@ Error malformed() {
 
 SecretBytes serialize_pending(const PendingLogin& pending) {
   std::size_t size = kMagic.size() + 1 + 4 + pending.code_verifier.size() + 1 + 8;
-  size += 4 + pending.nonce.size() + 4 + 8 + 1;
+  size += 4 + pending.nonce.size() + 4 + 8 + 1 + 4 + pending.browser_binding_hash.size();
   for (const std::string& resource : pending.resources) size += 4 + resource.size();
   for (const auto member : kTexts) size += 4 + (pending.*member).size();
   SecretBytes out(size);
@@ -172,6 +178,7 @@ SecretBytes serialize_pending(const PendingLogin& pending) {
   write.number(pending.max_age ? static_cast<std::uint64_t>(pending.max_age->count()) : kNoMaxAge,
                8);
   write.number(pending.iss_required ? 1 : 0, 1);
+  write.text(pending.browser_binding_hash);
   return out;
 }
 

@@ -51,20 +51,7 @@ struct ClientWorld : LoginWorld {
   std::shared_ptr<FakeBrowser> browser = std::make_shared<FakeBrowser>();
 
   explicit ClientWorld(std::shared_ptr<KeyVault> vault = nullptr)
-      : LoginWorld(nullptr, std::move(vault)) {
-    documents["https://as.test/.well-known/oauth-authorization-server"] =
-        R"({"issuer":"https://as.test","authorization_endpoint":"https://as.test/authorize",)"
-        R"("token_endpoint":"https://as.test/token","revocation_endpoint":"https://as.test/revoke",)"
-        R"("pushed_authorization_request_endpoint":"https://as.test/par",)"
-        R"("response_types_supported":["code"],"scopes_supported":["atproto"],)"
-        R"("grant_types_supported":["authorization_code","refresh_token"],)"
-        R"("code_challenge_methods_supported":["S256"],"require_pushed_authorization_requests":true,)"
-        R"("token_endpoint_auth_methods_supported":["none","private_key_jwt"],)"
-        R"("token_endpoint_auth_signing_alg_values_supported":["ES256"],)"
-        R"("dpop_signing_alg_values_supported":["ES256"],)"
-        R"("authorization_response_iss_parameter_supported":true,)"
-        R"("client_id_metadata_document_supported":true})";
-  }
+      : LoginWorld(nullptr, std::move(vault)) {}
   AtprotoClientOptions options() const {
     return {.client = loopback_client("atproto transition:generic"),
             .store = world.store,

@@ -73,7 +73,19 @@ class LoginWorld {
       {"https://plc.directory/" + std::string(kSubject), did_document("https://pds.test")},
       {"https://pds.test/.well-known/oauth-protected-resource",
        R"({"resource":"https://pds.test","authorization_servers":["https://as.test"]})"},
-      {"https://alice.test/.well-known/atproto-did", std::string(kSubject)}};
+      {"https://alice.test/.well-known/atproto-did", std::string(kSubject)},
+      {"https://as.test/.well-known/oauth-authorization-server",
+       R"({"issuer":"https://as.test","authorization_endpoint":"https://as.test/authorize",)"
+       R"("token_endpoint":"https://as.test/token","revocation_endpoint":"https://as.test/revoke",)"
+       R"("pushed_authorization_request_endpoint":"https://as.test/par",)"
+       R"("response_types_supported":["code"],"scopes_supported":["atproto"],)"
+       R"("grant_types_supported":["authorization_code","refresh_token"],)"
+       R"("code_challenge_methods_supported":["S256"],"require_pushed_authorization_requests":true,)"
+       R"("token_endpoint_auth_methods_supported":["none","private_key_jwt"],)"
+       R"("token_endpoint_auth_signing_alg_values_supported":["ES256"],)"
+       R"("dpop_signing_alg_values_supported":["ES256"],)"
+       R"("authorization_response_iss_parameter_supported":true,)"
+       R"("client_id_metadata_document_supported":true})"}};
   std::shared_ptr<ScriptedTransport> server;
   std::shared_ptr<ScriptedTransport> strangers;
   std::shared_ptr<AtprotoLogin> login;

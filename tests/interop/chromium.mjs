@@ -22,61 +22,85 @@ export const FLAGS = [
   '--disable-sync',
 ]
 
+/** One person's browser: cookies and all, until close(). */
+export class Browser {
+  static async open({ timeout = 30_000 } = {}) {
+    const browser = new Browser()
+    browser.profile = mkdtempSync(join(tmpdir(), 'login-'))
+    browser.context = await chromium.launchPersistentContext(browser.profile, {
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      headless: true,
+      args: [...FLAGS, ...JSON.parse(process.env.CHROMIUM_ARGS ?? '[]')],
+      ignoreHTTPSErrors: true, // a test's own certificate
+      locale: 'en-US', // the page's buttons are found by their English names
+    })
+    browser.page = browser.context.pages()[0] ?? (await browser.context.newPage())
+    browser.page.setDefaultTimeout(timeout)
+    return browser
+  }
+
+  /**
+   * Does `open()`, which leads to a page of `origin`, and has `act(page, next)` do what a person does there, until the
+   * browser leaves for another origin. `next(...locators)` waits for whichever comes first: the number of a locator, or
+   * 'left' when the browser is on its way. Gives the request that left, or null if act gives 'stays'. What goes wrong has
+   * the page's text in its message, and a screenshot in login-failed.png.
+   */
+  async visit(origin, open, act) {
+    const { page } = this
+    let arrived = false
+    // Awaited as a request, because a client may answer it in any way.
+    const leaving = page.waitForRequest((request) => {
+      if (!request.isNavigationRequest() || request.frame() !== page.mainFrame()) return false
+      const isThere = new URL(request.url()).origin === origin
+      arrived ||= isThere
+      return arrived && !isThere
+    })
+    leaving.catch(() => {}) // reported below, where it is awaited
+    try {
+      await open(page)
+      const end = await act(page, (...locators) =>
+        Promise.race([
+          leaving.then(() => 'left'),
+          ...locators.map((l, i) => l.first().waitFor().then(() => i)),
+        ]),
+      )
+      return end === 'stays' ? null : await leaving
+    } catch (error) {
+      const text = await page.locator('body').innerText({ timeout: 2000 }).catch(() => '')
+      await page.screenshot({ path: 'login-failed.png' }).catch(() => {})
+      error.message += `\nat ${page.url()}\npage text: ${text.slice(0, 800)}`
+      throw error
+    }
+  }
+
+  async close() {
+    await this.context.close().catch(() => {})
+    rmSync(this.profile, { recursive: true, force: true })
+  }
+}
+
 /**
- * Opens the page and has `act(page, next)` do what a person does there. `next(...locators)` waits for whichever comes
- * first: the number of a locator, or 'left' when the browser is on its way to the client. Gives {redirect: URL reached,
- * status: HTTP status of the client's own answer there (null: nobody answered)}, or {redirect: null, status: null} if act
- * gives 'stays', because the visit ends on the server's page. What goes wrong has the page's text in its message, and a
- * screenshot in login-failed.png. `loopbackOnly`: the page's requests to other machines fail.
+ * Opens the page in a browser of its own, see Browser.visit(). Gives {redirect: URL reached, status: HTTP status of the
+ * client's own answer there (null: nobody answered)}, or {redirect: null, status: null} if the visit ends on the server's
+ * page. `loopbackOnly`: the page's requests to other machines fail.
  */
 export async function inChromium(authorizeUrl, act, { timeout = 30_000, loopbackOnly = false } = {}) {
-  const profile = mkdtempSync(join(tmpdir(), 'login-'))
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    headless: true,
-    args: [...FLAGS, ...JSON.parse(process.env.CHROMIUM_ARGS ?? '[]')],
-    ignoreHTTPSErrors: true, // a test's own certificate
-    locale: 'en-US', // the page's buttons are found by their English names
-  })
-  const page = context.pages()[0] ?? (await context.newPage())
-  page.setDefaultTimeout(timeout)
+  const browser = await Browser.open({ timeout })
   try {
     if (loopbackOnly) {
       const isOther = (url) => !['127.0.0.1', 'localhost'].includes(url.hostname)
-      await context.route(isOther, (route) => route.abort())
+      await browser.context.route(isOther, (route) => route.abort())
     }
-    // The redirect is the first request that leaves the server's origin. It is
-    // awaited as a request, because a client may answer it in any way.
-    const origin = new URL(authorizeUrl).origin
-    const leaving = page.waitForRequest(
-      (request) =>
-        request.isNavigationRequest() &&
-        request.frame() === page.mainFrame() &&
-        new URL(request.url()).origin !== origin,
-    )
-    leaving.catch(() => {}) // reported below, where it is awaited
-
-    await page.goto(authorizeUrl).catch((error) => {
-      // The server may redirect at once (an error, or a known session).
-      if (!/ERR_CONNECTION_REFUSED|interrupted/.test(String(error))) throw error
-    })
-    const end = await act(page, (...locators) =>
-      Promise.race([
-        leaving.then(() => 'left'),
-        ...locators.map((l, i) => l.first().waitFor().then(() => i)),
-      ]),
-    )
-    if (end === 'stays') return { redirect: null, status: null }
-    const request = await leaving
+    const open = (page) =>
+      page.goto(authorizeUrl).catch((error) => {
+        // The server may redirect at once (an error, or a known session).
+        if (!/ERR_CONNECTION_REFUSED|interrupted/.test(String(error))) throw error
+      })
+    const request = await browser.visit(new URL(authorizeUrl).origin, open, act)
+    if (!request) return { redirect: null, status: null }
     const response = await request.response().catch(() => null)
     return { redirect: request.url(), status: response?.status() ?? null }
-  } catch (error) {
-    const text = await page.locator('body').innerText({ timeout: 2000 }).catch(() => '')
-    await page.screenshot({ path: 'login-failed.png' }).catch(() => {})
-    error.message += `\nat ${page.url()}\npage text: ${text.slice(0, 800)}`
-    throw error
   } finally {
-    await context.close().catch(() => {})
-    rmSync(profile, { recursive: true, force: true })
+    await browser.close()
   }
 }

@@ -3,8 +3,9 @@
 
 import { inChromium } from './chromium.mjs'
 
-export function loginInChromium(authorizeUrl, handle, password, { deny = false } = {}) {
-  return inChromium(authorizeUrl, async (page, next) => {
+/** What a person does there, for Browser.visit(). */
+export function signingIn(handle, password, { deny = false } = {}) {
+  return async (page, next) => {
     // With a login_hint the page opens on the sign-in form; without one, on a
     // welcome page. An account that was signed in before goes to consent.
     const welcome = page.getByRole('button', { name: 'Sign in', exact: true })
@@ -25,5 +26,8 @@ export function loginInChromium(authorizeUrl, handle, password, { deny = false }
     if (first !== 'left' && (await next(authorize)) !== 'left') {
       await (deny ? refuse : authorize).click()
     }
-  })
+  }
 }
+
+export const loginInChromium = (authorizeUrl, handle, password, options) =>
+  inChromium(authorizeUrl, signingIn(handle, password, options))

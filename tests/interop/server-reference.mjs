@@ -4,7 +4,7 @@
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loginHttp } from './reference-login-http.mjs'
-import { loginInChromium } from './reference-login-chromium.mjs'
+import { loginInChromium, signingIn } from './reference-login-chromium.mjs'
 import { ServerProcess, startProgram } from './server.mjs'
 
 const program = join(dirname(fileURLToPath(import.meta.url)), 'start-pds.mjs')
@@ -12,6 +12,7 @@ const program = join(dirname(fileURLToPath(import.meta.url)), 'start-pds.mjs')
 export class Server extends ServerProcess {
   signIn = loginHttp
   signInWithChromium = loginInChromium
+  signingIn = signingIn
 
   static async start() {
     const env = { ...process.env, PDS_WATCH_STDIN: '1' }

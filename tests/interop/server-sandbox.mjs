@@ -2,7 +2,7 @@
 // latchkey's own sandbox, with its control port (docs/sandbox.md). See server.mjs for what each call is.
 
 import { loginHttp } from './sandbox-login-http.mjs'
-import { loginInChromium } from './sandbox-login-chromium.mjs'
+import { loginInChromium, signingIn } from './sandbox-login-chromium.mjs'
 import { ServerProcess, startProgram } from './server.mjs'
 import { toolPath } from './tool-path.mjs'
 
@@ -11,6 +11,7 @@ const kinds = { drop_answer: 'drop_after', close_after_read: 'drop_before', dela
 export class Server extends ServerProcess {
   signIn = loginHttp
   signInWithChromium = loginInChromium
+  signingIn = signingIn
 
   static async start() {
     // It ends with whoever started it, however that ended.

@@ -20,6 +20,7 @@
 //   replays()                    how many spent refresh tokens came again; undefined if the server does not count them
 //   signIn(url, handle, password, {deny, arriveThere})     at its page, over HTTP: {redirect, status}
 //   signInWithChromium(url, handle, password, {deny})      the same in a browser
+//   signingIn(handle, password, {deny})                    what it does there, for Browser.visit() in chromium.mjs
 //
 // and {name, pds, issuer, plc, alice, bob}; an account is {handle, did, password}.
 

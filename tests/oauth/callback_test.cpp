@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.oauth.authorization;
@@ -168,4 +169,21 @@ TEST_CASE("callback: no state, two states, long ones and broken queries give non
   CHECK(latchkey::callback_state(query).empty());
   CHECK(latchkey::callback_state("state=" + std::string(513, 's')).empty());
   CHECK(latchkey::callback_state("state=a&x=" + std::string(17'000, 'x')).empty());
+}
+
+TEST_CASE("callback: the browser that began is known by what it holds, and no other",
+          "[callback]") {
+  PendingLogin login = pending();
+  const auto check = [&](std::string_view binding) {
+    const auto known = check_browser(login, latchkey::SecretString(binding));
+    return known ? "" : known.error().detail;
+  };
+  CHECK(check("").empty());
+  CHECK(check("anything").empty());
+  login.browser_binding_hash = latchkey::sha256_base64url("the-binding");
+  CHECK(check("the-binding").empty());
+  for (const std::string_view wrong : {"", "the-bindin", "the-binding ", "The-binding"}) {
+    CHECK(check(wrong) == "callback.other_browser");
+  }
+  CHECK(check(login.browser_binding_hash) == "callback.other_browser");
 }

@@ -178,3 +178,19 @@ TEST_CASE("TS-45: a browser is sent to https only, or http on this machine", "[p
   CHECK_FALSE(authorization_url("https://a.dev/z#x", "c", "u"));
   CHECK_FALSE(authorization_url("", "c", "u"));
 }
+
+TEST_CASE("C4.2: form_post is asked for only when it is wanted", "[par]") {
+  const auto client = latchkey::public_client("http://localhost");
+  const auto request =
+      build_par_request(pending(), "c", "", *client, {}, latchkey::ResponseMode::form_post).value();
+  CHECK(field(request, "response_mode") == "form_post");
+  auto login = pending();
+  login.par_endpoint.clear();
+  const auto url = [&](latchkey::ResponseMode mode) {
+    return plain_authorization_url("https://entryway.test.dev/a", login, "c", "", {}, mode)
+        .value()
+        .text();
+  };
+  CHECK(url(latchkey::ResponseMode::form_post).ends_with("&response_mode=form_post"));
+  CHECK(url(latchkey::ResponseMode::query).find("response_mode") == std::string::npos);
+}

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
@@ -27,7 +28,7 @@ using std::literals::operator""s;
 
 namespace {
 
-latchkey::Bytes golden(const std::string& version = "v2") {
+latchkey::Bytes golden(const std::string& version = "v3") {
   auto text =
       latchkey::test::read_file(LATCHKEY_TEST_DATA "/formats/pending_login_" + version + ".hex");
   std::erase(text, '\n');
@@ -55,12 +56,18 @@ PendingLogin golden_login_v1() {
   return login;
 }
 
-PendingLogin golden_login() {
+PendingLogin golden_login_v2() {
   PendingLogin login = golden_login_v1();
   login.nonce = "nonce-0123456789";
   login.resources = {"https://api.test.dev/v1", "urn:example:cooperation"};
   login.max_age = std::chrono::seconds(3600);
   login.iss_required = false;
+  return login;
+}
+
+PendingLogin golden_login() {
+  PendingLogin login = golden_login_v2();
+  login.browser_binding_hash = latchkey::sha256_base64url("binding-0123456789");
   return login;
 }
 
@@ -77,9 +84,12 @@ TEST_CASE("pending: the golden file is what is written", "[pending]") {
 }
 
 TEST_CASE("C4.11: every member of a pending login comes back from the golden files", "[pending]") {
-  const bool old = GENERATE(true, false);
-  const auto read = latchkey::parse_pending(SecretBytes(golden(old ? "v1" : "v2"))).value();
-  const auto wanted = old ? golden_login_v1() : golden_login();
+  const int version = GENERATE(1, 2, 3);
+  const auto read =
+      latchkey::parse_pending(SecretBytes(golden("v" + std::to_string(version)))).value();
+  const auto wanted = version == 1   ? golden_login_v1()
+                      : version == 2 ? golden_login_v2()
+                                     : golden_login();
   CHECK(read.state == wanted.state);
   CHECK(read.code_verifier == wanted.code_verifier);
   CHECK(read.issuer == wanted.issuer);
@@ -101,6 +111,7 @@ TEST_CASE("C4.11: every member of a pending login comes back from the golden fil
   CHECK(read.resources == wanted.resources);
   CHECK(read.max_age == wanted.max_age);
   CHECK(read.iss_required == wanted.iss_required);
+  CHECK(read.browser_binding_hash == wanted.browser_binding_hash);
 }
 
 TEST_CASE("pending: a login of version 1 needs iss, and has no nonce or resources", "[pending]") {
@@ -111,14 +122,22 @@ TEST_CASE("pending: a login of version 1 needs iss, and has no nonce or resource
   CHECK_FALSE(read.max_age);
 }
 
-TEST_CASE("pending: version 1 with the members of version 2, and the reverse, are corrupt",
-          "[pending]") {
-  auto bytes = golden("v1");
-  bytes[4] = 2;
-  CHECK(detail_of(bytes) == "pending.malformed");
-  bytes = golden("v2");
-  bytes[4] = 1;
-  CHECK(detail_of(bytes) == "pending.malformed");
+TEST_CASE("pending: one version with the members of another is corrupt", "[pending]") {
+  for (const unsigned char written : {1, 2, 3}) {
+    for (const unsigned char said : {1, 2, 3}) {
+      if (said == written) continue;
+      auto bytes = golden("v" + std::to_string(written));
+      bytes[4] = said;
+      CAPTURE(written, said);
+      CHECK(detail_of(bytes) == "pending.malformed");
+    }
+  }
+}
+
+TEST_CASE("pending: a login of version 2 is bound to no browser", "[pending]") {
+  const auto read = latchkey::parse_pending(SecretBytes(golden("v2"))).value();
+  CHECK(read.browser_binding_hash.empty());
+  CHECK(latchkey::check_browser(read, SecretString()));
 }
 
 TEST_CASE("pending: an empty login and each client authentication come back", "[pending]") {
@@ -139,7 +158,7 @@ TEST_CASE("pending: an empty login and each client authentication come back", "[
 }
 
 TEST_CASE("pending: cut off anywhere it is corrupt", "[pending]") {
-  const auto whole = golden(GENERATE(as<std::string>{}, "v1", "v2"));
+  const auto whole = golden(GENERATE(as<std::string>{}, "v1", "v2", "v3"));
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const latchkey::Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
     const auto read = latchkey::parse_pending(SecretBytes(cut));
@@ -166,7 +185,7 @@ TEST_CASE("pending: bytes after the end, foreign magic and a wrong method are co
 
 TEST_CASE("pending: a count, an age or a rule that cannot be is corrupt", "[pending]") {
   const auto changed = [](std::size_t from_end, unsigned char value) {
-    auto bytes = golden();
+    auto bytes = golden("v2");
     bytes[bytes.size() - from_end] = value;
     return detail_of(bytes);
   };
@@ -187,7 +206,7 @@ TEST_CASE("pending: a length that points past the end is corrupt", "[pending]") 
 
 TEST_CASE("pending: a newer version is too new, version 0 is corrupt", "[pending]") {
   auto bytes = golden();
-  bytes[4] = 3;
+  bytes[4] = 4;
   const auto read = latchkey::parse_pending(SecretBytes(bytes));
   REQUIRE_FALSE(read);
   CHECK(read.error().code == ErrorCode::schema_too_new);

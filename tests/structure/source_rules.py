@@ -33,6 +33,7 @@ LEVELS = {
     "latchkey.sandbox": 8,
     "latchkey": 8,
     "latchkey.cli": 9,
+    "latchkey.examples": 9,
 }
 # Rooms of one level that do not know each other, and the base that knows nobody.
 STRANGERS = [("latchkey.dpop", "latchkey.store"), ("latchkey.core", "latchkey.http")]

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+module latchkey.examples.web_backend.backend;
+import latchkey;
+import latchkey.examples.web_backend.http_server;
+import latchkey.examples.web_backend.pages;
+import latchkey.examples.web_backend.visitors;
+
+namespace web_backend {
+namespace {
+
+constexpr std::string_view kSessionCookie = "session";  // which visitor this browser is
+constexpr std::string_view kLoginCookie = "login";      // which login this browser began
+constexpr int kMonth = 30 * 24 * 3600;
+constexpr int kTenMinutes = 600;
+
+std::string field(const latchkey::FormFields& form, std::string_view name) {
+  const auto value = latchkey::form_value(form, name);
+  return value && *value != nullptr ? **value : std::string();
+}
+
+// A path of this site; anything else could send the browser elsewhere ("//evil.example").
+std::string own_path(std::string path) {
+  const bool is_own = path == "/" || path == "/compose";
+  return is_own ? path : "/";
+}
+
+int status_of(const latchkey::Error& error) {
+  using enum latchkey::ErrorCode;
+  switch (error.code) {
+    case invalid_argument:
+    case identity_not_found:
+    case callback_invalid:
+    case access_denied:
+      return 400;
+    case login_required:
+    case session_dead:
+    case refresh_interrupted:
+      return 401;
+    default:
+      return 502;
+  }
+}
+
+}  // namespace
+
+Backend::Backend(latchkey::AtprotoClient client, std::string origin,
+                 const std::filesystem::path& visitors_file)
+    : client_(std::move(client)),
+      origin_(std::move(origin)),
+      is_https_(origin_.starts_with("https:")),
+      visitors_(visitors_file) {}
+
+Response Backend::answer(const Request& request) {
+  // Another site's name that leads here (DNS rebinding) is not ours.
+  if ("//" + std::string(request.header("Host")) != origin_.substr(origin_.find('/'))) {
+    return problem_page(421, "There is no such site here.", "/");
+  }
+  if (request.method == "GET") return answer_get(request);
+  if (request.method == "POST") return answer_post(request);
+  return problem_page(405, "That is not done here.", "/");
+}
+
+Response Backend::answer_get(const Request& request) {
+  if (request.path == kCallbackPath) return end_login(request);
+  if (request.path != "/" && request.path != "/compose") {
+    return problem_page(404, "There is no such page.", "/");
+  }
+  const auto visitor = visitor_of(request);
+  if (!visitor) return login_page(request.path);
+  return request.path == "/" ? home_page(*visitor) : compose_page(*visitor);
+}
+
+Response Backend::answer_post(const Request& request) {
+  // Forms of other sites are refused (CSRF): browsers say where a form comes from.
+  if (request.header("Origin") != origin_) {
+    return problem_page(403, "This form came from another site.", "/");
+  }
+  const auto form = latchkey::form_decode(request.body);
+  if (!form) return problem_page(400, "This form can't be read.", "/");
+  if (request.path == "/login") return begin_login(*form);
+  const auto visitor = visitor_of(request);
+  if (!visitor) return redirect("/");
+  if (request.path == "/compose") return post(*visitor, *form);
+  if (request.path == "/logout") return log_out(*visitor);
+  return problem_page(404, "There is no such page.", "/");
+}
+
+Response Backend::begin_login(const latchkey::FormFields& form) {
+  const auto begun =
+      client_.authorize(field(form, "who"), {.redirect_uri = origin_ + std::string(kCallbackPath),
+                                             .app_state = own_path(field(form, "return_to"))});
+  if (!begun) return problem_page(status_of(begun.error()), begun.error().message, "/");
+  Response response = redirect(begun->url.text());
+  response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, begun->browser_binding.expose(),
+                                                     kCallbackPath, kTenMinutes));
+  return response;
+}
+
+Response Backend::end_login(const Request& request) {
+  const auto end =
+      client_.callback(request.query, latchkey::SecretString(request.cookie(kLoginCookie)));
+  const std::string return_to = own_path(end.app_state);
+  if (!end.session) {
+    return problem_page(status_of(end.session.error()), end.session.error().message, return_to);
+  }
+  // A new id at every login: one that somebody planted before is worth nothing.
+  visitors_.forget(request.cookie(kSessionCookie));
+  const auto id = visitors_.welcome({.did = end.session->subject, .handle = end.session->handle});
+  Response response = redirect(return_to);
+  response.headers.emplace_back("Set-Cookie", cookie(kSessionCookie, id.expose(), "/", kMonth));
+  response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, "", kCallbackPath, 0));
+  return response;
+}
+
+Response Backend::post(const Visitor& visitor, const latchkey::FormFields& form) {
+  const nlohmann::json record{
+      {"text", field(form, "text")},
+      {"createdAt", latchkey::format_rfc3339(latchkey::SystemClock{}.now())}};
+  const auto made = client_.pds(visitor.did).create_record("app.bsky.feed.post", record.dump());
+  if (made) return posted_page(made->uri);
+  const int status = status_of(made.error());
+  if (status == 401) visitors_.forget_account(visitor.did);  // they must log in again
+  return problem_page(status, made.error().message, "/compose");
+}
+
+Response Backend::log_out(const Visitor& visitor) {
+  visitors_.forget_account(visitor.did);
+  const auto ended = client_.logout(visitor.did);
+  if (!ended) return problem_page(status_of(ended.error()), ended.error().message, "/");
+  Response response = redirect("/");
+  response.headers.emplace_back("Set-Cookie", cookie(kSessionCookie, "", "/", 0));
+  return response;
+}
+
+std::optional<Visitor> Backend::visitor_of(const Request& request) const {
+  return visitors_.find(request.cookie(kSessionCookie));
+}
+
+std::string Backend::cookie(std::string_view name, std::string_view value, std::string_view path,
+                            int seconds) const {
+  std::string text(name);
+  text.append("=").append(value).append("; Path=").append(path);
+  text.append("; Max-Age=").append(std::to_string(seconds)).append("; HttpOnly; SameSite=Lax");
+  if (is_https_) text += "; Secure";
+  return text;
+}
+
+}  // namespace web_backend

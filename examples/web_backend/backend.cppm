@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+export module latchkey.examples.web_backend.backend;
+import latchkey;
+import latchkey.examples.web_backend.http_server;
+import latchkey.examples.web_backend.visitors;
+
+// The website: log in, post, log out. authorize() and callback() are all that it needs of the
+// login, and a DID is all that it needs of the session.
+
+export namespace web_backend {
+
+/// Where the authorization server sends the browser back.
+inline constexpr std::string_view kCallbackPath = "/oauth/callback";
+
+/// Thread-safe.
+class Backend {
+ public:
+  /// `origin`: as browsers see the site, such as "https://app.example".
+  Backend(latchkey::AtprotoClient client, std::string origin,
+          const std::filesystem::path& visitors_file);
+
+  [[nodiscard]] Response answer(const Request& request);
+
+ private:
+  [[nodiscard]] Response answer_get(const Request& request);
+  [[nodiscard]] Response answer_post(const Request& request);
+  [[nodiscard]] Response begin_login(const latchkey::FormFields& form);
+  [[nodiscard]] Response end_login(const Request& request);
+  [[nodiscard]] Response post(const Visitor& visitor, const latchkey::FormFields& form);
+  [[nodiscard]] Response log_out(const Visitor& visitor);
+  [[nodiscard]] std::optional<Visitor> visitor_of(const Request& request) const;
+  [[nodiscard]] std::string cookie(std::string_view name, std::string_view value,
+                                   std::string_view path, int seconds) const;
+
+  latchkey::AtprotoClient client_;
+  std::string origin_;
+  bool is_https_;
+  Visitors visitors_;
+};
+
+}  // namespace web_backend

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#include <catch2/catch_test_macros.hpp>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+import latchkey.core;
+import latchkey.flows.client;
+import latchkey.flows.client_options;
+import latchkey.flows.code_login;
+import latchkey.oauth.authorization;
+import latchkey.oauth.client_secret;
+import latchkey.session;
+import latchkey.test.flow_world;
+import latchkey.test.oauth;
+import latchkey.test.outcome;
+
+// The two halves of a web login at any provider. What they share with ATProto is tested in
+// tests/atproto/web_login_test.cpp.
+
+using namespace latchkey;
+using namespace latchkey::test;
+
+namespace {
+
+constexpr std::string_view kBack = "https://app.test/back";
+
+OAuthClient client_of(FlowWorld& w) {
+  return OAuthClient::create(w.options()).value();
+}
+
+AuthorizeOptions returning_to(std::string app_state) {
+  return {.redirect_uri = std::string(kBack), .app_state = std::move(app_state)};
+}
+
+/// Begins, and shows the browser its page.
+BegunLogin begin(FlowWorld& w, OAuthClient client, const AuthorizeOptions& options) {
+  auto begun = client.authorize("work", options).value();
+  w.page = begun.url;
+  return begun;
+}
+
+std::string query_of(const BegunLogin& begun, std::string_view rest = "code=c") {
+  return "state=" + begun.state + "&" + std::string(rest);
+}
+
+}  // namespace
+
+TEST_CASE("web login: one client begins, another over the same store ends and has the session",
+          "[web]") {
+  FlowWorld w;
+  const auto begun = begin(w, client_of(w), returning_to("/cart"));
+  CHECK(w.asked("redirect_uri") == kBack);
+  auto end = client_of(w).callback(query_of(begun), begun.browser_binding);
+  CHECK(end.session.value().subject == "work");
+  CHECK(end.app_state == "/cart");
+  CHECK(client_of(w).fresh("work").value()->access_token.expose() == "at-fresh");
+}
+
+TEST_CASE("web login: with an id token nobody has to name the session, without one somebody must",
+          "[web]") {
+  FlowWorld w;
+  CHECK(outcome(client_of(w).authorize("", returning_to({}))) ==
+        "invalid_argument login.subject_missing");
+  CHECK(w.transport->count() == 0);
+  OAuthClientOptions options = w.options();
+  options.validator = w.validator;
+  w.answer_with({{"id_token", R"("the.id.token")"}});
+  auto client = OAuthClient::create(std::move(options)).value();
+  const auto begun = client.authorize("", returning_to({})).value();
+  const auto end = client.callback(query_of(begun), begun.browser_binding);
+  CHECK(end.session.value().subject == "https://op.test|alice-1");
+}
+
+TEST_CASE("web login: another browser is refused before the code is used, and the login is spent",
+          "[web]") {
+  FlowWorld w;
+  const auto mine = begin(w, client_of(w), returning_to("/mine"));
+  for (const std::string_view cookie : {std::string_view(), mine.browser_binding.expose()}) {
+    const auto begun = begin(w, client_of(w), returning_to("/evil"));
+    const auto end = client_of(w).callback(query_of(begun), SecretString(cookie));
+    CHECK(outcome(end.session) == "callback_invalid callback.other_browser");
+    CHECK(end.app_state.empty());
+    CHECK(outcome(client_of(w).callback(query_of(begun), begun.browser_binding).session) ==
+          "callback_invalid callback.unknown_state");
+  }
+  CHECK(w.requests_to("/token").empty());
+  CHECK(w.world.store->list({}, 10).value().sessions.empty());
+  CHECK(client_of(w).callback(query_of(mine), mine.browser_binding).session);
+}
+
+TEST_CASE("web login: a person who says no is brought back to where they were", "[web]") {
+  FlowWorld w;
+  const auto begun = begin(w, client_of(w), returning_to("/cart"));
+  const auto end =
+      client_of(w).callback(query_of(begun, "error=access_denied"), begun.browser_binding);
+  CHECK(outcome(end.session) == "access_denied callback.access_denied");
+  CHECK(end.app_state == "/cart");
+}
+
+TEST_CASE("web login: form_post and a prompt are asked for in the address as in a pushed request",
+          "[web]") {
+  for (const bool pushed : {false, true}) {
+    FlowWorld w;
+    if (pushed) w.offer_par();
+    AuthorizeOptions options = returning_to({});
+    static_cast<void>(begin(w, client_of(w), options));
+    CHECK_FALSE(w.asked_for("response_mode"));
+    CHECK_FALSE(w.asked_for("prompt"));
+    options.response_mode = ResponseMode::form_post;
+    options.prompt = Prompt::consent;
+    const auto begun = begin(w, client_of(w), options);
+    CHECK(w.asked("response_mode") == "form_post");
+    CHECK(w.asked("prompt") == "consent");
+    const std::string form = form_encode({{"code", "c d"}, {"state", begun.state}});
+    CHECK(outcome(client_of(w).callback(form, begun.browser_binding).session) ==
+          "callback_invalid callback.malformed");  // a code has no spaces
+  }
+}
+
+TEST_CASE("web login: no prompt is for clients that prove who they are", "[web]") {
+  FlowWorld w;
+  AuthorizeOptions options = returning_to({});
+  options.prompt = Prompt::none;
+  CHECK(outcome(client_of(w).authorize("work", options)) == "invalid_argument login.prompt");
+  OAuthClientOptions confidential = w.options();
+  confidential.client = client_secret_basic("my-client", SecretString("a-secret-of-the-client"));
+  static_cast<void>(begin(w, OAuthClient::create(std::move(confidential)).value(), options));
+  CHECK(w.asked("prompt") == "none");
+}
+
+TEST_CASE("web login: what the caller got wrong is said before anything is sent or kept", "[web]") {
+  FlowWorld w;
+  const std::size_t keys = w.keys();
+  auto client = client_of(w);
+  CHECK(outcome(client.authorize("work", {})) == "invalid_argument login.redirect_missing");
+  CHECK(outcome(client.authorize("work", returning_to(std::string(kMaxAppState + 1, 'x')))) ==
+        "invalid_argument login.app_state");
+  OAuthClientOptions options = w.options();
+  options.extra_parameters = {{"prompt", "login"}};
+  AuthorizeOptions twice = returning_to({});
+  twice.prompt = Prompt::consent;
+  CHECK(outcome(OAuthClient::create(std::move(options)).value().authorize("work", twice)) ==
+        "invalid_argument authorization.duplicate_parameter");
+  CHECK(w.transport->count() == 0);
+  CHECK(w.keys() == keys);
+}
+
+TEST_CASE("web login: a provider's refusal after the code was sent brings app_state back too",
+          "[web]") {
+  FlowWorld w;
+  w.answer_with({{"error", R"("invalid_grant")"}}, 400);
+  const auto begun = begin(w, client_of(w), returning_to("/cart"));
+  const auto end = client_of(w).callback(query_of(begun), begun.browser_binding);
+  CHECK(outcome(end.session) == "invalid_grant token.invalid_grant");
+  CHECK(end.app_state == "/cart");
+  CHECK(w.world.store->list({}, 10).value().sessions.empty());
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// The example web backend: a person in Chromium, and attackers.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { Browser } from './chromium.mjs'
+import { kPost, onServer, Server } from './harness.mjs'
+import { Visitor } from './visitor.mjs'
+import { WebBackend } from './web-backend.mjs'
+
+describe(onServer('web backend'), () => {
+  let server, backend
+  before(async () => {
+    server = await Server.start()
+    backend = await WebBackend.start(server)
+  })
+  after(async () => {
+    await backend?.stop()
+    await server?.stop()
+  })
+
+  async function withBrowser(body) {
+    const browser = await Browser.open()
+    try {
+      await body(browser, browser.page)
+    } finally {
+      await browser.close()
+    }
+  }
+
+  /** In Chromium, from the page that was asked for to the one that it ends on. */
+  async function logInWith(browser, account, { from = '/', ...options } = {}) {
+    const open = async (page) => {
+      await page.goto(backend.url + from)
+      await page.getByLabel('Handle, DID or server').fill(account.handle)
+      await page.getByRole('button', { name: 'Log in' }).click()
+    }
+    const sign = server.signingIn(account.handle, account.password, options)
+    await browser.visit(new URL(server.issuer).origin, open, sign)
+    await browser.page.getByRole('heading').waitFor()
+    await browser.page.waitForLoadState()
+  }
+
+  const whoIs = async (page) => {
+    await page.goto(backend.url)
+    return page.locator('#did').innerText()
+  }
+
+  const codesSent = async (mark) =>
+    (await server.requests(mark, 'pds')).filter((e) => e.grant_type === 'authorization_code').length
+
+  async function posts(did) {
+    const query = new URLSearchParams({ repo: did, collection: kPost })
+    const answer = await fetch(`${server.pds}/xrpc/com.atproto.repo.listRecords?${query}`)
+    return (await answer.json()).records
+  }
+
+  test('a person logs in, posts, is known after a restart, and logs out', () =>
+    withBrowser(async (browser, page) => {
+      await logInWith(browser, server.alice, { from: '/compose' })
+      assert.equal(page.url(), `${backend.url}/compose`) // where they wanted to go
+      await page.getByLabel('As alice.test').fill('from a <b>web</b> backend')
+      await page.getByRole('button', { name: 'Post' }).click()
+      const uri = await page.locator('#uri').innerText()
+      const record = (await posts(server.alice.did)).find((one) => one.uri === uri)
+      assert.equal(record.value.text, 'from a <b>web</b> backend')
+
+      await backend.restart()
+      assert.equal(await whoIs(page), server.alice.did)
+      const sessions = await server.sessionCount(server.alice.did)
+      await page.getByRole('button', { name: 'Log out' }).click()
+      await page.getByRole('heading', { name: 'Log in' }).waitFor()
+      assert.equal(await server.sessionCount(server.alice.did), sessions - 1)
+      await page.goto(`${backend.url}/compose`)
+      await page.getByRole('heading', { name: 'Log in' }).waitFor()
+    }))
+
+  test('C5.1: a victim on the callback of an attacker stays who they were, and the code is not used', () =>
+    withBrowser(async (browser, page) => {
+      await logInWith(browser, server.bob)
+      const mark = await server.mark()
+      const sessions = await server.sessionCount(server.alice.did)
+      const { visitor, callback } = await backend.almostLogIn(server.alice)
+      const answer = await page.goto(callback)
+      assert.equal(answer.status(), 400)
+      assert.match(await page.locator('#problem').innerText(), /another browser/)
+      assert.equal(await whoIs(page), server.bob.did)
+      // It is spent for the attacker too.
+      assert.equal((await visitor.open(callback)).status, 400)
+      assert.equal(await codesSent(mark), 0)
+      assert.equal(await server.sessionCount(server.alice.did), sessions)
+    }))
+
+  test('C5.1: a victim who is just logging in is not taken to the account of an attacker', async () => {
+    const victim = await backend.almostLogIn(server.bob)
+    const attacker = await backend.almostLogIn(server.alice)
+    const mark = await server.mark()
+    assert.equal((await victim.visitor.open(attacker.callback)).status, 400)
+    assert.equal(await codesSent(mark), 0)
+    assert.equal((await victim.visitor.open(victim.callback)).status, 303)
+    assert.match((await victim.visitor.open(backend.url)).text, new RegExp(server.bob.did))
+  })
+
+  test('C5.1: a browser without any cookie is refused', async () => {
+    const { callback } = await backend.almostLogIn(server.alice)
+    const stranger = new Visitor()
+    const answer = await stranger.open(callback)
+    assert.equal(answer.status, 400)
+    assert.equal(answer.headers['set-cookie'], undefined)
+    assert.doesNotMatch((await stranger.open(backend.url)).text, /did:/)
+  })
+
+  test('C5.1: a callback that comes again is refused, and the session goes on', async () => {
+    const { visitor, callback } = await backend.logIn(server.alice)
+    const mark = await server.mark()
+    for (const browser of [visitor, new Visitor()]) {
+      const again = await browser.open(callback)
+      assert.equal(again.status, 400)
+      assert.match(again.text, /not begun here, is finished already/)
+    }
+    assert.equal(await codesSent(mark), 0)
+    const posted = await backend.submit(visitor, '/compose', { text: 'still here' })
+    assert.equal(posted.status, 200)
+  })
+
+  test('C4.11: a login goes on in a backend that was started after it began', async () => {
+    const { visitor, callback, cookies } = await backend.almostLogIn(server.bob, { returnTo: '/compose' })
+    for (const part of ['HttpOnly', 'SameSite=Lax', 'Path=/oauth/callback', 'Max-Age=600']) {
+      assert.ok(cookies[0].includes(part), cookies[0])
+    }
+    await backend.restart()
+    const answer = await visitor.open(callback)
+    assert.equal(answer.status, 303)
+    assert.equal(answer.headers.location, '/compose')
+    assert.match((await visitor.open(backend.url)).text, new RegExp(server.bob.did))
+  })
+
+  test('C5.3: a person who says no is told, and can go back to where they were', () =>
+    withBrowser(async (browser, page) => {
+      await logInWith(browser, server.alice, { from: '/compose', deny: true })
+      assert.match(await page.locator('#problem').innerText(), /said no|denied/i)
+      await page.getByRole('link', { name: 'Go on' }).click()
+      await page.getByRole('heading', { name: 'Log in' }).waitFor()
+      assert.equal(page.url(), `${backend.url}/compose`)
+    }))
+
+  test('TS-58: whoever logs in again has one session at the server, not two', async () => {
+    await backend.logIn(server.alice)
+    const sessions = await server.sessionCount(server.alice.did)
+    const { visitor } = await backend.logIn(server.alice)
+    assert.equal(await server.sessionCount(server.alice.did), sessions)
+    assert.equal((await backend.submit(visitor, '/compose', { text: 'the newer one' })).status, 200)
+  })
+
+  test('C5.7: whoever signs in as somebody else than they said is refused, and nothing is left at the server', async () => {
+    const sessions = await server.sessionCount(server.bob.did)
+    const visitor = new Visitor()
+    const begun = await backend.submit(visitor, '/login', { who: server.alice.handle })
+    const { handle, password } = server.bob
+    const { redirect } = await server.signIn(begun.headers.location, handle, password, { arriveThere: false })
+    assert.ok((await visitor.open(redirect)).status >= 400)
+    assert.doesNotMatch((await visitor.open(backend.url)).text, /did:/)
+    assert.equal(await server.sessionCount(server.bob.did), sessions)
+  })
+
+  test('forms of other sites change nothing', async () => {
+    const { visitor } = await backend.logIn(server.alice)
+    const before = (await posts(server.alice.did)).length
+    for (const origin of [null, 'null', 'https://evil.test', server.pds]) {
+      for (const path of ['/compose', '/logout', '/login']) {
+        const answer = await backend.submit(visitor, path, { text: 'forged', who: 'bob.test' }, { origin })
+        assert.equal(answer.status, 403, `${path} from ${origin}`)
+      }
+    }
+    assert.equal((await posts(server.alice.did)).length, before)
+    assert.match((await visitor.open(backend.url)).text, new RegExp(server.alice.did))
+  })
+
+  test('what a visitor types is shown as text, and leads nowhere', async () => {
+    const visitor = new Visitor()
+    const answer = await backend.submit(visitor, '/login', { who: '<script>alert(1)</script>' })
+    assert.equal(answer.status, 400)
+    assert.doesNotMatch(answer.text, /<script/)
+    for (const returnTo of ['//evil.test', 'https://evil.test/', '/\\evil.test']) {
+      const { answer: end } = await backend.logIn(server.alice, { returnTo })
+      assert.equal(end.headers.location, '/')
+    }
+    const elsewhere = await visitor.request(backend.url, { headers: { host: 'evil.test' } })
+    assert.equal(elsewhere.status, 421)
+  })
+})
