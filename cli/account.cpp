@@ -11,6 +11,7 @@ module;
 module latchkey.cli.account;
 import latchkey.atproto.client;
 import latchkey.atproto.identifier;
+import latchkey.cli.hosted_client;
 import latchkey.cli.options;
 import latchkey.cli.profile;
 import latchkey.cli.profile.client;
@@ -155,7 +156,9 @@ Result<Account> Account::of(const Workspace& workspace, const Options& options,
     if (!keeper) return std::move(keeper).error();
     account.keeper_ = *std::move(keeper);
   } else {
-    auto client = make_client(workspace, options, loopback_client_of(summary.client_id));
+    auto identity = client_of_session(options, summary);
+    if (!identity) return std::move(identity).error();
+    auto client = make_client(workspace, options, *std::move(identity));
     if (!client) return std::move(client).error();
     account.atproto_ = *std::move(client);
   }

@@ -22,6 +22,9 @@ struct LoginCommand {
   bool device = false;
   bool resume = false;
   bool no_qr = false;
+  std::string
+      client_metadata;       ///< of an AT Protocol account: file or URL; empty: a loopback client
+  std::string client_keys;   ///< its private keys; empty: a public client
   std::string api_key_file;  ///< "-" for standard input
 };
 [[nodiscard]] Exit run_login(const Options& options, const LoginCommand& command);
@@ -133,6 +136,26 @@ struct TraceCommand {
 };
 /// Makes a page of what --trace recorded.
 [[nodiscard]] Exit run_trace(const Options& options, const TraceCommand& command);
+
+struct ClientMetadataCommand {
+  std::string where;  ///< lint: a file, or the URL that the document is at
+  bool hosted = false;
+  std::string client_id;
+  std::vector<std::string> redirect_uris;
+  std::string scope = "atproto transition:generic";
+  std::string name;
+  bool native = false;
+  std::string keys;  ///< a file with a private JWK Set: a confidential client
+  bool rotate = false;
+};
+/// Prints a metadata document; makes the file of keys if it is not there. Exit::failed if the
+/// document breaks a rule.
+[[nodiscard]] Exit run_client_metadata_new(const Options& options,
+                                           const ClientMetadataCommand& command);
+/// Prints what is wrong with a document, and with `hosted` where the copy that servers get differs.
+/// Exit::failed if anything is an error.
+[[nodiscard]] Exit run_client_metadata_lint(const Options& options,
+                                            const ClientMetadataCommand& command);
 
 struct SandboxCommand {
   int port = 0;  ///< of the PDS; the other two follow it. 0: any free ones

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <filesystem>
 #include <string>
 #include <utility>
 module latchkey.cli.commands;
 import latchkey.atproto.client;
 import latchkey.atproto.scope_report;
+import latchkey.cli.hosted_client;
 import latchkey.cli.interaction;
 import latchkey.cli.options;
 import latchkey.cli.profile.api_key;
@@ -13,6 +15,7 @@ import latchkey.cli.profile.login;
 import latchkey.cli.report;
 import latchkey.cli.workspace;
 import latchkey.core.error;
+import latchkey.flows.interaction;
 import latchkey.session;
 
 // Logging in: an AT Protocol account here, everything else in latchkey.cli.profile.login.
@@ -48,16 +51,40 @@ void say_scope_difference(const std::string& requested, const SessionSummary& se
   if (!difference.empty()) say("the permissions are not as requested: " + difference);
 }
 
+// Remembered before the login: a session whose client nobody knows could not even be ended.
+Result<AtprotoClientIdentity> own_identity(const Options& options, const LoginCommand& command) {
+  auto document = read_client_document(options, command.client_metadata);
+  if (!document) return std::move(document).error();
+  HostedClient client{.document = *std::move(document), .keys_file = {}};
+  if (!command.client_keys.empty()) {
+    client.keys_file = std::filesystem::absolute(command.client_keys).native();
+  }
+  auto identity = identity_of(client);
+  if (!identity) return std::move(identity).error();
+  const auto& description = identity->description();
+  if (!description) return description.error();
+  auto remembered = remember_client(options, description->client_id, client);
+  if (!remembered) return std::move(remembered).error();
+  return identity;
+}
+
 Result<SessionSummary> login_account(const Options& options, const LoginCommand& command) {
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
-  const std::string scope = command.scope.value_or("atproto transition:generic");
-  auto client = make_client(*workspace, options, loopback_client(scope));
+  const bool own_client = !command.client_metadata.empty();
+  const std::string scope =
+      command.scope.value_or(own_client ? "" : "atproto transition:generic");
+  auto identity = own_client ? own_identity(options, command)
+                             : Result<AtprotoClientIdentity>(loopback_client(scope));
+  if (!identity) return std::move(identity).error();
+  const auto description = identity->description();
+  auto client = make_client(*workspace, options, *std::move(identity));
   if (!client) return std::move(client).error();
   const Meeting meeting = meeting_here(meeting_of(command), false);
-  auto session =
-      client->login(command.who, interaction_for(options, meeting, command.timeout_seconds));
-  if (session) say_scope_difference(scope, *session);
+  LoginInteraction interaction = interaction_for(options, meeting, command.timeout_seconds);
+  if (own_client) interaction.scope = scope;
+  auto session = client->login(command.who, interaction);
+  if (session) say_scope_difference(scope.empty() ? description->scope : scope, *session);
   return session;
 }
 

@@ -67,6 +67,7 @@ struct Parsed {
   DpopCommand dpop;
   VaultCommand vault;
   TraceCommand trace;
+  ClientMetadataCommand client_metadata;
   SandboxCommand sandbox;
   std::function<Exit(const Options&)> command;
 };
@@ -168,6 +169,14 @@ void add_login_command(CLI::App& app, Parsed& p) {
   login->add_flag("--no-qr", p.login.no_qr, "show no QR code");
   login->add_option("--api-key-file", p.login.api_key_file,
                     "keep the API key in this file (-: standard input) as a profile");
+  const std::string group = "A client of your own, for an AT Protocol account";
+  auto* metadata = login
+                       ->add_option("--client-metadata", p.login.client_metadata,
+                                    "its metadata document: a file, or the URL that it is at")
+                       ->group(group);
+  login->add_option("--client-keys", p.login.client_keys, "the file with its private keys")
+      ->group(group)
+      ->needs(metadata);
   add_client_options(*login, p.login.profile);
   add_endpoint_options(*login, p.login.profile.endpoints);
 }
@@ -321,6 +330,34 @@ void add_trace_command(CLI::App& app, Parsed& p) {
                     "write the page to this file instead of standard output");
 }
 
+void add_client_metadata_commands(CLI::App& app, Parsed& p) {
+  auto* metadata = app.add_subcommand("client-metadata", "the document of a client of your own")
+                       ->fallthrough()
+                       ->require_subcommand(1);
+  auto* make =
+      add(*metadata, "new", "print a metadata document, to be served at its client_id", p,
+          [&p](const Options& o) { return run_client_metadata_new(o, p.client_metadata); });
+  make->add_option("--client-id", p.client_metadata.client_id, "the https URL it will be at")
+      ->required();
+  make->add_option("--redirect-uri", p.client_metadata.redirect_uris,
+                   "where the browser ends; may be repeated")
+      ->required();
+  make->add_option("--scope", p.client_metadata.scope, "all that it will ever ask for")
+      ->capture_default_str();
+  make->add_option("--name", p.client_metadata.name, "shown to people");
+  make->add_flag("--native", p.client_metadata.native, "a program on the user's own machine");
+  make->add_option("--keys", p.client_metadata.keys,
+                   "a confidential client: the file with its private keys, made if not there");
+  make->add_flag("--rotate", p.client_metadata.rotate, "first make a new key in that file");
+  auto* lint =
+      add(*metadata, "lint", "say which rules a metadata document breaks", p,
+          [&p](const Options& o) { return run_client_metadata_lint(o, p.client_metadata); });
+  lint->add_option("document", p.client_metadata.where, "a file, or the URL that it is at")
+      ->required();
+  lint->add_flag("--hosted", p.client_metadata.hosted,
+                 "also compare the file with what is served at its client_id");
+}
+
 void add_sandbox_command(CLI::App& app, Parsed& p) {
   auto* sandbox =
       add(app, "sandbox",
@@ -416,6 +453,7 @@ int main(int argc, char** argv) {
   add_request_commands(app, parsed);
   add_vault_commands(app, parsed);
   add_trace_command(app, parsed);
+  add_client_metadata_commands(app, parsed);
   add_sandbox_command(app, parsed);
   try {
     app.parse(argc, argv);

@@ -67,6 +67,9 @@ export class Server extends ServerProcess {
   revoke(did) {
     return this.#control('POST', '/revoke', { did })
   }
+  publish(document) {
+    return this.#control('POST', '/documents', { [document.client_id]: document })
+  }
   replays() {
     return undefined
   }

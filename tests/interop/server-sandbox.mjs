@@ -74,6 +74,9 @@ export class Server extends ServerProcess {
   revoke(did) {
     return this.#call('POST', '/revoke', { account: did })
   }
+  publish(document) {
+    return this.#call('POST', '/clients', { metadata: document })
+  }
   async replays() {
     return (await this.#call('GET', '/counts')).replays
   }

@@ -17,6 +17,7 @@
 //   nonceRotation(ms)            whole seconds
 //   sessionCount(did)            the account's sessions
 //   revoke(did)                  end them
+//   publish(document)            a client's metadata document is at its client_id from now on
 //   replays()                    how many spent refresh tokens came again; undefined if the server does not count them
 //   signIn(url, handle, password, {deny, arriveThere})     at its page, over HTTP: {redirect, status}
 //   signInWithChromium(url, handle, password, {deny})      the same in a browser

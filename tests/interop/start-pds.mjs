@@ -24,6 +24,7 @@
 //   POST /settings         {token_ttl_ms, nonce_rotation_ms}
 //   GET  /sessions?did=D   how many OAuth sessions the server holds for the account: {count}
 //   POST /revoke           {did}: the account ends all its OAuth sessions
+//   POST /documents        {"https://...": {...}}: what the PDS finds there from now on, such as a client's metadata
 
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -68,6 +69,15 @@ const plcInner = listenInside(plcServer.app)
 await plcServer.start()
 proxies.plc.target = await plcInner
 const plcUrl = `http://localhost:${plcPort}`
+
+// --- documents of the outside world, which the PDS asks globalThis.fetch for -----------------------------------------
+const documents = new Map()
+const realFetch = globalThis.fetch
+globalThis.fetch = function (input, init) {
+  const found = documents.get(input instanceof Request ? input.url : String(input))
+  if (!found) return realFetch.call(this, input, init)
+  return Promise.resolve(new Response(JSON.stringify(found), { headers: { 'content-type': 'application/json' } }))
+}
 
 // --- PDS -----------------------------------------------------------------------------------------------------------
 const dir = mkdtempSync(join(tmpdir(), 'pds-'))
@@ -136,6 +146,12 @@ const routes = {
   'GET /sessions': async ({ query }) => ({
     count: (await provider.tokenManager.listAccountTokens(query.get('did'))).length,
   }),
+  'POST /documents': async ({ body }) => {
+    for (const [url, document] of Object.entries(body)) {
+      documents.set(url, document)
+      await provider.clientManager.metadataGetter.delStored(url) // it would go on for ten minutes with what it knew
+    }
+  },
   'POST /revoke': async ({ body }) => {
     const tokens = await provider.tokenManager.listAccountTokens(body.did)
     for (const token of tokens) await provider.tokenManager.deleteToken(token.id)
