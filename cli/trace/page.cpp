@@ -159,7 +159,8 @@ std::string introduction(const TraceText& trace, std::size_t left_out) {
     out += "Who asked whom, and how it went. No token, key or code is in a trace.";
   out += "</p>\n";
   if (left_out != 0)
-    out += "<p class=\"soft\">Earlier entries that are left out: " + std::to_string(left_out) + ".</p>\n";
+    out += "<p class=\"soft\">Earlier entries that are left out: " + std::to_string(left_out) +
+           ".</p>\n";
   if (trace.unreadable != 0)
     out += "<p class=\"soft\">Lines that could not be read: " + std::to_string(trace.unreadable) +
            ".</p>\n";
