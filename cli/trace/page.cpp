@@ -76,8 +76,7 @@ Sums sums_of(const TraceRun& run) {
     const auto end = (entry.at - run.entries.front().at).count() + took(entry);
     sums.duration = std::max<std::int64_t>(sums.duration, end);
     const Ending ending = ending_of(entry);
-    if (ending == Ending::unanswered || (entry.is_step() && ending == Ending::refused))
-      ++sums.failures;
+    if (ending == Ending::unanswered || (entry.is_step() && !entry.code.empty())) ++sums.failures;
     if (entry.is_step()) continue;
     ++sums.requests;
     if (is_retry(entry)) ++sums.retries;
