@@ -25,6 +25,7 @@ import latchkey.flows.code_login;
 import latchkey.flows.device;
 import latchkey.flows.interaction;
 import latchkey.http.cpprest;
+import latchkey.http.trace;
 import latchkey.loopback.certificate;
 import latchkey.loopback.receiver;
 import latchkey.oauth.scope;

@@ -26,6 +26,7 @@ constexpr int kTop = 8;
 constexpr int kExchangeHeight = 70;
 constexpr int kStepHeight = 40;
 constexpr int kMargin = 16;
+constexpr int kSmallestWidth = 640;  // labels may be longer than two lanes are apart
 constexpr std::size_t kLongestOrigin = 32;
 
 std::string number(int value) {
@@ -110,8 +111,8 @@ class Lanes {
   }
   [[nodiscard]] const std::vector<Lane>& all() const noexcept { return lanes_; }
   [[nodiscard]] int width() const {
-    return kFirstLane + kLaneWidth * (static_cast<int>(lanes_.size()) - 1) + kBoxWidth / 2 +
-           kMargin;
+    const int last = kFirstLane + kLaneWidth * (static_cast<int>(lanes_.size()) - 1);
+    return std::max(kSmallestWidth, last + kBoxWidth / 2 + kMargin);
   }
 
  private:

@@ -76,8 +76,7 @@ Sums sums_of(const TraceRun& run) {
     const auto end = (entry.at - run.entries.front().at).count() + took(entry);
     sums.duration = std::max<std::int64_t>(sums.duration, end);
     const Ending ending = ending_of(entry);
-    if (ending == Ending::unanswered || (entry.is_step() && ending == Ending::refused))
-      ++sums.failures;
+    if (ending == Ending::unanswered || (entry.is_step() && !entry.code.empty())) ++sums.failures;
     if (entry.is_step()) continue;
     ++sums.requests;
     if (is_retry(entry)) ++sums.retries;
@@ -159,7 +158,8 @@ std::string introduction(const TraceText& trace, std::size_t left_out) {
     out += "Who asked whom, and how it went. No token, key or code is in a trace.";
   out += "</p>\n";
   if (left_out != 0)
-    out += "<p class=\"soft\">Earlier entries that are left out: " + std::to_string(left_out) + ".</p>\n";
+    out += "<p class=\"soft\">Earlier entries that are left out: " + std::to_string(left_out) +
+           ".</p>\n";
   if (trace.unreadable != 0)
     out += "<p class=\"soft\">Lines that could not be read: " + std::to_string(trace.unreadable) +
            ".</p>\n";

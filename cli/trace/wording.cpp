@@ -33,7 +33,8 @@ std::string subject_of(const TraceEntry& entry) {
 }  // namespace
 
 Ending ending_of(const TraceEntry& entry) noexcept {
-  if (entry.is_step()) return entry.code.empty() ? Ending::well : Ending::refused;
+  if (entry.is_step())
+    return entry.code.empty() && entry.step != "command_failed" ? Ending::well : Ending::refused;
   if (entry.failure) return Ending::unanswered;
   if (!entry.answer) return Ending::unknown;
   return entry.answer->status >= 400 ? Ending::refused : Ending::well;

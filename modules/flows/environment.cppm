@@ -32,10 +32,12 @@ struct FlowEnvironment {
   std::shared_ptr<BrowserOpener> browser{};
   std::shared_ptr<Clock> clock{};
   std::shared_ptr<Random> random{};
-  std::shared_ptr<Tracer> tracer{};  ///< told what is sent, and what the browser is asked; null: nobody
+  std::shared_ptr<Tracer>
+      tracer{};  ///< told what is sent, and what the browser is asked; null: nobody
 };
 
-/// Puts the real things in place of what is null, and the tracer around them. Errors: those of CpprestTransport::open.
+/// Puts the real things in place of what is null, and the tracer around them. Errors: those of
+/// CpprestTransport::open.
 [[nodiscard]] Result<void> fill_defaults(FlowEnvironment& environment);
 
 }  // namespace latchkey

@@ -38,9 +38,8 @@ class TracingBrowser final : public BrowserOpener {
 
   Result<void> open(const Url& url) override {
     auto opened = inner_->open(url);
-    tracer_->record(
-        opened ? step("browser_opened", kClient, kBrowser)
-               : failed_step("browser_not_opened", kClient, kBrowser, opened.error()));
+    tracer_->record(opened ? step("browser_opened", kClient, kBrowser)
+                           : failed_step("browser_not_opened", kClient, kBrowser, opened.error()));
     return opened;
   }
   [[nodiscard]] const std::shared_ptr<Tracer>& tracer() const noexcept { return tracer_; }

@@ -8,7 +8,8 @@ export module latchkey.loopback.page_style;
 export namespace latchkey {
 
 /// CSS custom properties of `:root` for light and dark: --back, --card, --line; --text and --soft
-/// for text on --back and --card; --good, --bad and --calm for text on those two and on --good-back,
+/// for text on --back and --card; --good, --bad and --calm for text on those two and on
+/// --good-back,
 /// --bad-back and --calm-back. All these pairs have a contrast of at least 4.5.
 [[nodiscard]] std::string_view page_palette() noexcept;
 

@@ -37,8 +37,7 @@ std::string use(const HttpRequest& request) {
 }
 
 std::string error(const HttpResponse& response) {
-  return std::string(
-      read_answer(get("https://as.test/"), response, TimePoint{}).error.text());
+  return std::string(read_answer(get("https://as.test/"), response, TimePoint{}).error.text());
 }
 
 HttpRequest with_proof(std::optional<std::string_view> nonce) {

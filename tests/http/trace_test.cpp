@@ -85,7 +85,8 @@ TEST_CASE("G-46: an exchange is two lines: the request before it is sent, then t
 TEST_CASE("trace: a failure is told by its code, its detail and its delivery, not by its message",
           "[trace]") {
   Traced t;
-  t.server->push(failure(ErrorCode::timeout)).push(failure(ErrorCode::unreachable, Delivery::not_sent));
+  t.server->push(failure(ErrorCode::timeout))
+      .push(failure(ErrorCode::unreachable, Delivery::not_sent));
   CHECK(outcome(t.send()) == "timeout http.example");
   CHECK(outcome(t.send()) == "unreachable http.example");
   CHECK(t.line(1)["kind"] == "failure");
@@ -118,7 +119,9 @@ TEST_CASE("G-46: a repetition names its reason, its number and the request befor
 
 TEST_CASE("trace: what follows a good answer, or is another request, is no repetition", "[trace]") {
   Traced t;
-  t.server->push(answer(200)).push(refusal(400, "invalid_grant")).push(refusal(401, "use_dpop_nonce"));
+  t.server->push(answer(200))
+      .push(refusal(400, "invalid_grant"))
+      .push(refusal(401, "use_dpop_nonce"));
   CHECK(t.send());
   CHECK(t.send());
   CHECK(t.send());
@@ -156,9 +159,9 @@ TEST_CASE("trace: another thread's request is no repetition of this one's", "[tr
 TEST_CASE("trace: nothing is changed on the way, and a sink that throws disturbs nobody",
           "[trace]") {
   FixedRandom random{1};
-  const auto tracer = std::make_shared<Tracer>(
-      [](const TraceEvent&) { throw std::runtime_error("full"); },
-      std::make_shared<ManualClock>(TimePoint{}), random);
+  const auto tracer =
+      std::make_shared<Tracer>([](const TraceEvent&) { throw std::runtime_error("full"); },
+                               std::make_shared<ManualClock>(TimePoint{}), random);
   const auto server = std::make_shared<ScriptedTransport>();
   server->push(json_answer(200, R"({"a":1})"));
   HttpRequest request = form_post(Url::parse("https://as.test/token").value(),

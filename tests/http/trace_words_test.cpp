@@ -63,7 +63,8 @@ TEST_CASE("C11.6: an error of a server is shown only if it is a registered one",
 
 TEST_CASE("trace path: words that such servers have stay, and the query is gone", "[trace]") {
   CHECK(path("/oauth/token") == "/oauth/token");
-  CHECK(path("/.well-known/oauth-protected-resource?x=1") == "/.well-known/oauth-protected-resource");
+  CHECK(path("/.well-known/oauth-protected-resource?x=1") ==
+        "/.well-known/oauth-protected-resource");
   CHECK(path("/xrpc/com.atproto.repo.createRecord?repo=did") ==
         "/xrpc/com.atproto.repo.createRecord");
   CHECK(path("/") == "/");

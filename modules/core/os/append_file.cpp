@@ -20,9 +20,8 @@ namespace {
 
 Error refused(const std::filesystem::path& path, std::string_view detail, std::string_view why) {
   const bool location = detail.starts_with("location.");
-  return make_error(
-      location ? ErrorCode::insecure_location : ErrorCode::io, detail,
-      "cannot append to " + printable(path.native(), 300) + ": " + std::string(why));
+  return make_error(location ? ErrorCode::insecure_location : ErrorCode::io, detail,
+                    "cannot append to " + printable(path.native(), 300) + ": " + std::string(why));
 }
 
 Error failed(const std::filesystem::path& path, int error) {
@@ -35,7 +34,7 @@ Error failed(const std::filesystem::path& path, int error) {
 }
 
 Result<void> check(const std::filesystem::path& path, int descriptor) {
-  struct stat found {};
+  struct stat found{};
   if (fstat(descriptor, &found) != 0) return failed(path, errno);
   if (!S_ISREG(found.st_mode)) return failed(path, EISDIR);
   if (found.st_uid != geteuid())

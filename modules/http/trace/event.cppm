@@ -13,7 +13,8 @@ import latchkey.core.time;
 import latchkey.http.trace.words;
 
 // What a trace tells of one moment. No member of these can hold a secret: there are numbers,
-// enumerators, and the types of latchkey.http.trace.words. docs/trace.md is the format of the lines.
+// enumerators, and the types of latchkey.http.trace.words. docs/trace.md is the format of the
+// lines.
 
 export namespace latchkey {
 

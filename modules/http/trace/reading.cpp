@@ -42,8 +42,7 @@ std::optional<std::string_view> form_field(std::string_view body, std::string_vi
 TraceWord grant_word(std::string_view encoded) {
   constexpr auto kPlain = std::to_array<TraceWord>(
       {"authorization_code", "refresh_token", "client_credentials", "password"});
-  constexpr std::string_view kDevice =
-      "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
+  constexpr std::string_view kDevice = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
   return encoded == kDevice ? TraceWord("device_code") : TraceWord::listed(encoded, kPlain);
 }
 
@@ -142,8 +141,7 @@ std::string error_of(const HttpResponse& response) {
     if (const auto* error = challenge.find("error")) return *error;
   }
   if (!has_json_content(response) || response.body.size() > kLargestRead) return {};
-  const auto body =
-      JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "trace");
+  const auto body = JsonObject::parse(response.body.expose(), ErrorCode::invalid_response, "trace");
   if (!body) return {};
   const auto error = body->string("error");
   return error ? error->value_or(std::string()) : std::string();

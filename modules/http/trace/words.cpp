@@ -26,40 +26,77 @@ constexpr std::size_t kLongestWordOfDetail = 32;
 constexpr std::size_t kMostSegments = 8;
 constexpr std::size_t kKeyLetters = 8;
 
-constexpr auto kMethods = std::to_array<TraceWord>({"GET",   "HEAD",    "POST",    "PUT",  "DELETE",
-                                            "PATCH", "OPTIONS", "CONNECT", "TRACE"});
+constexpr auto kMethods = std::to_array<TraceWord>(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"});
 
-constexpr auto kErrors = std::to_array<TraceWord>({
-    // OAuth: RFC 6749, 6750, 7009, 7591, 8628, 8707, 9101, 9396, 9449, 9470
-    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client",
-    "unsupported_grant_type", "invalid_scope", "access_denied", "unsupported_response_type",
-    "server_error", "temporarily_unavailable", "invalid_token", "insufficient_scope",
-    "unsupported_token_type", "invalid_redirect_uri", "invalid_client_metadata",
-    "authorization_pending", "slow_down", "expired_token", "invalid_target", "invalid_request_uri",
-    "invalid_request_object", "invalid_authorization_details", "use_dpop_nonce",
-    "invalid_dpop_proof", "insufficient_user_authentication",
-    // OpenID Connect Core §3.1.2.6
-    "interaction_required", "login_required", "account_selection_required", "consent_required",
-    "request_not_supported", "request_uri_not_supported", "registration_not_supported",
-    // XRPC
-    "InvalidRequest", "ExpiredToken", "InvalidToken", "BadJwt", "BadJwtSignature", "AuthMissing",
-    "AuthenticationRequired", "AuthFactorTokenRequired", "AccountTakedown", "AccountDeactivated",
-    "AccountNotFound", "RecordNotFound", "RepoNotFound", "RepoDeactivated", "RepoTakendown",
-    "RepoSuspended", "InvalidSwap", "RateLimitExceeded", "ScopeMissingError", "BadQueryString",
-    "MethodNotImplemented", "XRPCNotSupported", "InternalServerError", "UpstreamFailure",
-    "UpstreamTimeout", "PayloadTooLarge", "BlobTooLarge", "BlobNotFound", "InvalidMimeType",
-    "HandleNotFound", "UnableToResolveHandle", "Forbidden", "NotFound", "InvalidRecord",
-    "NotEnoughResources"});
+constexpr auto kErrors = std::to_array<TraceWord>(
+    {// OAuth: RFC 6749, 6750, 7009, 7591, 8628, 8707, 9101, 9396, 9449, 9470
+     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client",
+     "unsupported_grant_type", "invalid_scope", "access_denied", "unsupported_response_type",
+     "server_error", "temporarily_unavailable", "invalid_token", "insufficient_scope",
+     "unsupported_token_type", "invalid_redirect_uri", "invalid_client_metadata",
+     "authorization_pending", "slow_down", "expired_token", "invalid_target", "invalid_request_uri",
+     "invalid_request_object", "invalid_authorization_details", "use_dpop_nonce",
+     "invalid_dpop_proof", "insufficient_user_authentication",
+     // OpenID Connect Core §3.1.2.6
+     "interaction_required", "login_required", "account_selection_required", "consent_required",
+     "request_not_supported", "request_uri_not_supported", "registration_not_supported",
+     // XRPC
+     "InvalidRequest", "ExpiredToken", "InvalidToken", "BadJwt", "BadJwtSignature", "AuthMissing",
+     "AuthenticationRequired", "AuthFactorTokenRequired", "AccountTakedown", "AccountDeactivated",
+     "AccountNotFound", "RecordNotFound", "RepoNotFound", "RepoDeactivated", "RepoTakendown",
+     "RepoSuspended", "InvalidSwap", "RateLimitExceeded", "ScopeMissingError", "BadQueryString",
+     "MethodNotImplemented", "XRPCNotSupported", "InternalServerError", "UpstreamFailure",
+     "UpstreamTimeout", "PayloadTooLarge", "BlobTooLarge", "BlobNotFound", "InvalidMimeType",
+     "HandleNotFound", "UnableToResolveHandle", "Forbidden", "NotFound", "InvalidRecord",
+     "NotEnoughResources"});
 
-constexpr auto kSegments = std::to_array<TraceWord>({
-    ".well-known", "oauth-authorization-server", "oauth-protected-resource",
-    "openid-configuration", "atproto-did", "did.json", "oauth-client-metadata.json",
-    "client-metadata.json", "oauth", "oauth2", "oidc", "openid", "openid-connect", "connect",
-    "protocol", "realms", "auth", "authorize", "authorization", "login", "logout", "token",
-    "access_token", "par", "pushed-authorization-request", "revoke", "revocation", "introspect",
-    "device", "device_authorization", "device-authorization", "code", "devicecode", "jwks",
-    "jwks.json", "certs", "keys", "userinfo", "api", "common", "organizations", "consumers", "v1",
-    "v2", "v3", "xrpc"});
+constexpr auto kSegments = std::to_array<TraceWord>({".well-known",
+                                                     "oauth-authorization-server",
+                                                     "oauth-protected-resource",
+                                                     "openid-configuration",
+                                                     "atproto-did",
+                                                     "did.json",
+                                                     "oauth-client-metadata.json",
+                                                     "client-metadata.json",
+                                                     "oauth",
+                                                     "oauth2",
+                                                     "oidc",
+                                                     "openid",
+                                                     "openid-connect",
+                                                     "connect",
+                                                     "protocol",
+                                                     "realms",
+                                                     "auth",
+                                                     "authorize",
+                                                     "authorization",
+                                                     "login",
+                                                     "logout",
+                                                     "token",
+                                                     "access_token",
+                                                     "par",
+                                                     "pushed-authorization-request",
+                                                     "revoke",
+                                                     "revocation",
+                                                     "introspect",
+                                                     "device",
+                                                     "device_authorization",
+                                                     "device-authorization",
+                                                     "code",
+                                                     "devicecode",
+                                                     "jwks",
+                                                     "jwks.json",
+                                                     "certs",
+                                                     "keys",
+                                                     "userinfo",
+                                                     "api",
+                                                     "common",
+                                                     "organizations",
+                                                     "consumers",
+                                                     "v1",
+                                                     "v2",
+                                                     "v3",
+                                                     "xrpc"});
 
 bool is_lower(char c) {
   return c >= 'a' && c <= 'z';
@@ -91,8 +128,7 @@ bool is_authority_label(std::string_view label) {
 // Tokens are letters and digits too, but names of methods have hardly a digit.
 bool is_method_name(std::string_view name) {
   if (name.empty() || name.size() > kLongestName || !is_letter(name.front())) return false;
-  const auto digits =
-      static_cast<std::size_t>(std::count_if(name.begin(), name.end(), is_digit));
+  const auto digits = static_cast<std::size_t>(std::count_if(name.begin(), name.end(), is_digit));
   return digits <= kMostDigitsInName &&
          std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || is_digit(c); });
 }
@@ -182,7 +218,9 @@ TracePath::TracePath(const Url& url) {
 }
 
 TraceDetail::TraceDetail(std::string_view detail)
-    : text_(is_dotted_detail(detail) ? detail : detail.empty() ? "" : kUnlisted.text()) {}
+    : text_(is_dotted_detail(detail) ? detail
+            : detail.empty()         ? ""
+                                     : kUnlisted.text()) {}
 
 TraceKey::TraceKey(std::string_view proof) {
   const auto jwk = key_of(proof);
