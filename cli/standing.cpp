@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -166,7 +166,7 @@ TEST_CASE("C5.1: who does not know the state spends nobody's login", "[web]") {
   const BegunLogin begun = begin(w);
   for (const std::string& query :
        {std::string(), LoginWorld::callback("guess"), LoginWorld::callback(begun.state + "A"),
-        "state=" + begun.state + "&state=" + begun.state, "response=eyJ.e30.&iss=x",
+        "state=" + begun.state + "&state=" + begun.state, std::string("response=eyJ.e30.&iss=x"),
         LoginWorld::callback(sha256_base64url(begun.state))}) {
     const auto end = w.login->callback(query, begun.browser_binding);
     CHECK(outcome(end.session) == kUnknown);

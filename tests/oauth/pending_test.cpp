@@ -123,11 +123,11 @@ TEST_CASE("pending: a login of version 1 needs iss, and has no nonce or resource
 }
 
 TEST_CASE("pending: one version with the members of another is corrupt", "[pending]") {
-  for (const unsigned char written : {1, 2, 3}) {
-    for (const unsigned char said : {1, 2, 3}) {
+  for (const unsigned written : {1u, 2u, 3u}) {
+    for (const unsigned said : {1u, 2u, 3u}) {
       if (said == written) continue;
       auto bytes = golden("v" + std::to_string(written));
-      bytes[4] = said;
+      bytes[4] = static_cast<unsigned char>(said);
       CAPTURE(written, said);
       CHECK(detail_of(bytes) == "pending.malformed");
     }

@@ -71,8 +71,9 @@ TEST_CASE("move: nobody signs in at the old server, nor reads there", "[sandbox]
   CHECK(answer.outcome() == "400 RepoDeactivated");
 }
 
-TEST_CASE("move: C5.8, C5.11: a server that an account has left may not speak for it, nor keep a session",
-          "[sandbox]") {
+TEST_CASE(
+    "move: C5.8, C5.11: a server may not speak for an account that has left, nor keep its session",
+    "[sandbox]") {
   TwoServers two;
   SandboxWorld& world = two.world;
   world.servers->inject({.kind = FaultKind::hold, .path = "/oauth/token"});
