@@ -72,8 +72,7 @@ Result<SessionSummary> login_account(const Options& options, const LoginCommand&
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
   const bool own_client = !command.client_metadata.empty();
-  const std::string scope =
-      command.scope.value_or(own_client ? "" : "atproto transition:generic");
+  const std::string scope = command.scope.value_or(own_client ? "" : "atproto transition:generic");
   auto identity = own_client ? own_identity(options, command)
                              : Result<AtprotoClientIdentity>(loopback_client(scope));
   if (!identity) return std::move(identity).error();

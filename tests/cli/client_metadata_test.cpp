@@ -76,7 +76,7 @@ TEST_CASE(
   const Desk desk;
   const std::string keys = desk.path("keys.json");
   const Json document = Json::parse(desk.make(with(kBackend, {keys})).out);
-  struct stat info {};
+  struct stat info{};
   REQUIRE(stat(keys.c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0600);
   const std::string secret = Json::parse(content(keys))["keys"][0]["d"];
