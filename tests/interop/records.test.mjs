@@ -125,7 +125,7 @@ for (const store of stores) {
 
     test('a condition on the last commit that does not hold is a conflict', async () => {
       const old = 'bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a'
-      const result = await place.run(['record', 'put', kPost, 'self', post('late'), '--swap-commit', old])
+      const result = await place.run(['record', 'put', kPost, '3jzfcijpj2z2b', post('late'), '--swap-commit', old])
       assert.notEqual(result.code, 0)
       assert.match(result.stderr, /InvalidSwap|invalid_swap/)
     })
