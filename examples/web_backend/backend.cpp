@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,6 +12,7 @@ module latchkey.examples.web_backend.backend;
 import latchkey;
 import latchkey.examples.web_backend.http_server;
 import latchkey.examples.web_backend.pages;
+import latchkey.examples.web_backend.site;
 import latchkey.examples.web_backend.visitors;
 
 namespace web_backend {
@@ -25,10 +28,13 @@ std::string field(const latchkey::FormFields& form, std::string_view name) {
   return value && *value != nullptr ? **value : std::string();
 }
 
+bool is_page(std::string_view path) {
+  return path == "/" || path == "/compose";
+}
+
 // A path of this site; anything else could send the browser elsewhere ("//evil.example").
 std::string own_path(std::string path) {
-  const bool is_own = path == "/" || path == "/compose";
-  return is_own ? path : "/";
+  return is_page(path) ? path : "/";
 }
 
 int status_of(const latchkey::Error& error) {
@@ -50,16 +56,21 @@ int status_of(const latchkey::Error& error) {
 
 }  // namespace
 
-Backend::Backend(latchkey::AtprotoClient client, std::string origin,
+Backend::Backend(latchkey::AtprotoClient client, Site site,
                  const std::filesystem::path& visitors_file)
     : client_(std::move(client)),
-      origin_(std::move(origin)),
-      is_https_(origin_.starts_with("https:")),
-      visitors_(visitors_file) {}
+      site_(std::move(site)),
+      is_https_(site_.origin.starts_with("https:")),
+      visitors_(visitors_file) {
+  if (is_page(site_.callback_path) || site_.documents.contains(site_.callback_path)) {
+    throw std::invalid_argument("the redirect " + latchkey::printable(site_.redirect_uri, 200) +
+                                " leads to another page; give it a path such as /oauth/callback");
+  }
+}
 
 Response Backend::answer(const Request& request) {
   // Another site's name that leads here (DNS rebinding) is not ours.
-  if ("//" + std::string(request.header("Host")) != origin_.substr(origin_.find('/'))) {
+  if ("//" + std::string(request.header("Host")) != site_.origin.substr(site_.origin.find('/'))) {
     return problem_page(421, "There is no such site here.", "/");
   }
   if (request.method == "GET") return answer_get(request);
@@ -68,10 +79,10 @@ Response Backend::answer(const Request& request) {
 }
 
 Response Backend::answer_get(const Request& request) {
-  if (request.path == kCallbackPath) return end_login(request);
-  if (request.path != "/" && request.path != "/compose") {
-    return problem_page(404, "There is no such page.", "/");
-  }
+  if (request.path == site_.callback_path) return end_login(request);
+  const auto document = site_.documents.find(request.path);
+  if (document != site_.documents.end()) return json_document(document->second);
+  if (!is_page(request.path)) return problem_page(404, "There is no such page.", "/");
   const auto visitor = visitor_of(request);
   if (!visitor) return login_page(request.path);
   return request.path == "/" ? home_page(*visitor) : compose_page(*visitor);
@@ -79,7 +90,7 @@ Response Backend::answer_get(const Request& request) {
 
 Response Backend::answer_post(const Request& request) {
   // Forms of other sites are refused (CSRF): browsers say where a form comes from.
-  if (request.header("Origin") != origin_) {
+  if (request.header("Origin") != site_.origin) {
     return problem_page(403, "This form came from another site.", "/");
   }
   const auto form = latchkey::form_decode(request.body);
@@ -93,29 +104,29 @@ Response Backend::answer_post(const Request& request) {
 }
 
 Response Backend::begin_login(const latchkey::FormFields& form) {
-  const auto begun =
-      client_.authorize(field(form, "who"), {.redirect_uri = origin_ + std::string(kCallbackPath),
-                                             .app_state = own_path(field(form, "return_to"))});
+  const auto begun = client_.authorize(
+      field(form, "who"),
+      {.redirect_uri = site_.redirect_uri, .app_state = own_path(field(form, "return_to"))});
   if (!begun) return problem_page(status_of(begun.error()), begun.error().message, "/");
   Response response = redirect(begun->url.text());
   response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, begun->browser_binding.expose(),
-                                                     kCallbackPath, kTenMinutes));
+                                                     site_.callback_path, kTenMinutes));
   return response;
 }
 
 Response Backend::end_login(const Request& request) {
-  const auto end =
-      client_.callback(request.query, latchkey::SecretString(request.cookie(kLoginCookie)));
+  const auto end = client_.callback(
+      request.query, latchkey::SecretString(request.cookie(cookie_name(kLoginCookie))));
   const std::string return_to = own_path(end.app_state);
   if (!end.session) {
     return problem_page(status_of(end.session.error()), end.session.error().message, return_to);
   }
   // A new id at every login: one that somebody planted before is worth nothing.
-  visitors_.forget(request.cookie(kSessionCookie));
+  visitors_.forget(request.cookie(cookie_name(kSessionCookie)));
   const auto id = visitors_.welcome({.did = end.session->subject, .handle = end.session->handle});
   Response response = redirect(return_to);
   response.headers.emplace_back("Set-Cookie", cookie(kSessionCookie, id.expose(), "/", kMonth));
-  response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, "", kCallbackPath, 0));
+  response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, "", site_.callback_path, 0));
   return response;
 }
 
@@ -140,13 +151,19 @@ Response Backend::log_out(const Visitor& visitor) {
 }
 
 std::optional<Visitor> Backend::visitor_of(const Request& request) const {
-  return visitors_.find(request.cookie(kSessionCookie));
+  return visitors_.find(request.cookie(cookie_name(kSessionCookie)));
+}
+
+// "__Host-": browsers take such a cookie from this very host alone, so that no neighbour in its
+// domain can plant one. It must be Secure, and for all paths.
+std::string Backend::cookie_name(std::string_view name) const {
+  return (is_https_ ? "__Host-" : "") + std::string(name);
 }
 
 std::string Backend::cookie(std::string_view name, std::string_view value, std::string_view path,
                             int seconds) const {
-  std::string text(name);
-  text.append("=").append(value).append("; Path=").append(path);
+  std::string text = cookie_name(name);
+  text.append("=").append(value).append("; Path=").append(is_https_ ? "/" : path);
   text.append("; Max-Age=").append(std::to_string(seconds)).append("; HttpOnly; SameSite=Lax");
   if (is_https_) text += "; Secure";
   return text;

@@ -7,6 +7,7 @@ module;
 export module latchkey.examples.web_backend.backend;
 import latchkey;
 import latchkey.examples.web_backend.http_server;
+import latchkey.examples.web_backend.site;
 import latchkey.examples.web_backend.visitors;
 
 // The website: log in, post, log out. authorize() and callback() are all that it needs of the
@@ -14,15 +15,11 @@ import latchkey.examples.web_backend.visitors;
 
 export namespace web_backend {
 
-/// Where the authorization server sends the browser back.
-inline constexpr std::string_view kCallbackPath = "/oauth/callback";
-
 /// Thread-safe.
 class Backend {
  public:
-  /// `origin`: as browsers see the site, such as "https://app.example".
-  Backend(latchkey::AtprotoClient client, std::string origin,
-          const std::filesystem::path& visitors_file);
+  /// `client`: the site's. Throws std::exception if a page has the path of the callback.
+  Backend(latchkey::AtprotoClient client, Site site, const std::filesystem::path& visitors_file);
 
   [[nodiscard]] Response answer(const Request& request);
 
@@ -34,11 +31,12 @@ class Backend {
   [[nodiscard]] Response post(const Visitor& visitor, const latchkey::FormFields& form);
   [[nodiscard]] Response log_out(const Visitor& visitor);
   [[nodiscard]] std::optional<Visitor> visitor_of(const Request& request) const;
+  [[nodiscard]] std::string cookie_name(std::string_view name) const;
   [[nodiscard]] std::string cookie(std::string_view name, std::string_view value,
                                    std::string_view path, int seconds) const;
 
   latchkey::AtprotoClient client_;
-  std::string origin_;
+  Site site_;
   bool is_https_;
   Visitors visitors_;
 };

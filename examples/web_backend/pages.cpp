@@ -74,6 +74,14 @@ Response problem_page(int status, std::string_view problem, std::string_view lin
               "<p id=\"problem\">" + shown(problem) + "</p>\n" + link_to(link, "Go on"));
 }
 
+Response json_document(std::string_view json) {
+  return {.status = 200,
+          .headers = {{"Content-Type", "application/json"},
+                      {"Cache-Control", "no-cache"},  // keys are rotated
+                      {"X-Content-Type-Options", "nosniff"}},
+          .body = std::string(json)};
+}
+
 Response redirect(std::string_view to) {
   return {.status = 303,
           .headers = {{"Location", std::string(to)},

@@ -19,6 +19,8 @@ export namespace web_backend {
 [[nodiscard]] Response posted_page(std::string_view uri);
 /// `problem`: a sentence for people; `link`: where to go on.
 [[nodiscard]] Response problem_page(int status, std::string_view problem, std::string_view link);
+/// A public document, for servers.
+[[nodiscard]] Response json_document(std::string_view json);
 /// 303: the browser goes there with GET.
 [[nodiscard]] Response redirect(std::string_view to);
 
