@@ -12,20 +12,49 @@ const program =
   process.env.LATCHKEY_WEB_BACKEND ??
   join(dirname(fileURLToPath(import.meta.url)), '../../build/dev/examples/web_backend/web_backend')
 
+/** A browser that knows the site by its https origin: what it asks for there, the proxy asks the program for. */
+class ProxiedVisitor extends Visitor {
+  #backend
+
+  constructor(backend) {
+    super()
+    this.#backend = backend
+  }
+
+  request(url, { headers, ...options } = {}) {
+    const { url: origin, address } = this.#backend
+    return super.request(url.replace(origin, address), { ...options, headers: { host: new URL(origin).host, ...headers } })
+  }
+}
+
+/** `url` is the site's origin, and `address` where the program listens: the same but for a hosted one. */
 export class WebBackend {
   #child
 
-  static async start(server) {
+  /** `hosting`: {origin, document, keys}, the last two being files; null: development. */
+  static async start(server, hosting = null) {
     const backend = new WebBackend()
     backend.server = server
+    backend.hosting = hosting
     backend.data = mkdtempSync(join(tmpdir(), 'latchkey-web-'))
-    await backend.#run(0)
+    try {
+      await backend.#run(0)
+    } catch (error) {
+      backend.#remove()
+      throw error
+    }
     return backend
+  }
+
+  get #words() {
+    if (!this.hosting) return []
+    const { origin, document, keys } = this.hosting
+    return ['--client-metadata', document, '--client-keys', keys, '--origin', origin]
   }
 
   async #run(port) {
     const { pds, plc } = this.server
-    this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', program, this.data, String(port)], {
+    this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', program, this.data, String(port), ...this.#words], {
       env: {
         PATH: process.env.PATH,
         LATCHKEY_PLC_URL: plc,
@@ -34,6 +63,7 @@ export class WebBackend {
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+    const closed = new Promise((resolve) => this.#child.on('close', resolve))
     let text = ''
     let errors = ''
     this.#child.stderr.on('data', (part) => (errors += part))
@@ -41,9 +71,13 @@ export class WebBackend {
       text += part
       if (text.includes('\n')) break
     }
-    if (!text.includes('\n')) throw new Error(`the web backend did not start: ${errors}`)
+    if (!text.includes('\n')) {
+      await closed
+      throw new Error(`the web backend did not start: ${errors}`)
+    }
     this.#child.stdout.resume()
-    this.url = text.trim()
+    this.address = text.trim()
+    this.url = this.hosting?.origin ?? this.address
   }
 
   async #end() {
@@ -55,12 +89,21 @@ export class WebBackend {
   /** Another process, on the same data and port. */
   async restart() {
     await this.#end()
-    await this.#run(new URL(this.url).port)
+    await this.#run(new URL(this.address).port)
   }
 
   async stop() {
     await this.#end()
+    this.#remove()
+  }
+
+  #remove() {
     rmSync(this.data, { recursive: true, force: true })
+  }
+
+  /** A new browser. */
+  visitor() {
+    return this.hosting ? new ProxiedVisitor(this) : new Visitor()
   }
 
   /** A form, as a browser without scripts sends it. `origin`: null leaves the header out. */
@@ -73,7 +116,7 @@ export class WebBackend {
    * Over HTTP, up to and without the callback: {visitor, callback: its URL}. `visitor` has the cookies of the browser that
    * began.
    */
-  async almostLogIn({ handle, password }, { visitor = new Visitor(), returnTo = '/', ...options } = {}) {
+  async almostLogIn({ handle, password }, { visitor = this.visitor(), returnTo = '/', ...options } = {}) {
     const begun = await this.submit(visitor, '/login', { who: handle, return_to: returnTo })
     if (begun.status !== 303) throw new Error(`login: ${begun.status} ${begun.text}`)
     const { redirect } = await this.server.signIn(begun.headers.location, handle, password, {

@@ -2,11 +2,16 @@
 // The example web backend: a person in Chromium, and attackers.
 
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Browser } from './chromium.mjs'
-import { kPost, onServer, Server } from './harness.mjs'
+import { kPost, onServer, Place, Server } from './harness.mjs'
 import { Visitor } from './visitor.mjs'
 import { WebBackend } from './web-backend.mjs'
+
+// Never asked for: the server finds the document as it is published below.
+const kOrigin = 'https://app.latchkey.dev'
 
 describe(onServer('web backend'), () => {
   let server, backend
@@ -188,4 +193,82 @@ describe(onServer('web backend'), () => {
     const elsewhere = await visitor.request(backend.url, { headers: { host: 'evil.test' } })
     assert.equal(elsewhere.status, 421)
   })
+
+  /** With document and keys of a confidential client at kOrigin, as the tool makes them. */
+  async function withHosting(body) {
+    const place = new Place(server)
+    try {
+      const hosting = { origin: kOrigin, document: join(place.root, 'client.json'), keys: join(place.root, 'keys.json') }
+      const urls = ['--client-id', `${kOrigin}/client-metadata.json`, '--redirect-uri', `${kOrigin}/oauth/callback`]
+      const more = ['--scope', 'atproto transition:generic', '--keys', hosting.keys]
+      const document = (await place.run(['client-metadata', 'new', ...urls, ...more])).expect(0).json
+      writeFileSync(hosting.document, JSON.stringify(document))
+      await body(hosting, document)
+    } finally {
+      place.remove()
+    }
+  }
+
+  async function withHosted(hosting, body) {
+    const site = await WebBackend.start(server, hosting)
+    try {
+      await body(site)
+    } finally {
+      await site.stop()
+    }
+  }
+
+  test('hosted: a visitor logs in to a confidential client, posts, is known after a restart, and logs out', () =>
+    withHosting((hosting, document) =>
+      withHosted(hosting, async (site) => {
+        const served = await site.visitor().open(document.client_id)
+        assert.equal(served.status, 200)
+        assert.equal(served.headers['content-type'], 'application/json')
+        assert.deepEqual(JSON.parse(served.text), document)
+        assert.equal(document.token_endpoint_auth_method, 'private_key_jwt')
+        assert.ok(document.jwks.keys.every((key) => key.kid && !('d' in key)))
+        await server.publish(JSON.parse(served.text))
+
+        const { alice } = server
+        const sessions = await server.sessionCount(alice.did)
+        const { visitor, callback, cookies } = await site.almostLogIn(alice, { returnTo: '/compose' })
+        assert.ok(callback.startsWith(`${kOrigin}/oauth/callback?`))
+        const answer = await visitor.open(callback)
+        assert.equal(answer.status, 303)
+        assert.equal(answer.headers.location, '/compose')
+        for (const cookie of [...cookies, ...answer.headers['set-cookie']]) {
+          assert.match(cookie, /^__Host-(login|session)=/)
+          for (const part of ['; Path=/;', 'HttpOnly', 'SameSite=Lax', 'Secure']) assert.ok(cookie.includes(part), cookie)
+        }
+        await site.restart()
+        assert.match((await visitor.open(`${kOrigin}/`)).text, new RegExp(alice.did))
+        assert.equal((await site.submit(visitor, '/compose', { text: 'from a name of its own' })).status, 200)
+        assert.equal((await site.submit(visitor, '/logout', {}, { origin: site.address })).status, 403)
+        assert.equal((await site.submit(visitor, '/logout', {})).status, 303)
+        assert.equal(await server.sessionCount(alice.did), sessions)
+      })))
+
+  test('hosted: it answers to its own name alone', () =>
+    withHosting((hosting, document) =>
+      withHosted(hosting, async (site) => {
+        const page = await site.visitor().open(`${kOrigin}/`)
+        assert.equal(page.status, 200)
+        assert.match(page.text, /<form method="post" action="\/login">/)
+        for (const path of ['/', new URL(document.client_id).pathname]) {
+          assert.equal((await new Visitor().open(site.address + path)).status, 421)
+        }
+      })))
+
+  test('hosted: keys at a jwks_uri are served without what is secret, and a document of another site is refused', () =>
+    withHosting(async (hosting, { jwks, ...document }) => {
+      document.jwks_uri = `${kOrigin}/jwks.json`
+      writeFileSync(hosting.document, JSON.stringify(document))
+      await withHosted(hosting, async (site) => {
+        assert.deepEqual(JSON.parse((await site.visitor().open(document.jwks_uri)).text), jwks)
+        assert.ok(readFileSync(hosting.keys, 'utf8').includes('"d"')) // and jwks has none
+        assert.ok(!JSON.stringify(jwks).includes('"d"'))
+      })
+      const elsewhere = { ...hosting, origin: 'https://other.latchkey.dev' }
+      await assert.rejects(WebBackend.start(server, elsewhere), /is not at https:\/\/other\.latchkey\.dev/)
+    }))
 })
