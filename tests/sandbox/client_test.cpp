@@ -322,11 +322,15 @@ TEST_CASE("servers whose clock goes wrong later cost one request each", "[sandbo
   }
 }
 
-TEST_CASE("what the session does not permit is insufficient_scope", "[sandbox]") {
+TEST_CASE("C9.5: what the session does not permit is refused here, and the server would do the same",
+          "[sandbox]") {
   SandboxWorld world("atproto repo:app.bsky.feed.like?action=create");
   REQUIRE(outcome(world.log_in()) == "ok");
   auto pds = world.client.pds(world.alice.did);
-  CHECK(outcome(pds.create_record(kPosts, kPost)) == "insufficient_scope xrpc.ScopeMissingError");
+  CHECK(outcome(pds.create_record(kPosts, kPost)) == "insufficient_scope scope.missing");
+  auto asking = world.client.pds(world.alice.did, {.without_preflight = true});
+  CHECK(outcome(asking.create_record(kPosts, kPost)) ==
+        "insufficient_scope xrpc.ScopeMissingError");
   CHECK(outcome(pds.create_record("app.bsky.feed.like", R"({"subject":{}})")) == "ok");
 }
 
