@@ -3,6 +3,7 @@ module;
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -68,35 +69,68 @@ class StandardInput {
   std::stop_callback<std::function<void()>> stopping_;
 };
 
-Result<std::string> read_standard_input(std::stop_token stop) {
+// What to do with the text that came so far, each time that there is more.
+using Keep = std::function<Result<void>(std::string& text)>;
+
+Result<std::string> read_standard_input(const Keep& keep, std::stop_token stop) {
   StandardInput input(std::move(stop));
   std::string text;
   for (;;) {
     const auto more = input.append_to(text);
     if (!more) return more.error();
     if (!*more) return text;
-    if (text.size() > kMaxInput) return unreadable("standard input", "it is over 16 MiB");
+    if (auto kept = keep(text); !kept) return std::move(kept).error();
   }
 }
 
-Result<std::string> read_file(const std::string& name) {
+Result<std::string> read_file(const std::string& name, const Keep& keep) {
   std::ifstream file(name, std::ios::binary);
   std::string text;
   std::array<char, 8192> part{};
   while (file.read(part.data(), part.size()) || file.gcount() > 0) {
     text.append(part.data(), static_cast<std::size_t>(file.gcount()));
-    if (text.size() > kMaxInput) return unreadable("the file " + name, "it is over 16 MiB");
+    if (auto kept = keep(text); !kept) return std::move(kept).error();
   }
   if (!file.eof())
     return unreadable("the file " + name, "there is none, it is a folder, or you may not");
   return text;
 }
 
+Keep refuse_more(std::string name) {
+  return [name = std::move(name)](const std::string& text) -> Result<void> {
+    if (text.size() > kMaxInput) return unreadable(name, "it is over 16 MiB");
+    return {};
+  };
+}
+
 }  // namespace
 
 Result<std::string> read_argument(const std::string& argument, std::stop_token stop) {
-  if (argument == "-") return read_standard_input(std::move(stop));
-  return argument.rfind('@', 0) == 0 ? read_file(argument.substr(1)) : argument;
+  if (argument == "-") return read_standard_input(refuse_more("standard input"), std::move(stop));
+  if (!argument.starts_with('@')) return argument;
+  const std::string name = argument.substr(1);
+  return read_file(name, refuse_more("the file " + name));
+}
+
+Result<Tail> read_tail(const std::string& file, std::stop_token stop) {
+  bool is_cut = false;
+  // Not at every part: what is left moves to the front.
+  const Keep keep_end = [&is_cut](std::string& text) -> Result<void> {
+    if (text.size() < 2 * kMaxInput) return {};
+    text.erase(0, text.size() - kMaxInput);
+    is_cut = true;
+    return {};
+  };
+  auto text =
+      file == "-" ? read_standard_input(keep_end, std::move(stop)) : read_file(file, keep_end);
+  if (!text) return std::move(text).error();
+  if (text->size() > kMaxInput) {
+    text->erase(0, text->size() - kMaxInput);
+    is_cut = true;
+  }
+  // The first line has lost its beginning.
+  if (is_cut) text->erase(0, std::min(text->size(), text->find('\n') + 1));
+  return Tail{.text = *std::move(text), .is_cut = is_cut};
 }
 
 Result<std::string> read_line(std::stop_token stop) {

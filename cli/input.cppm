@@ -14,6 +14,14 @@ export namespace latchkey::cli {
 /// The argument itself, standard input for "-", or a file for "@FILE"; at most 16 MiB. Errors: io,
 /// "cli.input"; cancelled, "cli.cancelled".
 [[nodiscard]] Result<std::string> read_argument(const std::string& argument, std::stop_token stop);
+/// The end of a text.
+struct Tail {
+  std::string text;
+  bool is_cut = false;  ///< there was more before it
+};
+/// The last lines, at most 16 MiB of them, of standard input ("-") or of a file. Errors: those of
+/// read_argument.
+[[nodiscard]] Result<Tail> read_tail(const std::string& file, std::stop_token stop);
 /// One line from the terminal or standard input, at most 16 KiB. Errors: io, "cli.no_input" or
 /// "cli.input"; cancelled, "cli.cancelled".
 [[nodiscard]] Result<std::string> read_line(std::stop_token stop);

@@ -12,6 +12,7 @@ import latchkey.cli.report;
 import latchkey.cli.workspace;
 import latchkey.core.error;
 import latchkey.http.cares;
+import latchkey.http.trace.dns;
 
 // Where a handle or DID leads, as a login would find it.
 
@@ -32,7 +33,7 @@ Result<LoginTarget> find(const Options& options, const std::string& who) {
       IdentityOptions{.plc_url = options.plc_url,
                       .resolve_handles_at = options.resolve_handles_at,
                       .http_rule = http_rule_of(options),
-                      .dns = *std::move(dns)});
+                      .dns = traced(*std::move(dns), options.tracer)});
   return AtprotoDiscovery(*std::move(strangers), identities, http_rule_of(options))
       .find(who, options.stop);
 }

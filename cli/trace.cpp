@@ -16,10 +16,9 @@ import latchkey.core.os.files;
 namespace latchkey::cli {
 
 Exit run_trace(const Options& options, const TraceCommand& command) {
-  const auto text =
-      read_argument(command.file == "-" ? command.file : "@" + command.file, options.stop);
-  if (!text) return report(text.error(), options.format);
-  const TraceText trace = parse_trace(*text);
+  const auto tail = read_tail(command.file, options.stop);
+  if (!tail) return report(tail.error(), options.format);
+  const TraceText trace = parse_trace(tail->text);
   if (trace.runs.empty()) {
     return report(make_error(ErrorCode::invalid_argument, "cli.no_trace",
                              "cannot show " + printable(command.file, 200) +
@@ -28,6 +27,7 @@ Exit run_trace(const Options& options, const TraceCommand& command) {
   }
   if (trace.unreadable != 0)
     say("lines that could not be read and are left out: " + std::to_string(trace.unreadable));
+  if (tail->is_cut) say("the trace is large: its last 16 MiB are shown");
   const std::string page = trace_page(trace);
   if (command.output.empty()) {
     print(page);

@@ -53,13 +53,12 @@ Result<void> remember_other_store(const Places& where) {
 }
 
 Result<std::shared_ptr<HttpTransport>> curl_transport(const Options& options, AddressRule rule) {
-  auto proxy = proxy_of_environment();
-  if (!proxy) return std::move(proxy).error();
-  auto transport =
-      CurlTransport::open({.address_rule = rule,
-                           .http_rule = http_rule_of(options),
-                           .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
-                           .proxy = *std::move(proxy)});
+  auto network = network_of_environment();
+  if (!network) return std::move(network).error();
+  auto transport = CurlTransport::open({.address_rule = rule,
+                                        .http_rule = http_rule_of(options),
+                                        .extra_ca_file = std::move(network->extra_ca_file),
+                                        .proxy = std::move(network->proxy)});
   if (!transport) return std::move(transport).error();
   return traced(*std::move(transport), options.tracer);
 }
@@ -133,11 +132,14 @@ Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store) {
   }
 }
 
-Result<Proxy> proxy_of_environment() {
-  return Proxy::parse(
+Result<EnvironmentNetwork> network_of_environment() {
+  auto proxy = Proxy::parse(
       environment_variable("HTTPS_PROXY")
           .value_or(environment_variable("https_proxy").value_or("")),
       environment_variable("NO_PROXY").value_or(environment_variable("no_proxy").value_or("")));
+  if (!proxy) return std::move(proxy).error();
+  return EnvironmentNetwork{.proxy = *std::move(proxy),
+                            .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("")};
 }
 
 Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options) {
@@ -151,8 +153,8 @@ Result<std::shared_ptr<HttpTransport>> configured_transport(const Options& optio
 
 Result<AtprotoClient> make_client(const Workspace& workspace, const Options& options,
                                   AtprotoClientIdentity client) {
-  auto proxy = proxy_of_environment();
-  if (!proxy) return std::move(proxy).error();
+  auto network = network_of_environment();
+  if (!network) return std::move(network).error();
   return AtprotoClient::create(
       {.client = std::move(client),
        .store = workspace.store,
@@ -161,8 +163,8 @@ Result<AtprotoClient> make_client(const Workspace& workspace, const Options& opt
        .plc_url = options.plc_url,
        .resolve_handles_at = options.resolve_handles_at,
        .http_rule = http_rule_of(options),
-       .proxy = *std::move(proxy),
-       .extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or(""),
+       .proxy = std::move(network->proxy),
+       .extra_ca_file = std::move(network->extra_ca_file),
        .tracer = options.tracer});
 }
 

@@ -46,8 +46,13 @@ struct Workspace {
 /// All rows, over all pages.
 [[nodiscard]] Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store);
 
-/// Of HTTPS_PROXY and NO_PROXY. Errors: those of Proxy::parse.
-[[nodiscard]] Result<Proxy> proxy_of_environment();
+/// What the environment says of the network.
+struct EnvironmentNetwork {
+  Proxy proxy;                ///< HTTPS_PROXY and NO_PROXY, or in lower case
+  std::string extra_ca_file;  ///< LATCHKEY_CA_FILE
+};
+/// Errors: those of Proxy::parse.
+[[nodiscard]] Result<EnvironmentNetwork> network_of_environment();
 
 /// To addresses that others name, by the options' rules and the environment's proxy.
 [[nodiscard]] Result<std::shared_ptr<HttpTransport>> strangers_transport(const Options& options);

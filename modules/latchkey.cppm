@@ -51,6 +51,7 @@ export import latchkey.http.dns;
 export import latchkey.http.policy;
 export import latchkey.http.resolver;
 export import latchkey.http.trace;
+export import latchkey.http.trace.dns;
 export import latchkey.http;
 export import latchkey.loopback.browser;
 export import latchkey.loopback.callback;

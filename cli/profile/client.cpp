@@ -16,7 +16,6 @@ import latchkey.cli.profile.secret;
 import latchkey.cli.workspace;
 import latchkey.core.crypto;
 import latchkey.core.error;
-import latchkey.core.os.process;
 import latchkey.core.time;
 import latchkey.core.url;
 import latchkey.dpop.nonce;
@@ -151,14 +150,14 @@ Result<void> check_name_free(OAuthTokenStore& store, const std::string& name,
 
 Result<OAuthClientOptions> profile_client_options(const Workspace& workspace,
                                                   const Options& options) {
-  auto proxy = proxy_of_environment();
-  if (!proxy) return std::move(proxy).error();
+  auto network = network_of_environment();
+  if (!network) return std::move(network).error();
   OAuthClientOptions out;
   out.store = workspace.store;
   out.vault = workspace.vault;
   out.http_rule = http_rule_of(options);
-  out.proxy = *std::move(proxy);
-  out.extra_ca_file = environment_variable("LATCHKEY_CA_FILE").value_or("");
+  out.proxy = std::move(network->proxy);
+  out.extra_ca_file = std::move(network->extra_ca_file);
   out.clock = std::make_shared<SystemClock>();
   out.tracer = options.tracer;
   return out;

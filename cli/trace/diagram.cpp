@@ -82,6 +82,7 @@ std::string_view kind_of(Ending ending) {
     case Ending::unanswered:
       return "bad";
     case Ending::unknown:
+    case Ending::overtaken:
       break;
   }
   return "calm";
@@ -167,7 +168,7 @@ std::string answer_line(const TraceEntry& entry, int client, int server, int y) 
   std::string label = result_of(entry);
   if (ending != Ending::unknown) label += " · " + time_text(took(entry));
   std::string out;
-  if (ending == Ending::unanswered || ending == Ending::unknown) {
+  if (ending != Ending::well && ending != Ending::refused) {
     if (ending == Ending::unanswered) out += cross(server, y - 28);
     return out + text(client + 16, y - 6, "result " + kind, label);
   }

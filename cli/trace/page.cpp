@@ -76,7 +76,8 @@ Sums sums_of(const TraceRun& run) {
     const auto end = (entry.at - run.entries.front().at).count() + took(entry);
     sums.duration = std::max<std::int64_t>(sums.duration, end);
     const Ending ending = ending_of(entry);
-    if (ending == Ending::unanswered || (entry.is_step() && !entry.code.empty())) ++sums.failures;
+    const bool step_failed = entry.is_step() && !entry.code.empty() && !entry.overtaken;
+    if (ending == Ending::unanswered || step_failed) ++sums.failures;
     if (entry.is_step()) continue;
     ++sums.requests;
     if (is_retry(entry)) ++sums.retries;
@@ -111,9 +112,8 @@ std::string heading(const TraceRun& run) {
 
 std::string item(const TraceEntry& entry) {
   const Ending ending = ending_of(entry);
-  const std::string_view kind = ending == Ending::well      ? "good"
-                                : ending == Ending::unknown ? "calm"
-                                                            : "bad";
+  const bool calm = ending == Ending::unknown || ending == Ending::overtaken;
+  const std::string_view kind = ending == Ending::well ? "good" : calm ? "calm" : "bad";
   std::string out = "<li>" + title_of(entry);
   if (!entry.is_step()) out += " to " + shown_text(entry.origin) + shown_text(entry.path, 200);
   if (const auto retry = retry_of(entry); !retry.empty()) out += ", " + retry;

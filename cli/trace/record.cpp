@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -34,6 +35,13 @@ class Members {
  private:
   const JsonObject& object_;
 };
+
+// A year: more than any exchange takes, and little enough to be added up.
+constexpr std::int64_t kLongestMs = std::int64_t{365} * 24 * 60 * 60 * 1000;
+
+std::int64_t duration_of(const Members& line) {
+  return std::clamp<std::int64_t>(line.number("ms"), 0, kLongestMs);
+}
 
 TraceRun& run_of(TraceText& text, const std::string& name) {
   const auto found = std::find_if(text.runs.begin(), text.runs.end(),
@@ -72,14 +80,51 @@ ReadAnswer answer_of(const Members& line) {
   return {.status = line.number("status"),
           .error = line.text("error"),
           .new_nonce = line.flag("new_nonce"),
-          .ms = line.number("ms")};
+          .ms = duration_of(line)};
 }
 
 ReadFailure failure_of(const Members& line) {
   return {.code = line.text("code"),
           .detail = line.text("detail"),
           .maybe_sent = line.text("delivery") == "maybe_sent",
-          .ms = line.number("ms")};
+          .ms = duration_of(line)};
+}
+
+// A handle is asked for in two ways at once: the first answer stops the other look-up.
+bool looks_up_handle(const TraceEntry& entry) {
+  return entry.purpose == "handle" || entry.step == "dns" || entry.step == "dns_failed";
+}
+
+bool is_cancelled(const TraceEntry& entry) {
+  return looks_up_handle(entry) &&
+         (entry.failure ? entry.failure->code : entry.code) == "cancelled";
+}
+
+bool is_found(const TraceEntry& entry) {
+  return looks_up_handle(entry) &&
+         (entry.is_step() ? entry.code.empty() : entry.answer && entry.answer->status == 200);
+}
+
+TimePoint end_of(const TraceEntry& entry) {
+  if (entry.answer) return entry.at + Duration(entry.answer->ms);
+  return entry.failure ? entry.at + Duration(entry.failure->ms) : entry.at;
+}
+
+// Stopping takes a moment; a look-up that ends later was stopped for another reason. Which of two
+// that end at once is written first is chance.
+constexpr Duration kMoment{1'000};
+// The two begin together: between them are at most those of a few other threads.
+constexpr std::ptrdiff_t kNear = 16;
+
+void mark_overtaken(TraceRun& run) {
+  for (auto entry = run.entries.begin(); entry != run.entries.end(); ++entry) {
+    if (!is_cancelled(*entry)) continue;
+    const auto first = entry - std::min(kNear, entry - run.entries.begin());
+    const auto last = entry + std::min(kNear, run.entries.end() - entry);
+    entry->overtaken = std::any_of(first, last, [&](const TraceEntry& other) {
+      return is_found(other) && std::chrono::abs(end_of(*entry) - end_of(other)) <= kMoment;
+    });
+  }
 }
 
 // False if the line is no event.
@@ -113,6 +158,7 @@ TraceText parse_trace(std::string_view text) {
   }
   // An answer alone makes no run.
   std::erase_if(out.runs, [](const TraceRun& run) { return run.entries.empty(); });
+  for (TraceRun& run : out.runs) mark_overtaken(run);
   return out;
 }
 

@@ -51,6 +51,8 @@ struct TraceEntry {
   std::string retry{};
   std::optional<ReadAnswer> answer{};
   std::optional<ReadFailure> failure{};  ///< neither: the program ended before
+  /// A look-up of a handle that was stopped because the other way had the answer.
+  bool overtaken = false;
 
   [[nodiscard]] bool is_step() const noexcept { return !step.empty(); }
 };

@@ -33,6 +33,7 @@ std::string subject_of(const TraceEntry& entry) {
 }  // namespace
 
 Ending ending_of(const TraceEntry& entry) noexcept {
+  if (entry.overtaken) return Ending::overtaken;
   if (entry.is_step())
     return entry.code.empty() && entry.step != "command_failed" ? Ending::well : Ending::refused;
   if (entry.failure) return Ending::unanswered;
@@ -54,6 +55,7 @@ std::string title_of(const TraceEntry& entry) {
 }
 
 std::string result_of(const TraceEntry& entry) {
+  if (entry.overtaken) return "stopped: the other way had the answer";
   if (entry.is_step()) return shown_text(entry.detail.empty() ? entry.code : entry.detail);
   if (entry.failure) {
     return "no answer: " + shown_text(entry.failure->code) +

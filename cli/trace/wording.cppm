@@ -18,6 +18,7 @@ enum class Ending {
   refused,     ///< by an answer from 400 on, or a step that failed
   unanswered,  ///< no answer came
   unknown,     ///< the trace ends before
+  overtaken,   ///< stopped, for it was not needed any more
 };
 [[nodiscard]] Ending ending_of(const TraceEntry& entry) noexcept;
 [[nodiscard]] bool is_retry(const TraceEntry& entry) noexcept;

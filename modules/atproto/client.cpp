@@ -36,6 +36,7 @@ import latchkey.http.curl;
 import latchkey.http.dns;
 import latchkey.http.policy;
 import latchkey.http.trace;
+import latchkey.http.trace.dns;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
 import latchkey.loopback.receiver;
@@ -158,6 +159,7 @@ void trace(AtprotoClientOptions& options) {
   options.transport = traced(std::move(options.transport), tracer);
   options.strangers = traced(std::move(options.strangers), tracer);
   options.configured = traced(std::move(options.configured), tracer);
+  options.dns = traced(std::move(options.dns), tracer);
   options.browser = traced(std::move(options.browser), tracer);
   options.on_event = traced(std::move(options.on_event), tracer);
 }
@@ -245,14 +247,18 @@ Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
 
 Result<BegunLogin> AtprotoClient::authorize(std::string_view handle_did_or_url,
                                             const AuthorizeOptions& options) {
-  auto target = impl_->discovery->find(handle_did_or_url, options.stop);
-  if (!target) return std::move(target).error();
-  return impl_->login->authorize(*target, options);
+  return traced_beginning(impl_->options.tracer, [&]() -> Result<BegunLogin> {
+    auto target = impl_->discovery->find(handle_did_or_url, options.stop);
+    if (!target) return std::move(target).error();
+    return impl_->login->authorize(*target, options);
+  });
 }
 
 CallbackOutcome AtprotoClient::callback(std::string_view query, const SecretString& browser_binding,
                                         std::stop_token stop) {
-  auto outcome = impl_->login->callback(query, browser_binding, std::move(stop));
+  auto outcome = traced_callback(impl_->options.tracer, [&] {
+    return impl_->login->callback(query, browser_binding, std::move(stop));
+  });
   if (outcome.session) impl_->collect_keys();
   return outcome;
 }

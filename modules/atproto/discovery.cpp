@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
-#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -13,23 +11,14 @@ import latchkey.atproto.identity;
 import latchkey.atproto.identity_cache;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.trim;
 import latchkey.core.url;
 import latchkey.http;
+import latchkey.http.policy;
 import latchkey.oauth.server_metadata;
 
 namespace latchkey {
 namespace {
-
-SendOptions metadata_options(const std::stop_token& stop) {
-  return {.timeout = std::chrono::seconds{10}, .max_body = std::size_t{512} * 1024, .stop = stop};
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view spaces = " \t\r\n";
-  const auto first = text.find_first_not_of(spaces);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(spaces) - first + 1);
-}
 
 // What a person types may have a slash at the end; nothing else may follow the host.
 Result<Url> typed_origin(std::string_view text, HttpRule rule) {
@@ -49,7 +38,7 @@ Result<std::optional<Url>> named_server(HttpTransport& transport, const Url& pds
                                         const std::stop_token& stop) {
   const auto request = build_resource_metadata_request(pds);
   if (!request) return request.error();
-  const auto response = transport.send(*request, metadata_options(stop));
+  const auto response = transport.send(*request, metadata_limits(stop));
   if (!response) return response.error();
   if (response->status == 404) return std::nullopt;
   const auto metadata = process_resource_metadata_response(pds.origin(), *response);
@@ -65,7 +54,7 @@ Result<ServerMetadata> checked_server(HttpTransport& transport, const Url& issue
                                       const std::stop_token& stop) {
   const auto request = build_server_metadata_request(issuer);
   if (!request) return request.error();
-  const auto response = transport.send(*request, metadata_options(stop));
+  const auto response = transport.send(*request, metadata_limits(stop));
   if (!response) return response.error();
   auto metadata = process_server_metadata_response(issuer.origin(), *response);
   if (!metadata) return metadata;
@@ -96,7 +85,7 @@ Result<Url> server_named_by(HttpTransport& transport, std::string_view pds, Http
 
 Result<LoginTarget> AtprotoDiscovery::find(std::string_view handle_did_or_url,
                                            std::stop_token stop) {
-  const auto typed = trimmed(handle_did_or_url);
+  const auto typed = trimmed(handle_did_or_url, kBlanksAndLineEnds);
   if (typed.starts_with("https://") || typed.starts_with("http://")) {
     const auto origin = typed_origin(typed, rule_);
     if (!origin) return origin.error();

@@ -17,6 +17,7 @@ import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.os.process;
 import latchkey.core.secret;
+import latchkey.core.trim;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.dns;
@@ -39,13 +40,6 @@ Error wrong_status(const std::string& where, int status) {
                               std::to_string(status) + " and not 200");
   error.http_status = status;
   return error;
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view spaces = " \t\r\n";
-  const auto first = text.find_first_not_of(spaces);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(spaces) - first + 1);
 }
 
 std::string file_of(std::string_view handle) {
@@ -153,7 +147,7 @@ HandleAnswer process_handle_file(std::string_view handle, const HttpResponse& re
   if (response.status == 404) return std::nullopt;
   if (response.status != 200) return wrong_status(file_of(handle), response.status);
   const auto body = response.body.expose();
-  auto did = parse_did(trimmed(body.substr(0, body.find('\n'))));
+  auto did = parse_did(trimmed(body.substr(0, body.find('\n')), kBlanksAndLineEnds));
   if (!did) return not_a_did(file_of(handle), "serve the account's DID there as plain text");
   return std::optional(std::move(*did));
 }

@@ -22,6 +22,7 @@ import latchkey.flows.grant;
 import latchkey.flows.interaction;
 import latchkey.flows.login_page;
 import latchkey.flows.resource_call;
+import latchkey.flows.tracing;
 import latchkey.flows.web_login;
 import latchkey.http;
 import latchkey.loopback.pages;
@@ -43,6 +44,7 @@ struct OAuthClient::Impl {
   Result<void> check_subject(std::string_view subject) const;
   Result<BegunLogin> begin(std::string_view subject, const LoginInteraction& interaction,
                            const std::string& redirect_uri);
+  Result<BegunLogin> authorize(std::string_view subject, const AuthorizeOptions& web);
 };
 
 namespace {
@@ -125,23 +127,31 @@ Result<SessionSummary> OAuthClient::login(std::string_view subject,
 
 Result<BegunLogin> OAuthClient::authorize(std::string_view subject,
                                           const AuthorizeOptions& options) {
-  if (auto named = impl_->check_subject(subject); !named) return std::move(named).error();
-  if (options.redirect_uri.empty()) {
+  return traced_beginning(impl_->options.tracer,
+                          [&] { return impl_->authorize(subject, options); });
+}
+
+Result<BegunLogin> OAuthClient::Impl::authorize(std::string_view subject,
+                                                const AuthorizeOptions& web) {
+  if (auto named = check_subject(subject); !named) return std::move(named).error();
+  if (web.redirect_uri.empty()) {
     return make_error(ErrorCode::invalid_argument, "login.redirect_missing",
                       "cannot log in: nobody said where the browser comes back; set "
                       "AuthorizeOptions::redirect_uri");
   }
-  auto request = make_code_request(impl_->options, options.scope, options.redirect_uri);
+  auto request = make_code_request(options, web.scope, web.redirect_uri);
   if (!request) return std::move(request).error();
   request->subject = subject;
-  const ClientAuthMethod method = impl_->keeper->context().client->method();
-  if (auto good = add_web_options(options, method, *request); !good) return std::move(good).error();
-  return impl_->login->begin(*request, options.stop);
+  const ClientAuthMethod method = keeper->context().client->method();
+  if (auto good = add_web_options(web, method, *request); !good) return std::move(good).error();
+  return login->begin(*request, web.stop);
 }
 
 CallbackOutcome OAuthClient::callback(std::string_view query, const SecretString& browser_binding,
                                       std::stop_token stop) {
-  return callback_outcome(impl_->login->answer(query, browser_binding, std::move(stop)));
+  return traced_callback(impl_->options.tracer, [&] {
+    return callback_outcome(impl_->login->answer(query, browser_binding, std::move(stop)));
+  });
 }
 
 Result<HttpResponse> OAuthClient::request(std::string_view subject, std::string method,

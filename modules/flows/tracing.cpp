@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@ module latchkey.flows.tracing;
 import latchkey.core.error;
 import latchkey.core.url;
 import latchkey.flows.interaction;
+import latchkey.flows.web_login;
 import latchkey.http.trace;
 import latchkey.loopback.browser;
 import latchkey.loopback.pages;
@@ -30,6 +32,12 @@ TracedStep failed_step(TraceWord name, TraceRole from, TraceRole to, const Error
 
 constexpr auto kClient = TraceRole::client;
 constexpr auto kBrowser = TraceRole::browser;
+
+// What a login comes to: the step, or that it failed.
+TracedStep own_step(TraceWord name, const Error* failure) {
+  return failure == nullptr ? step(name, kClient, kClient)
+                            : failed_step("login_failed", kClient, kClient, *failure);
+}
 
 class TracingBrowser final : public BrowserOpener {
  public:
@@ -83,20 +91,32 @@ std::shared_ptr<BrowserOpener> traced(std::shared_ptr<BrowserOpener> browser,
   return std::make_shared<TracingBrowser>(std::move(browser), tracer);
 }
 
+Result<BegunLogin> traced_beginning(const std::shared_ptr<Tracer>& tracer,
+                                    const std::function<Result<BegunLogin>()>& begin) {
+  auto begun = begin();
+  if (tracer) tracer->record(own_step("login_begun", begun ? nullptr : &begun.error()));
+  return begun;
+}
+
+CallbackOutcome traced_callback(const std::shared_ptr<Tracer>& tracer,
+                                const std::function<CallbackOutcome()>& finish) {
+  if (!tracer) return finish();
+  tracer->record(step("callback", kBrowser, kClient));
+  auto outcome = finish();
+  tracer->record(own_step("logged_in", outcome.session ? nullptr : &outcome.session.error()));
+  return outcome;
+}
+
 LoginSteps traced(LoginSteps steps, std::shared_ptr<Tracer> tracer) {
   if (!tracer) return steps;
   LoginSteps out;
   out.begin = [begin = std::move(steps.begin), tracer](const std::string& redirect_uri) {
-    auto begun = begin(redirect_uri);
-    tracer->record(begun ? step("login_begun", kClient, kClient)
-                         : failed_step("login_failed", kClient, kClient, begun.error()));
-    return begun;
+    return traced_beginning(tracer, [&] { return begin(redirect_uri); });
   };
   out.finish = [finish = std::move(steps.finish), tracer](std::string_view query) {
     tracer->record(step("callback", kBrowser, kClient));
     auto finished = finish(query);
-    tracer->record(finished ? step("logged_in", kClient, kClient)
-                            : failed_step("login_failed", kClient, kClient, finished.error()));
+    tracer->record(own_step("logged_in", finished ? nullptr : &finished.error()));
     return finished;
   };
   out.abandon = [abandon = std::move(steps.abandon), tracer](std::string_view state) {

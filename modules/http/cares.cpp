@@ -9,6 +9,7 @@ module;
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -26,11 +27,11 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.owned;
 import latchkey.http.dns;
+import latchkey.http.timing;
 
 namespace latchkey {
 namespace {
 
-using std::chrono::milliseconds;
 using Time = std::chrono::steady_clock;
 using Channel = Owned<ares_channeldata, ares_destroy>;
 using Records = Owned<ares_txt_ext, ares_free_data>;
@@ -131,11 +132,13 @@ class NoBrokenPipe {
 
 // How long poll() may wait: until c-ares wants to send again, or the deadline.
 int wait_ms(ares_channel channel, Time::time_point deadline) {
-  const auto left = std::chrono::ceil<milliseconds>(deadline - Time::now()).count();
+  // The deadline may have passed since it was looked at.
+  const auto left = time_left(deadline, Time::now()).count();
   timeval most{.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
   timeval room{};
   const auto* next = ares_timeout(channel, &most, &room);
-  return static_cast<int>(next->tv_sec * 1000 + (next->tv_usec + 999) / 1000);
+  return static_cast<int>(
+      std::max<std::int64_t>(next->tv_sec * 1000 + (next->tv_usec + 999) / 1000, 0));
 }
 
 // One wait, and what came of it.

@@ -19,11 +19,11 @@ import latchkey.http;
 import latchkey.http.cpprest.channel;
 import latchkey.http.policy;
 import latchkey.http.resolver;
+import latchkey.http.timing;
 
 namespace latchkey {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kMostIdle = 32;
@@ -45,10 +45,6 @@ void start_pool() {
 bool is_connect_failure(const Error& error) {
   return error.delivery == Delivery::not_sent &&
          (error.detail == "http.connect" || error.detail == "http.connect_timeout");
-}
-
-milliseconds until(steady_clock::time_point end) {
-  return std::chrono::ceil<milliseconds>(end - steady_clock::now());
 }
 
 }  // namespace
@@ -124,15 +120,17 @@ Result<HttpResponse> CpprestTransport::Impl::send_over_new(const HttpRequest& re
                         {.deadline = std::min(end, connected_by), .stop = limits.stop});
   if (!addresses) return addresses.error();
   for (std::size_t left = addresses->size();; --left) {
-    SendOptions share = limits;
-    share.timeout = until(end);
-    share.connect_timeout = until(connected_by) / static_cast<milliseconds::rep>(left);
+    const auto now = steady_clock::now();
+    SendOptions rest = limits;
+    rest.timeout = time_left(end, now);
+    rest.connect_timeout = time_left(connected_by, now);
     auto channel = std::make_unique<Channel>(
         request.url, settings_for(request.url, (*addresses)[addresses->size() - left]));
-    auto answer = channel->exchange(request, share);
+    auto answer = channel->exchange(request, rest, share_of(rest.connect_timeout, left));
     if (answer && limits.connection == Connection::pooled)
       give_back(request.url.origin(), std::move(channel));
-    if (answer || left == 1 || !is_connect_failure(answer.error())) return answer;
+    const bool another = left > 1 && steady_clock::now() < std::min(end, connected_by);
+    if (answer || !another || !is_connect_failure(answer.error())) return answer;
   }
 }
 

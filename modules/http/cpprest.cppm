@@ -31,7 +31,8 @@ struct CpprestOptions {
 ///
 /// Names are looked up and addresses checked here, and the library is given the address: it never
 /// sees a name that could lead elsewhere at its second look. Addresses are tried in turn, each for
-/// its share of what is left of the time to connect. A kept connection stays with its address.
+/// its share (share_of) of what is left of the time to connect; one that accepts the connection has
+/// all that is left, for its TLS handshake. A kept connection stays with its address.
 ///
 /// A kept connection that the server closed while it was idle is found out before anything is sent,
 /// and replaced. One that breaks after that is connection_lost, "http.dead_connection", maybe_sent:

@@ -13,6 +13,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
+import latchkey.core.trim;
 import latchkey.core.url;
 
 namespace latchkey {
@@ -51,12 +52,6 @@ char lower(char c) {
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 Result<void> check_field(std::string_view name, std::string_view value) {
@@ -184,14 +179,14 @@ class ChallengeParser {
 
 Result<void> Headers::add(std::string_view name, std::string_view value) {
   if (auto checked = check_field(name, value); !checked) return checked;
-  fields_.emplace_back(std::string(name), std::string(trimmed(value)));
+  fields_.emplace_back(std::string(name), std::string(trimmed(value, kBlanks)));
   return {};
 }
 
 Result<void> Headers::set(std::string_view name, std::string_view value) {
   if (auto checked = check_field(name, value); !checked) return checked;
   // The new field is made first: name or value may point into the one that goes.
-  std::pair<std::string, std::string> field(name, trimmed(value));
+  std::pair<std::string, std::string> field(name, trimmed(value, kBlanks));
   remove(field.first);
   fields_.push_back(std::move(field));
   return {};
@@ -251,7 +246,7 @@ HttpTransport::~HttpTransport() {}
 bool has_json_content(const HttpResponse& response) {
   const auto values = response.headers.all("Content-Type");
   if (values.size() != 1) return false;
-  const auto media = trimmed(values[0].substr(0, values[0].find(';')));
+  const auto media = trimmed(values[0].substr(0, values[0].find(';')), kBlanks);
   const auto slash = media.find('/');
   if (slash == std::string_view::npos) return false;
   const auto type = media.substr(0, slash), subtype = media.substr(slash + 1);

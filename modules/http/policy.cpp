@@ -22,6 +22,7 @@ module latchkey.http.policy;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.core.trim;
 import latchkey.core.url;
 import latchkey.http;
 
@@ -62,6 +63,9 @@ constexpr Prefix kNotPublic6[] = {
     {{0x20, 0x02}, 16},              // 6to4
     {{0x3f, 0xff}, 20},              // documentation
 };
+
+// The well-known prefix of NAT64 (RFC 6052 §2.1): the last four bytes are an IPv4 address.
+constexpr Prefix kNat64 = {{0x00, 0x64, 0xff, 0x9b}, 96};
 
 bool lies_in(std::span<const unsigned char> address, const Prefix& prefix) {
   const unsigned whole = prefix.bits / 8;
@@ -122,17 +126,11 @@ Error bad_proxy(std::string_view why) {
                         "; write http://[user:password@]host:port");
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 std::vector<std::string> split_exceptions(std::string_view text) {
   std::vector<std::string> out;
   while (!text.empty()) {
     const auto comma = text.find(',');
-    auto item = trimmed(text.substr(0, comma));
+    auto item = trimmed(text.substr(0, comma), kBlanks);
     if (!item.empty() && item.front() == '.') item.remove_prefix(1);
     if (!item.empty()) out.push_back(lower(item));
     text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
@@ -159,6 +157,13 @@ bool is_local_name(std::string_view host) {
   return host.find('.') == std::string_view::npos ||
          std::any_of(std::begin(kLocalDomains), std::end(kLocalDomains),
                      [&](std::string_view domain) { return covers(domain, host); });
+}
+
+Error not_public(const std::string& what, const std::string& why) {
+  return make_error(ErrorCode::insecure_address, "address.not_public",
+                    "refused to connect to " + what + ": " + why +
+                        "; servers that others name must be public: for a development server on "
+                        "this machine, set allow_http_for_loopback");
 }
 
 bool is_loopback_address(const IpAddress& address) {
@@ -232,16 +237,13 @@ std::string IpAddress::text() const {
 bool is_public_address(const IpAddress& address) noexcept {
   const std::span<const unsigned char> bytes = address.bytes();
   if (address.is_v4()) return !lies_in_any(bytes.first(4), kNotPublic4);
+  if (lies_in(bytes, kNat64)) return !lies_in_any(bytes.last(4), kNotPublic4);
   return lies_in(bytes, kGlobalUnicast6) && !lies_in_any(bytes, kNotPublic6);
 }
 
 Result<void> check_address(const IpAddress& address, AddressRule rule) {
   if (rule == AddressRule::any || is_public_address(address)) return {};
-  return make_error(
-      ErrorCode::insecure_address, "address.not_public",
-      "refused to connect to " + address.text() +
-          ": it is not an address of the public internet; configure the endpoint yourself if it "
-          "is meant to be private");
+  return not_public(address.text(), "it is not an address of the public internet");
 }
 
 Result<void> check_target(const Url& url, AddressRule rule) {
@@ -249,10 +251,8 @@ Result<void> check_target(const Url& url, AddressRule rule) {
   if (const auto literal = IpAddress::parse(url.host())) {
     if (auto allowed = check_address(*literal, rule); !allowed) return allowed;
   } else if (is_local_name(url.host())) {
-    return make_error(ErrorCode::insecure_address, "address.not_public",
-                      "refused to connect to " + printable(url.host(), 200) +
-                          ": such a name is never one of the public internet; configure the "
-                          "endpoint yourself if it is meant to be private");
+    return not_public(printable(url.host(), 200),
+                      "such a name is never one of the public internet");
   }
   if (url.port() == kHttpsPort || url.port() >= kFirstFreePort) return {};
   return make_error(ErrorCode::insecure_address, "address.port",
@@ -316,7 +316,7 @@ Result<void> check_ca_file(const std::string& path) {
 
 Result<Proxy> Proxy::parse(std::string_view url, std::string_view exceptions) {
   Proxy out;
-  url = trimmed(url);
+  url = trimmed(url, kBlanks);
   if (url.empty()) return out;
   const auto scheme_end = url.find("://");
   if (scheme_end != std::string_view::npos) {

@@ -53,8 +53,11 @@ class IpAddress {
 
 /// True if the address is assigned for use on the public internet (the IANA special-purpose
 /// registries). Refused are private, shared, loopback, link-local, documentation, benchmark,
-/// multicast and reserved ranges, and every IPv6 form that carries an IPv4 address (mapped,
-/// compatible, NAT64, 6to4, Teredo), for what it carries may be any of these.
+/// multicast and reserved ranges, and the IPv6 forms that carry an IPv4 address (mapped,
+/// compatible, local NAT64, 6to4, Teredo), for what it carries may be any of these. Only those
+/// under the well-known prefix of NAT64, 64:ff9b::/96, are judged by the IPv4 address in them: with
+/// DNS64 these are the only way to it, and none of them may stand for a private one (RFC 6052
+/// §3.1).
 [[nodiscard]] bool is_public_address(const IpAddress& address) noexcept;
 
 /// Error: insecure_address, "address.not_public".

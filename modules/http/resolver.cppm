@@ -2,6 +2,7 @@
 module;
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -39,9 +40,23 @@ class NameResolver {
                                                                  const LookupLimits& limits) = 0;
 };
 
-/// The machine's own resolver (getaddrinfo: /etc/hosts, DNS, whatever else it is set up for). A
-/// look-up that is given up goes on in a thread of its own until the system ends it; at most 64 are
-/// under way in a process, beyond that a look-up fails with "http.name_busy".
+/// What a look-up that cannot be bounded came to.
+struct LookedUp {
+  std::vector<IpAddress> addresses{};
+  std::string failure{};  ///< why there are none; empty if it went well
+};
+/// Returns when it likes. Called by many threads at once; must not throw.
+using BlockingLookup = std::function<LookedUp(const std::string& name)>;
+
+/// Bounds look-ups that cannot be bounded or stopped: each runs in a thread of its own, and goes on
+/// there when whoever asked gives it up. Who asks for a name that is being looked up waits for the
+/// same look-up. At most 64 are under way, and at most 32 for names that share their last two
+/// labels, so that one stranger's silent servers leave room for others; beyond that a look-up fails
+/// with "http.name_busy". `lookup` must stay usable until its last call returns.
+[[nodiscard]] std::shared_ptr<NameResolver> threaded_resolver(BlockingLookup lookup);
+
+/// The machine's own resolver (getaddrinfo: /etc/hosts, DNS, whatever else it is set up for), as
+/// threaded_resolver() bounds it: one for the process.
 [[nodiscard]] std::shared_ptr<NameResolver> system_resolver();
 
 /// The address in a struct sockaddr of `size` bytes, without its zone; empty for other families.

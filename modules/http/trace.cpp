@@ -55,9 +55,8 @@ TracingTransport::TracingTransport(std::shared_ptr<HttpTransport> inner,
 
 TracingTransport::Last TracingTransport::compare_with_last(const HttpRequest& request,
                                                            TracedRequest& traced) {
-  Last now{.method = request.method,
-           .url = sha256(request.url.text()),
-           .body_size = request.body.size()};
+  Last now{
+      .method = request.method, .url = sha256(request.url.text()), .body_size = body_size(request)};
   const std::scoped_lock lock(mutex_);
   const auto found = last_.find(std::this_thread::get_id());
   if (found == last_.end()) return now;

@@ -15,6 +15,7 @@ module;
 module latchkey.oidc.jwks_cache;
 import latchkey.core.error;
 import latchkey.core.time;
+import latchkey.core.trim;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.policy;
@@ -26,12 +27,6 @@ namespace {
 Error cancelled(const Url& jwks_uri) {
   return make_error(ErrorCode::cancelled, "jwks.cancelled",
                     "stopped waiting for the keys at " + jwks_uri.origin() + ": it was asked to");
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
 std::string lower(std::string_view text) {
@@ -55,7 +50,7 @@ std::optional<std::chrono::seconds> parse_seconds(std::string_view text) {
 
 // What one directive allows; nothing if it is none about that. What cannot be read allows nothing.
 std::optional<std::chrono::seconds> allowed_by(std::string_view directive) {
-  const std::string text = lower(trimmed(directive));
+  const std::string text = lower(trimmed(directive, kBlanks));
   if (text == "no-store" || text.starts_with("no-cache")) return std::chrono::seconds(0);
   if (!text.starts_with("max-age")) return std::nullopt;
   const auto equals = text.find('=');

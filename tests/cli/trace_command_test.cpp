@@ -2,14 +2,19 @@
 #include <sys/stat.h>
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+import latchkey.cli.trace.file;
 import latchkey.core;
+import latchkey.http.trace;
 import latchkey.session;
 import latchkey.test.folder;
 import latchkey.test.provider;
@@ -167,5 +172,49 @@ TEST_CASE("C11.6: no secret of the tool's own logins and logouts is in their tra
         R"("grant":"refresh_token")", R"("purpose":"revocation")", R"("step":"callback")"}) {
     CAPTURE(part);
     CHECK(has(text, part));
+  }
+}
+
+TEST_CASE("trace: every command of the tool has a word of its own", "[cli]") {
+  Shell shell;
+  const std::string help = shell({"--help"}).out;
+  const auto list = help.find("ubcommands:");
+  const auto upper = help.find("UBCOMMANDS:");
+  REQUIRE(std::min(list, upper) != std::string::npos);
+  std::istringstream lines(help.substr(std::min(list, upper)));
+  std::string line, trace;
+  std::getline(lines, line);
+  SystemRandom random;
+  Tracer tracer([&](const TraceEvent& event) { trace += trace_line(event) + "\n"; },
+                std::make_shared<SystemClock>(), random);
+  std::size_t commands = 0;
+  while (std::getline(lines, line)) {
+    // A name stands two columns in; what goes on from the line before stands further in.
+    if (!line.starts_with("  ") || line.size() < 3 || line[2] == ' ') continue;
+    const std::string name = line.substr(2, line.find(' ', 2) - 2);
+    if (name == "trace") continue;  // leaves no trace
+    CAPTURE(name);
+    trace.clear();
+    cli::trace_command(tracer, name);
+    CHECK(has(trace, "\"step\":\"command_" + name + "\""));
+    ++commands;
+  }
+  CHECK(commands >= 19);
+}
+
+TEST_CASE("trace: of a file that is too large for one page the end is shown", "[cli]") {
+  Shell shell;
+  const std::string line =
+      R"({"v":1,"run":"0a1b2c3d","id":1,"at":"2026-11-20T09:30:00Z","kind":"step","from":"client","to":"client","step":"session_)";
+  write_text(shell.file, line + "first\"}\n" + std::string(40 * 1024 * 1024, 'x') + "\n" + line +
+                             "refreshed\"}\n");
+  for (const std::string& from : {shell.file, std::string("-")}) {
+    ToolStart start = shell.home.start({"trace", from}, shell.services);
+    if (from == "-") start.input = typed(read_text(shell.file).value());
+    const ToolRun shown = Shell::checked(run(std::move(start)));
+    CHECK(shown.status == 0);
+    CHECK(has(shown.err, "its last 16 MiB are shown"));
+    CHECK(has(shown.out, "session refreshed"));
+    CHECK_FALSE(has(shown.out, "session first"));
   }
 }

@@ -104,3 +104,70 @@ TEST_CASE("trace page: of a long trace the end is shown, and that it is not all"
   CHECK(has(page, "Earlier entries that are left out: 3."));
   CHECK(count(page, "<li>") == 2000);
 }
+
+TEST_CASE("trace page: times that nobody can have measured are cut to a year", "[trace]") {
+  const std::string page = trace_page(parse_trace(
+      R"({"v":1,"run":"0a1b2c3d","id":1,"at":"0002-01-01T00:00:00Z","kind":"request","origin":"https://as.test","method":"GET","path":"/"}
+{"v":1,"run":"0a1b2c3d","id":2,"at":"9999-12-31T23:59:59Z","kind":"request","origin":"https://as.test","method":"GET","path":"/"}
+{"v":1,"run":"0a1b2c3d","id":3,"at":"9999-12-31T23:59:59Z","kind":"answer","request":2,"status":200,"ms":9223372036854775807}
+{"v":1,"run":"1a1b2c3d","id":1,"at":"2026-11-20T09:30:00Z","kind":"request","origin":"https://as.test","method":"GET","path":"/"}
+{"v":1,"run":"1a1b2c3d","id":2,"at":"2026-11-20T09:30:00Z","kind":"failure","request":1,"ms":9223372036854775807}
+{"v":1,"run":"2a1b2c3d","id":1,"at":"2026-11-20T09:30:00Z","kind":"request","origin":"https://as.test","method":"GET","path":"/"}
+{"v":1,"run":"2a1b2c3d","id":2,"at":"2026-11-20T09:30:00Z","kind":"answer","request":1,"ms":-9223372036854775808}
+)"));
+  CHECK(has(page, "<dt>duration</dt><dd>31536000.000 s</dd>"));
+  CHECK(has(page, "<dt>duration</dt><dd>0 ms</dd>"));
+  CHECK_FALSE(has(page, "9223372036854775"));
+  CHECK_FALSE(has(page, "<dd>-"));
+}
+
+namespace {
+
+std::string dns_line(std::string_view at, std::string_view rest) {
+  return R"({"v":1,"run":"0a1b2c3d","id":1,"at":"2026-11-20T09:30:)" + std::string(at) +
+         R"(Z","kind":"step","from":"client","to":"handle_host",)" + std::string(rest) + "}\n";
+}
+
+std::string file_lines(std::string_view at, std::string_view end) {
+  return R"({"v":1,"run":"0a1b2c3d","id":2,"at":"2026-11-20T09:30:)" + std::string(at) +
+         R"(Z","kind":"request","from":"client","to":"handle_host","origin":"https://alice.test","method":"GET","path":"/.well-known/atproto-did","purpose":"handle"})"
+         "\n"
+         R"({"v":1,"run":"0a1b2c3d","id":3,"at":"2026-11-20T09:30:03Z","request":2,)" +
+         std::string(end) + "}\n";
+}
+
+constexpr std::string_view kFound = R"("step":"dns")";
+constexpr std::string_view kStopped =
+    R"("step":"dns_failed","code":"cancelled","detail":"dns.cancelled")";
+constexpr std::string_view kFileFound = R"("kind":"answer","status":200,"ms":200)";
+constexpr std::string_view kFileStopped =
+    R"("kind":"failure","code":"cancelled","detail":"http.cancelled","delivery":"maybe_sent","ms":200)";
+
+bool has_failures(const std::string& trace) {
+  return !has(trace_page(parse_trace(trace)), "<dt>failures</dt><dd>0</dd>");
+}
+
+}  // namespace
+
+TEST_CASE("trace page: a look-up that was stopped because the other way won is no failure",
+          "[trace]") {
+  for (const std::string& trace :
+       {file_lines("01.000", kFileStopped) + dns_line("01.190", kFound),
+        file_lines("01.000", kFileFound) + dns_line("01.201", kStopped)}) {
+    CHECK_FALSE(has_failures(trace));
+    const std::string page = trace_page(parse_trace(trace));
+    CHECK(has(page, "stopped: the other way had the answer"));
+    CHECK_FALSE(has(page, "class=\"cross\""));
+  }
+}
+
+TEST_CASE("trace page: a look-up that was stopped for any other reason is a failure", "[trace]") {
+  CHECK(has_failures(file_lines("01.000", kFileStopped)));
+  CHECK(has_failures(dns_line("01.000", kStopped)));
+  CHECK(has_failures(file_lines("01.000", kFileStopped) + dns_line("01.190", kStopped)));
+  CHECK(has_failures(file_lines("01.000", kFileStopped) +
+                     dns_line("01.190", R"("step":"dns_empty")")));
+  CHECK(has_failures(file_lines("01.000", kFileStopped) + dns_line("09.000", kFound)));
+  CHECK(has_failures(file_lines("01.000", R"("kind":"failure","code":"timeout","ms":200)") +
+                     dns_line("01.190", kFound)));
+}

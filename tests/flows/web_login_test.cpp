@@ -6,17 +6,20 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 import latchkey.core;
 import latchkey.flows.client;
 import latchkey.flows.client_options;
 import latchkey.flows.code_login;
+import latchkey.http.trace;
 import latchkey.oauth.authorization;
 import latchkey.oauth.client_secret;
 import latchkey.session;
 import latchkey.test.flow_world;
 import latchkey.test.oauth;
 import latchkey.test.outcome;
+import latchkey.test.random;
 
 // The two halves of a web login at any provider. What they share with ATProto is tested in
 // tests/atproto/web_login_test.cpp.
@@ -158,4 +161,30 @@ TEST_CASE("web login: a provider's refusal after the code was sent brings app_st
   CHECK(outcome(end.session) == "invalid_grant token.invalid_grant");
   CHECK(end.app_state == "/cart");
   CHECK(w.world.store->list({}, 10).value().sessions.empty());
+}
+
+TEST_CASE("web login: its steps are in a trace, and so is what ended it", "[web]") {
+  FlowWorld w;
+  std::string steps;
+  FixedRandom random{1};
+  OAuthClientOptions options = w.options();
+  options.tracer = std::make_shared<Tracer>(
+      [&](const TraceEvent& event) {
+        const auto* step = std::get_if<TracedStep>(&event.what);
+        // What becomes of sessions is told by a thread of its own.
+        if (step != nullptr && !step->name.text().starts_with("session_"))
+          steps += std::string(step->name.text()) + " " + step->detail.text() + ";";
+      },
+      w.world.clock, random);
+  auto client = OAuthClient::create(std::move(options)).value();
+  const auto traced = [&] { return std::exchange(steps, {}); };
+
+  const auto begun = begin(w, client, returning_to({}));
+  CHECK(traced() == "login_begun ;");
+  CHECK(client.callback(query_of(begun), begun.browser_binding).session);
+  CHECK(traced() == "callback ;logged_in ;");
+  CHECK_FALSE(client.callback(query_of(begun), begun.browser_binding).session);
+  CHECK(traced() == "callback ;login_failed callback.unknown_state;");
+  CHECK_FALSE(client.authorize("work", {}));
+  CHECK(traced() == "login_failed login.redirect_missing;");
 }

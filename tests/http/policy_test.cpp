@@ -65,14 +65,27 @@ TEST_CASE("is_public_address: accepts the IPv4 neighbours of those ranges", "[ht
 TEST_CASE("is_public_address: refuses IPv6 that is local, reserved, or carries an IPv4 address",
           "[http.policy]") {
   const std::string text = GENERATE(
-      "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8",
-      "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "100::1", "2001::1",
-      "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:2::1", "2001:10::1", "2001:1ff:ffff::1",
-      "2001:db8::1", "2002:7f00:1::", "2002:808:808::1", "3fff::1", "3fff:fff:ffff::1", "4000::1",
-      "5f00::1", "fc00::1", "fdff:ffff::1", "fe80::1", "febf::1", "fec0::1", "ff02::1",
-      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "1fff::1");
+      "::", "::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8", "64:ff9b:1::1",
+      "64:ff9b:1::808:808", "64:ff9b:0:1::808:808", "64:ff9b::1:808:808", "64:ff9a::808:808",
+      "100::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:2::1", "2001:10::1",
+      "2001:1ff:ffff::1", "2001:db8::1", "2002:7f00:1::", "2002:808:808::1", "3fff::1",
+      "3fff:fff:ffff::1", "4000::1", "5f00::1", "fc00::1", "fdff:ffff::1", "fe80::1", "febf::1",
+      "fec0::1", "ff02::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "1fff::1");
   CAPTURE(text);
   CHECK_FALSE(is_public(text));
+}
+
+TEST_CASE("is_public_address: judges an address of the NAT64 prefix by its IPv4 address",
+          "[http.policy]") {
+  const std::string bad =
+      GENERATE("64:ff9b::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::10.0.0.1",
+               "64:ff9b::", "64:ff9b::169.254.169.254", "64:ff9b::100.64.0.1", "64:ff9b::192.0.2.1",
+               "64:ff9b::224.0.0.1", "64:ff9b::255.255.255.255");
+  CAPTURE(bad);
+  CHECK_FALSE(is_public(bad));
+  CHECK(is_public("64:ff9b::8.8.8.8"));
+  CHECK(is_public("64:ff9b::808:808"));
+  CHECK(is_public("64:ff9b::172.32.0.0"));
 }
 
 TEST_CASE("is_public_address: accepts global IPv6", "[http.policy]") {
@@ -105,6 +118,7 @@ TEST_CASE("check_address: refuses a private address unless any is allowed", "[ht
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::insecure_address);
   CHECK(refused.error().detail == "address.not_public");
+  CHECK(refused.error().message.find("allow_http_for_loopback") != std::string::npos);
   CHECK(latchkey::check_address(address, AddressRule::any).has_value());
 }
 
@@ -117,6 +131,7 @@ TEST_CASE("check_target: refuses names that are never public, unless any is allo
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == ErrorCode::insecure_address);
   CHECK(refused.error().detail == "address.not_public");
+  CHECK(refused.error().message.find("allow_http_for_loopback") != std::string::npos);
   CHECK(latchkey::check_target(url, AddressRule::any).has_value());
 }
 

@@ -208,6 +208,20 @@ TEST_CASE("transport: an address that is silent gives way to the next in time",
   CHECK(time.is_prompt());
 }
 
+TEST_CASE("transport: an address that accepted has all the time to connect for its handshake",
+          "[http.rebinding]") {
+  const Kind kind = GENERATE(from_range(kKinds));
+  INFO(name_of(kind));
+  RawServer slow([](Peer& peer) { peer.wait_for_close(); });
+  RawServer other(answer_all, {.address = "127.0.0.2", .port = slow.port()});
+  Adapter adapter(kind, "", {}, {.resolver = leading_to({{"127.0.0.1", "127.0.0.2"}})});
+  adapter.options.connect_timeout = 2400ms;
+  check_refused(adapter.get("https://alice.example:" + std::to_string(slow.port()) + "/"),
+                "http.connect_timeout");
+  // Half of the time would have been the share of each.
+  CHECK(other.connections() == 0);
+}
+
 TEST_CASE("transport: silent addresses together take no longer than the time to connect",
           "[http.rebinding]") {
   const Kind kind = GENERATE(from_range(kKinds));

@@ -58,19 +58,6 @@ TEST_CASE("system_resolver: a name that is nobody's is unreachable", "[http.reso
   CHECK(found.error().message.find("no-such-host.invalid") != std::string::npos);
 }
 
-TEST_CASE("system_resolver: returns by its deadline, and when it is asked to stop",
-          "[http.resolver]") {
-  std::stop_source stop;
-  stop.request_stop();
-  // The look-up may be done by then, and says so instead.
-  const auto late =
-      outcome(latchkey::system_resolver()->addresses("no-such-host.invalid", within(0ms)));
-  CHECK((late == "timeout http.connect_timeout" || late == "unreachable http.name"));
-  const auto stopped = outcome(latchkey::system_resolver()->addresses(
-      "no-such-host.invalid", within(20s, stop.get_token())));
-  CHECK((stopped == "cancelled http.cancelled" || stopped == "unreachable http.name"));
-}
-
 TEST_CASE("addresses_to_call: leaves out what the rule forbids", "[http.resolver]") {
   CHECK(called({"127.0.0.1", "8.8.8.8", "10.0.0.1"}, AddressRule::public_only) == Texts{"8.8.8.8"});
   CHECK(called({"127.0.0.1", "8.8.8.8"}, AddressRule::any) == Texts{"127.0.0.1", "8.8.8.8"});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -107,6 +109,24 @@ TEST_CASE("G-46: a proof is told by its key, and whether it has a nonce", "[trac
   odd.headers.set("DPoP", "Marked").value();
   REQUIRE(read_request(odd).proof);
   CHECK(read_request(odd).proof->key.text().empty());
+}
+
+TEST_CASE("trace: a body that is read while it is sent is as long as it says", "[trace]") {
+  class Source final : public BodySource {
+   public:
+    [[nodiscard]] std::uint64_t size() const override { return 5'000'000; }
+    [[nodiscard]] bool is_replayable() const override { return false; }
+    [[nodiscard]] Result<std::unique_ptr<BodyReader>> open() override {
+      return make_error(ErrorCode::invalid_argument, "test.opened", "a trace opens no body");
+    }
+  };
+  HttpRequest request{.method = "POST", .url = Url::parse("https://pds.test/xrpc/x.y.z").value()};
+  CHECK(read_request(request).bytes == 0);
+  request.body = SecretString("seven b");
+  CHECK(read_request(request).bytes == 7);
+  request.body = SecretString();
+  request.body_source = std::make_shared<Source>();
+  CHECK(read_request(request).bytes == 5'000'000);
 }
 
 TEST_CASE("trace: a nonce is new if the proof did not have it", "[trace]") {

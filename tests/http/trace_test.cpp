@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,7 +16,9 @@
 
 import latchkey.core;
 import latchkey.http;
+import latchkey.http.dns;
 import latchkey.http.trace;
+import latchkey.http.trace.dns;
 import latchkey.test.outcome;
 import latchkey.test.random;
 import latchkey.test.scripted_transport;
@@ -208,4 +211,46 @@ TEST_CASE("trace line: a step tells who, what and how it failed", "[trace]") {
         R"({"v":1,"run":"1a2b3c4d","id":7,"at":"2026-11-20T09:30:00Z","kind":"step",)"
         R"("from":"client","to":"browser","step":"browser_not_opened","code":"io",)"
         R"("detail":"browser.not_opened"})");
+}
+
+namespace {
+
+// Gives the answers one after the other.
+class ScriptedDns final : public DnsResolver {
+ public:
+  Result<std::vector<std::string>> txt(const std::string& name, const DnsOptions&) override {
+    if (name == "_atproto.marked.test") return std::vector<std::string>{"did=did:web:marked.test"};
+    if (name == "_atproto.nobody.test") return std::vector<std::string>{};
+    return make_error(ErrorCode::timeout, "dns.timeout", "Marked: said by a server");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("trace: a look-up in DNS is a step, without the name and what it leads to", "[trace]") {
+  Traced t;
+  const auto dns = traced(std::make_shared<ScriptedDns>(), t.tracer);
+  CHECK(dns->txt("_atproto.marked.test", {}).value().size() == 1);
+  CHECK(dns->txt("_atproto.nobody.test", {}).value().empty());
+  CHECK(outcome(dns->txt("_atproto.silent.test", {})) == "timeout dns.timeout");
+  REQUIRE(t.events.size() == 3);
+  CHECK(t.line(0)["step"] == "dns");
+  CHECK(t.line(0)["to"] == "handle_host");
+  CHECK_FALSE(t.line(0).contains("code"));
+  CHECK(t.line(1)["step"] == "dns_empty");
+  CHECK(t.line(2)["step"] == "dns_failed");
+  CHECK(t.line(2)["code"] == "timeout");
+  CHECK(t.line(2)["detail"] == "dns.timeout");
+  for (std::size_t i = 0; i < t.events.size(); ++i) {
+    const std::string text = trace_line(t.events[i]);
+    for (const auto* never : {"arked", "nobody", "silent", "did:"})
+      CHECK(text.find(never) == std::string::npos);
+  }
+}
+
+TEST_CASE("traced: without a tracer or a resolver nothing is wrapped", "[trace]") {
+  Traced t;
+  const std::shared_ptr<DnsResolver> dns = std::make_shared<ScriptedDns>();
+  CHECK(traced(dns, nullptr) == dns);
+  CHECK(traced(std::shared_ptr<DnsResolver>(), t.tracer) == nullptr);
 }

@@ -45,6 +45,13 @@ Result<void> check(const std::filesystem::path& path, int descriptor) {
   return {};
 }
 
+// False if the last line was torn: its writer was cut off, or the disk was full.
+bool ends_whole(int descriptor) {
+  const off_t size = ::lseek(descriptor, 0, SEEK_END);
+  char last = '\n';
+  return size <= 0 || ::pread(descriptor, &last, 1, size - 1) != 1 || last == '\n';
+}
+
 }  // namespace
 
 AppendFile::AppendFile(std::filesystem::path path, int descriptor)
@@ -56,11 +63,14 @@ AppendFile::~AppendFile() {
 
 Result<std::unique_ptr<AppendFile>> AppendFile::open(const std::filesystem::path& path) {
   constexpr int kFlags =
-      O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+      O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   const int descriptor = ::open(path.c_str(), kFlags, 0600);
   if (descriptor < 0) return failed(path, errno);
   std::unique_ptr<AppendFile> file(new AppendFile(path, descriptor));
   if (auto checked = check(path, descriptor); !checked) return std::move(checked).error();
+  if (!ends_whole(descriptor)) {
+    if (auto ended = file->append("\n"); !ended) return std::move(ended).error();
+  }
   return file;
 }
 

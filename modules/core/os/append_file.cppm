@@ -13,8 +13,9 @@ export namespace latchkey {
 /// Thread-safe, and several processes may append to one file.
 class AppendFile {
  public:
-  /// Creates the file (0600) or goes on with one that is there. Follows no link at the last
-  /// component, and waits for nobody (a FIFO). Errors: insecure_location ("location.symlink",
+  /// Creates the file (0600) or goes on with one that is there; if that does not end with a line's
+  /// end, on a new line, so that a torn line takes no whole one with it. Follows no link at the
+  /// last component, and waits for nobody (a FIFO). Errors: insecure_location ("location.symlink",
   /// "location.not_a_file", "location.permissions", "location.owner"); io ("io.failed").
   [[nodiscard]] static Result<std::unique_ptr<AppendFile>> open(const std::filesystem::path& path);
   AppendFile(const AppendFile&) = delete;

@@ -251,7 +251,8 @@ struct Channel::Impl {
         settings(std::move(with)),
         wire(std::make_shared<Wire>(url.host(), url.scheme() == "https")) {}
 
-  Result<HttpResponse> run(const HttpRequest& request, const SendOptions& options);
+  Result<HttpResponse> run(const HttpRequest& request, const SendOptions& options,
+                           std::chrono::milliseconds accept_timeout);
   template <class T>
   Wire::Wake await(const pplx::task<T>& task, Call& call);
 
@@ -259,7 +260,7 @@ struct Channel::Impl {
   ChannelSettings settings;
   std::shared_ptr<Wire> wire;
   std::optional<web::http::client::http_client> client{};
-  steady_clock::time_point deadline{}, connect_deadline{};
+  Wire::Deadlines deadlines{};
 };
 
 namespace {
@@ -321,17 +322,19 @@ Wire::Wake Channel::Impl::await(const pplx::task<T>& task, Call& call) {
         state->finish();
       },
       run_inline());
-  const auto wake = wire->wait(deadline, connect_deadline);
+  const auto wake = wire->wait(deadlines);
   if (wake == Wire::Wake::finished) return wake;
   call.cancel();
   wire->wait_finished(kGrace);
   return wake;
 }
 
-Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOptions& options) {
+Result<HttpResponse> Channel::Impl::run(const HttpRequest& request, const SendOptions& options,
+                                        std::chrono::milliseconds accept_timeout) {
   const auto start = steady_clock::now();
-  deadline = start + options.timeout;
-  connect_deadline = start + options.connect_timeout;
+  deadlines = {.whole = start + options.timeout,
+               .connect = start + options.connect_timeout,
+               .accept = start + std::min(accept_timeout, options.connect_timeout)};
   wire->begin(byte_budget(options));
   const std::stop_callback on_stop(options.stop, [state = wire] { state->stop(); });
 
@@ -366,11 +369,12 @@ Channel::Channel(const Url& url, ChannelSettings settings)
     : impl_(std::make_unique<Impl>(url, std::move(settings))) {}
 Channel::~Channel() = default;
 
-Result<HttpResponse> Channel::exchange(const HttpRequest& request, const SendOptions& options) {
+Result<HttpResponse> Channel::exchange(const HttpRequest& request, const SendOptions& options,
+                                       std::chrono::milliseconds accept_timeout) {
   if (options.stop.stop_requested()) return interruption(Wire::Wake::stopped, request.url);
   auto answer = [&]() -> Result<HttpResponse> {
     try {
-      return impl_->run(request, options);
+      return impl_->run(request, options, accept_timeout);
     } catch (...) {
       return failure(std::current_exception(), *impl_->wire, request.url);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,9 +32,11 @@ class Channel {
 
   /// Sends at most once. After an error the channel must not be used again. Error
   /// "http.stale_connection" (not_sent): the kept connection had ended before anything was sent;
-  /// take another channel.
-  [[nodiscard]] Result<HttpResponse> exchange(const HttpRequest& request,
-                                              const SendOptions& options);
+  /// take another channel. `accept_timeout`: how long the address may take to accept the
+  /// connection, where that is shorter than the time to connect, TLS included.
+  [[nodiscard]] Result<HttpResponse> exchange(
+      const HttpRequest& request, const SendOptions& options,
+      std::chrono::milliseconds accept_timeout = std::chrono::milliseconds::max());
 
  private:
   struct Impl;

@@ -85,14 +85,19 @@ void Wire::arm() {
   finished_ = false;
 }
 
-Wire::Wake Wire::wait(TimePoint deadline, TimePoint connect_deadline) {
+Wire::Wake Wire::wait(const Deadlines& deadlines) {
   std::unique_lock lock(mutex_);
-  const auto woken = [this] { return finished_ || stopped_ || flooded_; };
-  bool in_time = changed_.wait_until(lock, std::min(deadline, connect_deadline), woken);
+  const auto woken_by = [&](TimePoint end) {
+    return changed_.wait_until(lock, std::min(deadlines.whole, end),
+                               [this] { return finished_ || stopped_ || flooded_; });
+  };
   // Without TLS nothing tells when the connection stood.
-  if (!in_time && !connected() && (tls_ || connect_deadline < deadline))
-    return Wake::connect_timeout;
-  if (!in_time) in_time = changed_.wait_until(lock, deadline, woken);
+  const auto late = [&](TimePoint end) { return !connected() && (tls_ || end < deadlines.whole); };
+  bool in_time = woken_by(deadlines.accept);
+  if (!in_time && !handshake_begun_ && late(deadlines.accept)) return Wake::connect_timeout;
+  if (!in_time) in_time = woken_by(deadlines.connect);
+  if (!in_time && late(deadlines.connect)) return Wake::connect_timeout;
+  if (!in_time) in_time = woken_by(deadlines.whole);
   if (finished_) return Wake::finished;
   if (stopped_) return Wake::stopped;
   return in_time ? Wake::flooded : Wake::timeout;

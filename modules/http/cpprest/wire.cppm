@@ -36,6 +36,11 @@ class Wire {
  public:
   enum class Wake { finished, stopped, flooded, connect_timeout, timeout };
   using TimePoint = std::chrono::steady_clock::time_point;
+  struct Deadlines {
+    TimePoint whole{};
+    TimePoint connect{};  ///< the TLS handshake included
+    TimePoint accept{};   ///< without it; not after `connect`
+  };
 
   Wire(std::string host, bool tls)
       : host_(std::move(host)), tls_(tls), literal_(IpAddress::parse(host_)) {}
@@ -46,7 +51,7 @@ class Wire {
   void arm();
   void finish() { raise(finished_); }
   void stop() { raise(stopped_); }
-  [[nodiscard]] Wake wait(TimePoint deadline, TimePoint connect_deadline);
+  [[nodiscard]] Wake wait(const Deadlines& deadlines);
   void wait_finished(std::chrono::milliseconds time);
 
   /// For set_nativehandle_options: runs right before the library sends, also when it does so again

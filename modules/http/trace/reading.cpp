@@ -149,6 +149,11 @@ std::string error_of(const HttpResponse& response) {
 
 }  // namespace
 
+std::size_t body_size(const HttpRequest& request) {
+  return request.body_source ? static_cast<std::size_t>(request.body_source->size())
+                             : request.body.size();
+}
+
 TracedRequest read_request(const HttpRequest& request) {
   const Use use = use_of(request);
   TracedRequest out{.to = use.to,
@@ -158,7 +163,7 @@ TracedRequest read_request(const HttpRequest& request) {
                     .purpose = use.purpose,
                     .grant = use.grant,
                     .authorization = scheme_word(request),
-                    .bytes = request.body.size()};
+                    .bytes = body_size(request)};
   if (const auto* proof = request.headers.find("DPoP"))
     out.proof = {.key = TraceKey(*proof), .has_nonce = nonce_of(*proof).has_value()};
   return out;

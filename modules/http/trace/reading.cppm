@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <cstddef>
 #include <optional>
 #include <string>
 export module latchkey.http.trace.reading;
@@ -13,6 +14,8 @@ import latchkey.http.trace.event;
 
 export namespace latchkey {
 
+/// Of the body, wherever it comes from.
+[[nodiscard]] std::size_t body_size(const HttpRequest& request);
 /// All but the attempt.
 [[nodiscard]] TracedRequest read_request(const HttpRequest& request);
 /// All but the request's event and the time it took. `now`: for a date in Retry-After.
