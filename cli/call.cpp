@@ -37,7 +37,7 @@ Result<QueryParameters> parameters_of(const std::vector<std::string>& texts) {
 
 Exit print_answer(const Account& account, const Result<XrpcAnswer>& answer, Format format) {
   if (!answer) return report(account, answer.error(), format);
-  print(answer->text);
+  print_foreign(answer->text);
   return Exit::ok;
 }
 
@@ -78,7 +78,7 @@ Exit run_blob_upload(const Options& options, const BlobCommand& command) {
   const auto blob =
       pds.upload_blob(*std::move(source), {.mime_type = command.type, .stop = options.stop});
   if (!blob) return report(*account, blob.error(), options.format);
-  print(blob->json());
+  print_foreign(blob->json());
   return Exit::ok;
 }
 

@@ -71,8 +71,8 @@ struct RecordCommand {
   std::string swap;   ///< CID, or "null" for "must not exist"
   std::string repo;
   std::string cursor;
-  int limit = 50;
-  std::string swap_commit;  ///< CID that the repository's last commit must have
+  std::optional<int> limit;  ///< list: of a page
+  std::string swap_commit;   ///< CID that the repository's last commit must have
   bool validate = false;
   bool skip_validation = false;
   bool all = false;  ///< list: all pages

@@ -254,7 +254,8 @@ void add_record_commands(CLI::App& app, Parsed& p) {
   auto* list = add(*record, "list", "list the records of a collection", p, with(run_record_list));
   list->add_option("collection", p.record.collection, "its NSID")->required();
   list->add_option("--repo", p.record.repo, "whose; yours if not given");
-  list->add_option("--limit", p.record.limit, "at most so many")->check(CLI::Range(1, 100));
+  list->add_option("--limit", p.record.limit, "at most so many; with --all so many at once")
+      ->check(CLI::Range(1, 100));
   list->add_option("--cursor", p.record.cursor, "go on where the last page ended");
   list->add_flag("--all", p.record.all, "all pages, one record a line");
 

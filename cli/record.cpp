@@ -14,6 +14,7 @@ import latchkey.cli.account;
 import latchkey.cli.input;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.core.encoding;
 import latchkey.core.error;
 
 namespace latchkey::cli {
@@ -31,11 +32,16 @@ WriteOptions write_options(const Options& options, const RecordCommand& command)
   return write;
 }
 
+// What follows the URI on its line must not be moved by it.
+std::string shown(const std::string& name) {
+  return printable(name, 8192);
+}
+
 Exit print_ref(const Account& account, const Result<RecordRef>& ref, Format format) {
   if (!ref) return report(account, ref.error(), format);
-  print(format == Format::json
-            ? "{\"uri\":" + json_string(ref->uri) + ",\"cid\":" + json_string(ref->cid) + "}"
-            : ref->uri + " " + ref->cid);
+  print_foreign(format == Format::json ? "{\"uri\":" + json_string(ref->uri) +
+                                             ",\"cid\":" + json_string(ref->cid) + "}"
+                                       : shown(ref->uri) + " " + shown(ref->cid));
   return Exit::ok;
 }
 
@@ -45,29 +51,34 @@ std::string record_json(const Record& record) {
          ",\"value\":" + record.value + "}";
 }
 
+std::string record_line(const Record& record, Format format) {
+  return format == Format::json ? record_json(record) : shown(record.uri) + "\t" + record.value;
+}
+
 void print_page(const RecordPage& page, Format format) {
   std::string json;
   for (const Record& record : page.records) {
     if (format == Format::json) {
       json += (json.empty() ? "" : ",") + record_json(record);
     } else {
-      print(record.uri + "\t" + record.value);
+      print_foreign(record_line(record, format));
     }
   }
   if (format == Format::json) {
-    print("{\"records\":[" + json +
-          "],\"cursor\":" + (page.cursor.empty() ? "null" : json_string(page.cursor)) + "}");
+    print_foreign("{\"records\":[" + json + "],\"cursor\":" +
+                  (page.cursor.empty() ? "null" : json_string(page.cursor)) + "}");
   } else if (!page.cursor.empty()) {
-    say("there are more: go on with --cursor " + page.cursor);
+    say("there are more: go on with --cursor " + shown(page.cursor));
   }
 }
 
-// One line a record as it comes: a repository may be large.
+// One line a record as it comes: a repository may be large, and whoever reads may have seen enough.
 Exit print_all(const Account& account, const PdsClient& pds, const std::string& collection,
                const ListOptions& list, Format format) {
   for (auto records = pds.list_all_records(collection, list); const auto& record : records) {
     if (!record) return report(account, record.error(), format);
-    print(format == Format::json ? record_json(*record) : record->uri + "\t" + record->value);
+    print_foreign(record_line(*record, format));
+    if (!are_results_taken()) return Exit::failed;
   }
   return Exit::ok;
 }
@@ -111,7 +122,7 @@ Exit run_record_get(const Options& options, const RecordCommand& command) {
   PdsClient pds = account->atproto()->pds(account->subject());
   auto record = pds.get_record(name->collection, name->rkey, name->repo, options.stop);
   if (!record) return report(*account, record.error(), options.format);
-  print(options.format == Format::json ? record_json(*record) : record->value);
+  print_foreign(options.format == Format::json ? record_json(*record) : record->value);
   return Exit::ok;
 }
 
@@ -120,7 +131,7 @@ Exit run_record_list(const Options& options, const RecordCommand& command) {
   if (!account) return report(account.error(), options.format);
   PdsClient pds = account->atproto()->pds(account->subject());
   const ListOptions list{.repo = command.repo,
-                         .limit = command.all ? 100 : command.limit,
+                         .limit = command.limit.value_or(command.all ? 100 : 50),
                          .cursor = command.cursor,
                          .stop = options.stop};
   if (command.all) return print_all(*account, pds, command.collection, list, options.format);

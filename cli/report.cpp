@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <unistd.h>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -73,6 +75,26 @@ void show(std::string_view line) {
 }
 void print(std::string_view text) {
   write_line(stdout, "", text);
+}
+
+void print_foreign(std::string_view text) {
+  if (::isatty(STDOUT_FILENO) == 0) return print(text);
+  print(harmless(text));
+}
+
+bool are_results_taken() noexcept {
+  return std::ferror(stdout) == 0;
+}
+
+std::string harmless(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const auto length = std::min(text.find_first_of("\n\t"), text.size());
+    out += printable(text.substr(0, length), length);
+    if (length == text.size()) return out;
+    out += text[length];
+    text.remove_prefix(length + 1);
+  }
 }
 
 std::string name_of(const SessionSummary& session) {

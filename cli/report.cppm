@@ -28,6 +28,13 @@ void show(std::string_view line);
 /// A result on standard output, with a newline.
 void print(std::string_view text);
 
+/// A result in a server's words: as they are, but harmless() on a terminal.
+void print_foreign(std::string_view text);
+/// False once a result could not be written, for example because who read them has gone.
+[[nodiscard]] bool are_results_taken() noexcept;
+/// With "?" for what would move a terminal's cursor or change what is shown, lines and tabs aside.
+[[nodiscard]] std::string harmless(std::string_view text);
+
 /// "alice.test (did:plc:…)", or the subject alone.
 [[nodiscard]] std::string name_of(const SessionSummary& session);
 /// What its token is good for, in words.

@@ -87,7 +87,7 @@ Exit run_request(const Options& options, const RequestCommand& command) {
                     : send_for_profile(*account, upper(command.method), command.url, type, *body,
                                        options.stop);
   if (!answer) return report(*account, answer.error(), options.format);
-  print(answer->body.expose());
+  print_foreign(answer->body.expose());
   if (answer->status >= 200 && answer->status < 300) return Exit::ok;
   say("the server answered with status " + std::to_string(answer->status));
   return Exit::failed;

@@ -6,7 +6,6 @@ module;
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <ios>
 #include <istream>
 #include <memory>
@@ -21,6 +20,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.http;
+import latchkey.http.body_fence;
 
 namespace latchkey {
 namespace {
@@ -35,7 +35,7 @@ Error unreadable(const std::string& what) {
 class CallbackReader final : public BodyReader {
  public:
   explicit CallbackReader(BodyCallback read) : read_(std::move(read)) {}
-  Result<std::size_t> read(std::span<unsigned char> to) override { return read_(to); }
+  Result<std::size_t> read(std::span<unsigned char> to) override { return read_fenced(read_, to); }
 
  private:
   BodyCallback read_;

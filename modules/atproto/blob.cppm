@@ -2,15 +2,14 @@
 module;
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <istream>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 export module latchkey.atproto.blob;
 import latchkey.core.error;
 import latchkey.http;
+export import latchkey.http.body_fence;
 
 // Blobs: files that are uploaded to a PDS, for records to refer to, and where their bytes come
 // from.
@@ -36,12 +35,14 @@ struct BlobRef {
 /// "body.file" (no regular file, or unreadable).
 [[nodiscard]] Result<std::shared_ptr<BodySource>> body_from_file(const std::string& path);
 /// A stream from where it stands, which the caller keeps alive and leaves alone until the call is
-/// over. Read once only, so that the request is never sent again (C10.7).
+/// over, and if a read of it hangs when the call times out or is stopped, until that returns: the
+/// source is held for so long. Read once only, so that the request is never sent again (C10.7).
 [[nodiscard]] std::shared_ptr<BodySource> body_from_stream(std::istream& stream,
                                                            std::uint64_t size);
-/// Fills the span, and gives how much of it; 0 at the end.
-using BodyCallback = std::function<Result<std::size_t>(std::span<unsigned char>)>;
-/// What a callback gives, called by the thread that sends. Read once only (C10.7).
+using BodyCallback = BodyRead;
+/// What a callback gives, called by a thread of its own, which outlives the call only where the
+/// callback does not return in time. One that throws ends the call: io, "body.threw". Read once
+/// only (C10.7).
 [[nodiscard]] std::shared_ptr<BodySource> body_from_callback(BodyCallback read, std::uint64_t size);
 
 }  // namespace latchkey

@@ -23,15 +23,18 @@ struct Page {
   std::string cursor;
 };
 
-/// Sees to it that a server can't keep a walk going for ever. Not thread-safe.
+/// Finds out a server that goes round in circles or gives nothing, and keeps little of what it
+/// says. One that makes up ever more items is not found out: whoever walks leaves when he has
+/// enough. Not thread-safe.
 class PageGuard {
  public:
   /// To be told of each page. Errors: invalid_response, "page.cursor_again" (a cursor that was
-  /// there before), "page.empty_pages" (100 pages without an item in a row).
+  /// there before), "page.cursor_long" (of more than 8 KiB), "page.empty_pages" (100 pages without
+  /// an item in a row).
   [[nodiscard]] Result<void> saw(const std::string& cursor, std::size_t items);
 
  private:
-  std::unordered_set<std::string> cursors_;
+  std::unordered_set<std::size_t> cursors_;  // their hashes
   std::size_t empty_ = 0;
 };
 

@@ -72,6 +72,11 @@ Result<std::string> write_json(const RecordWrite& write) {
   return json + ',' + json_member("value", *value) + '}';
 }
 
+// Of the record, that is: who does not know the repository says nothing about it.
+bool is_gone(const Result<Record>& there) {
+  return !there && there.error().detail == "xrpc.RecordNotFound";
+}
+
 std::string uri_of(const std::string& did, const RecordWrite& write) {
   return "at://" + did + '/' + write.collection + '/' + write.rkey;
 }
@@ -121,7 +126,9 @@ PdsClient::Written PdsClient::call_write(std::string_view nsid, std::string_view
   if (first || first.error().code != ErrorCode::connection_lost)
     return {.answer = std::move(first)};
   conduct.connection = Connection::fresh;
-  return {.answer = xrpc_.post(call, {.text = body}, conduct).transform(text_of), .repeated = true};
+  auto second = xrpc_.post(call, {.text = body}, conduct).transform(text_of);
+  if (!second) second = error_of_repetition(first.error(), std::move(second).error());
+  return {.answer = std::move(second), .repeated = true};
 }
 
 Result<RecordRef> PdsClient::write(std::string_view nsid, std::string_view collection,
@@ -183,8 +190,7 @@ Result<void> PdsClient::delete_record(std::string_view collection, std::string_v
                  {{std::string(collection), RecordAction::remove}}, options.stop);
   if (answer) return {};
   if (repeated && answer.error().http_status != 0) {
-    const auto there = get_record(collection, rkey, {}, options.stop);
-    if (!there && there.error().code == ErrorCode::record_not_found) return {};
+    if (is_gone(get_record(collection, rkey, {}, options.stop))) return {};
   }
   return std::move(answer).error();
 }
@@ -197,7 +203,7 @@ std::optional<AppliedWrites> PdsClient::find_applied(std::span<const KeyedWrite>
   for (const auto& [write, key] : writes) {
     auto there = get_record(write.collection, write.rkey, {}, stop);
     if (write.action == RecordAction::remove) {
-      if (there || there.error().code != ErrorCode::record_not_found) return std::nullopt;
+      if (!is_gone(there)) return std::nullopt;
       applied.refs.push_back({.uri = uri_of(did(), write), .cid = {}});
       continue;
     }

@@ -99,14 +99,25 @@ Result<void> set_headers(const XrpcCall& call, const XrpcBody& body, HttpRequest
 }
 
 // Does this outcome say that the account may be on another server by now? Nothing was done in any
-// of these cases, so that the call may be sent again.
+// of these cases, so that the call may be sent again. A machine that is switched off does not
+// answer: the connection times out. A refresh that takes long says nothing about it.
 bool hints_at_move(const Error& error) {
   constexpr std::array<std::string_view, 5> kNames{"xrpc.AccountDeactivated",
                                                    "xrpc.RepoDeactivated", "xrpc.AccountNotFound",
                                                    "xrpc.AccountTakedown", "xrpc.RepoTakendown"};
-  if (error.code == ErrorCode::unreachable || error.code == ErrorCode::tls_failed)
-    return error.delivery == Delivery::not_sent;
+  constexpr std::array kUnreached{ErrorCode::unreachable, ErrorCode::tls_failed,
+                                  ErrorCode::timeout};
+  if (std::find(kUnreached.begin(), kUnreached.end(), error.code) != kUnreached.end())
+    return error.delivery == Delivery::not_sent && error.detail != "refresh.timeout";
   return std::find(kNames.begin(), kNames.end(), error.detail) != kNames.end();
+}
+
+// Is the session's server another one by now than a call was made for (empty: it was not made)?
+// Also when it was somebody else who found that out.
+bool has_left(SessionKeeper& keeper, const std::string& did, const std::string& server) {
+  if (server.empty()) return false;
+  const auto stored = keeper.context().store->load(did);
+  return stored && *stored && (**stored).resource_server != server;
 }
 
 Error issuer_changed(const std::string& did) {
@@ -151,7 +162,9 @@ Result<HttpRequest> XrpcClient::request_for(const SessionSummary& session, std::
 Result<XrpcAnswer> XrpcClient::send(std::string_view method, const XrpcCall& call,
                                     const XrpcBody& body, const XrpcConduct& conduct) const {
   if (auto checked = check_call(call); !checked) return std::move(checked).error();
+  std::string called;
   const RequestMaker make = [&](const SessionSummary& session) -> Result<HttpRequest> {
+    called = session.resource_server;
     if (auto may = check_permissions(session, call, conduct); !may) return std::move(may).error();
     return request_for(session, method, call, body);
   };
@@ -173,7 +186,9 @@ Result<XrpcAnswer> XrpcClient::send(std::string_view method, const XrpcCall& cal
   if (answer || !hints_at_move(answer.error())) return answer;
   const auto moved = keeper_->relocate(did_, {.stop = call.stop});
   if (!moved && moved.error().detail == "issuer.not_authoritative") return issuer_changed(did_);
-  if (!moved || !*moved || (body.source && !body.source->is_replayable())) return answer;
+  const bool used_up = body.source && !body.source->is_replayable();
+  const bool elsewhere = (moved && *moved) || has_left(*keeper_, did_, called);
+  if (used_up || !elsewhere) return answer;
   return attempt();
 }
 

@@ -61,8 +61,8 @@ class BodyReader {
   BodyReader(const BodyReader&) = delete;
   BodyReader& operator=(const BodyReader&) = delete;
   virtual ~BodyReader();
-  /// Fills `to` as far as there is something; 0 at the end. May block: it is called by the thread
-  /// that sends. Throws nothing.
+  /// Fills `to` as far as there is something; 0 at the end. May block: a thread of its own calls
+  /// it, which is left behind if the exchange ends first. Throws nothing.
   [[nodiscard]] virtual Result<std::size_t> read(std::span<unsigned char> to) = 0;
 };
 

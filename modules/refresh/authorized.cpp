@@ -43,6 +43,12 @@ Sent send_once(SessionKeeper& keeper, const OAuthSession& session, const Request
 
 }  // namespace
 
+Error error_of_repetition(const Error& first, Error second) {
+  if (second.http_status == 0 && first.delivery == Delivery::maybe_sent)
+    second.delivery = Delivery::maybe_sent;
+  return second;
+}
+
 // A server may close a kept connection just as we use it. The repetition gets a connection of its
 // own and, for a bound token, a new proof.
 Result<HttpResponse> send_repeatable(HttpTransport& transport, const HttpRequest& request,
@@ -54,7 +60,9 @@ Result<HttpResponse> send_repeatable(HttpTransport& transport, const HttpRequest
     return answer;
   SendOptions fresh = options;
   fresh.connection = Connection::fresh;
-  return transport.send(request, fresh);
+  auto again = transport.send(request, fresh);
+  if (again) return again;
+  return error_of_repetition(answer.error(), std::move(again).error());
 }
 
 bool refuses_token(const HttpResponse& response) {

@@ -23,6 +23,11 @@ enum class Repeat {
   safe,  ///< a GET, or a write that has the same effect twice
 };
 
+/// The error of a request that was sent again because its connection broke: what is true of the
+/// repetition alone, such as that it was not sent, is not true of both. An answer of the server's
+/// (http_status) is what it is.
+[[nodiscard]] Error error_of_repetition(const Error& first, Error second);
+
 /// Sends once, and (if the body can be read again, C10.7) once more on a connection of its own if a
 /// kept one broke before an answer and `repeat` allows it.
 [[nodiscard]] Result<HttpResponse> send_repeatable(HttpTransport& transport,

@@ -312,23 +312,24 @@ Result<LogoutOutcome> SessionKeeper::logout(std::string_view subject,
 
 Result<bool> SessionKeeper::relocate(std::string_view subject, const LoginOptions& options) {
   const SharedEntry entry = impl_->entries.get(subject);
-  {
+  const auto may_ask = [&] {
     const std::scoped_lock lock(entry->mutex);
-    const auto now = impl_->context.clock->steady_now();
-    if (entry->unsaved || now < entry->next_relocation) return false;
-    // Set before the answer is known, so that callers who come together ask once.
-    entry->next_relocation = now + kRelocationPause;
-  }
+    return !entry->unsaved && impl_->context.clock->steady_now() >= entry->next_relocation;
+  };
+  if (!may_ask()) return false;
   auto change = impl_->begin_change(*entry, subject, options.timeout, options.stop);
   if (!change) return std::move(change).error();
   if (change->unsaved) {
     impl_->give_back(entry, *std::move(change));
     return false;
   }
-  auto moved = relocate_session(impl_->context, subject, options.stop);
+  // Of callers who come together each waits for the lease, and the first has asked for all.
+  if (!may_ask()) return false;
+  auto [asked, moved] = relocate_session(impl_->context, subject, *change->lease, options.stop);
   const std::scoped_lock lock(entry->mutex);
   entry->cached.reset();
-  return moved;
+  if (asked) entry->next_relocation = impl_->context.clock->steady_now() + kRelocationPause;
+  return std::move(moved);
 }
 
 bool SessionKeeper::settle(std::chrono::milliseconds timeout) {

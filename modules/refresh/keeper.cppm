@@ -80,7 +80,8 @@ class SessionKeeper {
 
   /// Asks anew where the subject's resource server is, and saves that; true if it is another one
   /// than the session had. For calls whose answer hints at a move; asks nobody, and says false,
-  /// for a minute after the last such call, and while a refresh is unsaved or its outcome unknown.
+  /// for a minute after it last asked, and while a refresh is unsaved or its outcome unknown: the
+  /// stored session tells whether somebody else has found a move.
   /// Errors: those of SessionProfile::confirm ("issuer.not_authoritative": log in again; the
   /// session is kept), locked, cancelled, login_required, session_dead, and the store's.
   [[nodiscard]] Result<bool> relocate(std::string_view subject, const LoginOptions& options = {});

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <ios>
 #include <memory>
 #include <span>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -179,6 +181,26 @@ TEST_CASE("body_from_stream: a second opening is refused", "[pds]") {
   CHECK_FALSE(source->is_replayable());
   CHECK(read_all(*source) == "abc");
   CHECK(outcome(source->open()) == "invalid_argument body.not_replayable");
+}
+
+TEST_CASE("body_from_callback: one that throws, or claims more than fits, is an error", "[pds]") {
+  using Span = std::span<unsigned char>;
+  const auto read_of = [](const BodyCallback& callback) {
+    std::array<unsigned char, 7> part{};
+    return outcome(body_from_callback(callback, 10)->open().value()->read(part));
+  };
+  CHECK(read_of([](Span) -> Result<std::size_t> { throw std::runtime_error("oh"); }) ==
+        "io body.threw");
+  CHECK(read_of([](Span) -> Result<std::size_t> { throw 7; }) == "io body.threw");
+  CHECK(read_of([](Span) -> Result<std::size_t> { return std::size_t{8}; }) == "io body.overrun");
+  CHECK(read_of([](Span to) -> Result<std::size_t> { return to.size(); }) == "ok");
+}
+
+TEST_CASE("body_from_stream: a stream that throws is an error", "[pds]") {
+  std::istringstream stream("abc");
+  stream.exceptions(std::ios::failbit | std::ios::badbit | std::ios::eofbit);
+  std::array<unsigned char, 7> part{};
+  CHECK(outcome(body_from_stream(stream, 7)->open().value()->read(part)) == "io body.threw");
 }
 
 TEST_CASE("HttpRequest: a clone has the same source, and is as replayable", "[pds]") {

@@ -90,6 +90,11 @@ TEST_CASE("PagedRange: a server that goes round in circles is found out", "[pds]
   CHECK(n == 101);
 }
 
+TEST_CASE("PagedRange: a cursor that is too long for a request is an error", "[pds]") {
+  CHECK(walk(pages({{{1}, std::string(8192, 'x')}, {{2}, ""}})) == "1 2");
+  CHECK(walk(pages({{{1}, std::string(8193, 'x')}, {{2}, ""}})) == "!page.cursor_long");
+}
+
 TEST_CASE("PagedRange: an item can be moved out", "[pds]") {
   PagedRange<std::unique_ptr<int>> range(
       [](const std::string&) -> Result<Page<std::unique_ptr<int>>> {

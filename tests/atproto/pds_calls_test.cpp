@@ -212,6 +212,13 @@ TEST_CASE("C7.13: a server that is gone is a reason to look, one that broke off 
   CHECK(w.client().query("a.b.c"));
   CHECK(w.looks == 1);
 
+  CallWorld off;  // a machine that is switched off
+  off.home = std::string("https://new.test");
+  off.pds->push(gone(ErrorCode::timeout));
+  off.says(200, "{}");
+  CHECK(off.client().query("a.b.c"));
+  CHECK(off.requests()[1].url.origin() == "https://new.test");
+
   for (const auto& error :
        {gone(ErrorCode::unreachable, Delivery::maybe_sent),
         gone(ErrorCode::timeout, Delivery::maybe_sent), gone(ErrorCode::cancelled)}) {
@@ -237,6 +244,22 @@ TEST_CASE("C7.13: an account that has not moved keeps its error, and is looked u
   CHECK(w.looks == 2);
   CHECK(w.pds->count() == 3);
   CHECK(w.world.stored().revision == before);
+}
+
+TEST_CASE("C7.13: of callers who come together each follows the account, and one looks", "[pds]") {
+  CallWorld w;
+  w.home = std::string("https://new.test");
+  std::string second;
+  // The other's whole call happens while this one is on its way to the old server.
+  w.pds->push([&](const HttpRequest&, const SendOptions&) -> Result<HttpResponse> {
+    w.says(400, kDeactivated).says(200, "{}").says(200, "{}");
+    second = outcome(w.client().query("a.b.c"));
+    return json_answer(400, kDeactivated);
+  });
+  CHECK(outcome(w.client().query("a.b.c")) == "ok");
+  CHECK(second == "ok");
+  CHECK(w.looks == 1);
+  CHECK(w.requests().back().url.origin() == "https://new.test");
 }
 
 TEST_CASE("C7.13: another issuer needs a login, and the session is kept", "[pds]") {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 import latchkey.atproto.identifier;
 import latchkey.atproto.pds;
@@ -110,6 +111,19 @@ TEST_CASE("create_record: after the second break nobody knows, and that is what 
   CHECK(w.pds->count() == 2);
 }
 
+TEST_CASE("C10.7: a write that was repeated in vain may have happened", "[pds]") {
+  for (const ErrorCode code :
+       {ErrorCode::unreachable, ErrorCode::tls_failed, ErrorCode::timeout, ErrorCode::cancelled}) {
+    CAPTURE(to_string(code));
+    LossyWorld w;
+    w.pds->push(make_error(code, "test.not_sent", "no connection"));
+    const auto ref = w.client.create_record(kPost, "{}");
+    CHECK(outcome(ref) == std::string(to_string(code)) + " test.not_sent");
+    CHECK(ref.error().delivery == Delivery::maybe_sent);
+    CHECK(w.pds->count() == 2);
+  }
+}
+
 TEST_CASE("create_record: a timeout is not repeated", "[pds]") {
   ResourceWorld w;
   PdsClient client(w.keeper, std::make_shared<TidSource>(*w.world.clock, *w.world.random),
@@ -149,4 +163,24 @@ TEST_CASE("delete_record: its own first attempt is no swap conflict, a record th
   unknown.says(400, R"({"error":"InvalidSwap"})").says(500, "{}");
   CHECK(outcome(unknown.client.delete_record(kPost, "self", options)) ==
         "invalid_swap xrpc.InvalidSwap");
+}
+
+TEST_CASE("delete_record: a server that does not know the repository is no proof of a deletion",
+          "[pds]") {
+  LossyWorld w;
+  w.says(400, R"({"error":"InvalidSwap"})").says(400, R"({"error":"RepoNotFound"})");
+  CHECK(outcome(w.client.delete_record(kPost, "self")) == "invalid_swap xrpc.InvalidSwap");
+}
+
+TEST_CASE("apply_writes: a server that does not know the repository is no proof of a deletion",
+          "[pds]") {
+  const std::vector<RecordWrite> writes{
+      {.action = RecordAction::remove, .collection = kPost, .rkey = "self"}};
+  for (const bool gone : {true, false}) {
+    LossyWorld w;
+    w.says(400, R"({"error":"InvalidRequest"})");
+    w.says(400, gone ? R"({"error":"RecordNotFound"})" : R"({"error":"RepoNotFound"})");
+    CHECK(outcome(w.client.apply_writes(writes)) ==
+          (gone ? "ok" : "resource_error xrpc.InvalidRequest"));
+  }
 }

@@ -362,7 +362,7 @@ TEST_CASE("C10.1: PdsClient: requests go to the session's PDS and nowhere else",
   CHECK(w.pds->count() == 3);
 }
 
-TEST_CASE("procedure: is never sent twice, a query is", "[pds]") {
+TEST_CASE("C10.7: procedure: is never sent twice, a query is", "[pds]") {
   PdsWorld w;
   w.pds->push(connection_lost());
   CHECK(outcome(w.client.procedure("com.example.any", "{}")) == "connection_lost test.lost");

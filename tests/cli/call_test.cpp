@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <array>
 #include <catch2/catch_test_macros.hpp>
+#include <cstddef>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -26,6 +31,37 @@ bool has(std::string_view text, std::string_view part) {
 }
 
 const std::string kRepo = "/xrpc/com.atproto.repo.";
+
+// A terminal for standard output.
+class OutTerminal {
+ public:
+  OutTerminal() : screen_(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)) {
+    std::array<char, 64> name{};
+    REQUIRE(screen_ >= 0);
+    REQUIRE(grantpt(screen_) == 0);
+    REQUIRE(unlockpt(screen_) == 0);
+    REQUIRE(ptsname_r(screen_, name.data(), name.size()) == 0);
+    name_ = name.data();
+    held_ = open(name_.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);  // keeps what was written
+  }
+  OutTerminal(const OutTerminal&) = delete;
+  OutTerminal& operator=(const OutTerminal&) = delete;
+  ~OutTerminal() {
+    close(held_);
+    close(screen_);
+  }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// So far; what fits into a terminal's buffer.
+  [[nodiscard]] std::string shown() const {
+    std::array<char, 4096> text{};
+    const auto size = read(screen_, text.data(), text.size());
+    return {text.data(), size < 0 ? 0 : static_cast<std::size_t>(size)};
+  }
+
+ private:
+  int screen_, held_ = -1;
+  std::string name_;
+};
 
 struct Wired {
   Services services{};
@@ -119,4 +155,64 @@ TEST_CASE("record list: with --all there is one record a line, and an error at t
   CHECK(list.status == 1);  // the server goes round in circles
   CHECK(list.out == "at://a/b/c\t{\"n\":1}\n");
   CHECK(has(list.err, "cursor"));
+}
+
+TEST_CASE("record list: with --all the limit is how many come at once", "[cli]") {
+  Wired w;
+  w.says(kRepo + "listRecords", 200, R"({"records":[]})");
+  CHECK(w({"record", "list", "x.y.z", "--all", "--limit", "2"}).status == 0);
+  CHECK(w({"record", "list", "x.y.z", "--all"}).status == 0);
+  CHECK(w({"record", "list", "x.y.z"}).status == 0);
+  const auto seen = w.services.requests_to(kRepo + "listRecords");
+  REQUIRE(seen.size() == 3);
+  CHECK(has(seen[0], "limit=2 "));
+  CHECK(has(seen[1], "limit=100 "));
+  CHECK(has(seen[2], "limit=50 "));
+}
+
+TEST_CASE("record list: with --all nothing more is asked for when nobody takes it", "[cli]") {
+  Wired w;
+  w.services.on(kRepo + "listRecords", [n = 0](const std::string&) mutable {
+    const std::string page = std::to_string(++n);
+    const std::string cursor = n < 20 ? R"(,"cursor":")" + page + '"' : "";
+    return json_http(
+        200, R"({"records":[{"uri":"at://a/b/)" + page + R"(","value":{"n":1}}])" + cursor + "}");
+  });
+  ToolStart start = w.home.start({"record", "list", "x.y.z", "--all"}, w.services);
+  start.out_path = "/dev/full";
+  const ToolRun full = run(std::move(start));
+  CHECK(full.status == 1);
+  CHECK(has(full.err, "could not be written"));
+  CHECK(w.services.requests_to(kRepo + "listRecords").size() == 1);
+}
+
+TEST_CASE("record list: a name of a record, or a cursor, moves no terminal's cursor", "[cli]") {
+  Wired w;
+  w.says(kRepo + "listRecords", 200,
+         R"({"cursor":"c\u001b[2J","records":[{"uri":"at://a/\u001b[1A\tb","value":{"n":1}}]})");
+  const ToolRun list = w({"record", "list", "x.y.z"});
+  CHECK(list.out == "at://a/?[1A?b\t{\"n\":1}\n");
+  CHECK(has(list.err, "--cursor c?[2J"));
+  CHECK_FALSE(has(list.err, "\x1b"));
+}
+
+TEST_CASE("query: an answer is shown harmless on a terminal, and goes as it is anywhere else",
+          "[cli]") {
+  Wired w;
+  w.services.on("/xrpc/a.b.c", [](const std::string&) {
+    return json_http(200,
+                     "{\"a\":\n\t\"\xC2\x9B"
+                     "2J\x7f\"}");
+  });
+  CHECK(w({"query", "a.b.c"}).out ==
+        "{\"a\":\n\t\"\xC2\x9B"
+        "2J\x7f\"}\n");
+  const OutTerminal terminal;
+  ToolStart start = w.home.start({"query", "a.b.c"}, w.services);
+  start.out_path = terminal.name();
+  CHECK(run(std::move(start)).status == 0);
+  const std::string shown = terminal.shown();
+  CHECK(has(shown, "?2J?"));
+  CHECK_FALSE(has(shown, "\x7f"));
+  CHECK_FALSE(has(shown, "\xC2\x9B"));
 }

@@ -4,12 +4,17 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 
 import latchkey.core.error;
@@ -29,6 +34,7 @@ using latchkey::test::Peer;
 using latchkey::test::RawServer;
 using latchkey::test::RawServerOptions;
 using latchkey::test::request;
+using latchkey::test::Stopwatch;
 using latchkey::test::TemporaryFile;
 
 namespace {
@@ -64,6 +70,67 @@ TestSource::Read letters(std::size_t count, std::size_t at_once) {
     return some;
   };
 }
+
+class Flag {
+ public:
+  void raise() {
+    const std::scoped_lock lock(mutex_);
+    raised_ = true;
+    changed_.notify_all();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return raised_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool raised_ = false;
+};
+
+// Where a source hangs until somebody opens it, at the latest the gate's end.
+class Gate {
+ public:
+  Gate() = default;
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate() { open(); }
+  void open() { state_->opened.raise(); }
+  void wait_for_visitor() const { state_->visited.wait(); }
+
+  struct State {
+    Flag opened, visited;
+  };
+  [[nodiscard]] std::shared_ptr<State> state() const { return state_; }
+
+ private:
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// The reader may outlive the test, and so holds all that it needs.
+std::shared_ptr<BodySource> hanging_at(const Gate& gate, std::size_t size) {
+  return std::make_shared<TestSource>(size, [state = gate.state(), rest = letters(size, size)](
+                                                std::span<unsigned char> to) mutable {
+    state->visited.raise();
+    state->opened.wait();
+    return rest(to);
+  });
+}
+
+class ShutSource final : public BodySource {
+ public:
+  explicit ShutSource(bool throws) : throws_(throws) {}
+  std::uint64_t size() const override { return 10; }
+  bool is_replayable() const override { return true; }
+  Result<std::unique_ptr<BodyReader>> open() override {
+    if (throws_) throw std::runtime_error("shut");
+    return make_error(ErrorCode::io, "test.shut", "shut");
+  }
+
+ private:
+  bool throws_;
+};
 
 HttpRequest upload(const RawServer& server, std::shared_ptr<BodySource> source) {
   HttpRequest out = request("POST", server.origin() + "/upload");
@@ -143,6 +210,98 @@ TEST_CASE("cpprest: a body is not touched any more when the deadline has passed"
   REQUIRE_FALSE(answer);
   CHECK(answer.error().code == ErrorCode::timeout);
   CHECK(*touched == 0);
+}
+
+TEST_CASE("cpprest: a body whose source hangs ends by the deadline, and by the caller's stop",
+          "[http.cpprest]") {
+  const bool stopped = GENERATE(false, true);
+  RawServer server([](Peer& peer) { peer.read_request(); });
+  Adapter adapter(Kind::cpprest_fresh);
+  Gate gate;
+  std::stop_source stop;
+  std::jthread stopper;
+  if (stopped) {
+    adapter.options.stop = stop.get_token();
+    stopper = std::jthread([&] {
+      gate.wait_for_visitor();
+      stop.request_stop();
+    });
+  } else {
+    adapter.options.timeout = std::chrono::milliseconds{300};
+  }
+  const Stopwatch watch;
+  const auto answer = adapter.send(upload(server, hanging_at(gate, 100'000)));
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().detail == (stopped ? "http.cancelled" : "http.timeout"));
+  CHECK(answer.error().delivery == Delivery::maybe_sent);
+  CHECK(watch.is_prompt());
+}
+
+TEST_CASE("cpprest: while a body's source hangs, other requests go through", "[http.cpprest]") {
+  RawServer server([](Peer& peer) {
+    while (!peer.read_request().empty()) peer.write(ok_answer("x"));
+  });
+  Gate gate;
+  std::stop_source stop;
+  std::string outcome;
+  std::jthread uploader([&] {
+    Adapter adapter(Kind::cpprest_fresh);
+    adapter.options.stop = stop.get_token();
+    const auto answer = adapter.send(upload(server, hanging_at(gate, 100'000)));
+    outcome = answer ? "answered" : answer.error().detail;
+  });
+  gate.wait_for_visitor();
+  Adapter other(Kind::cpprest_fresh);
+  CHECK(other.get(server.origin() + "/other"));
+  stop.request_stop();
+  uploader.join();
+  CHECK(outcome == "http.cancelled");
+}
+
+TEST_CASE("cpprest: a body that hangs for a while arrives whole when it goes on",
+          "[http.cpprest]") {
+  RawServer server([](Peer& peer) {
+    while (!peer.read_request().empty()) peer.write(ok_answer("x"));
+  });
+  Gate gate;
+  std::jthread opener([&] {
+    gate.wait_for_visitor();
+    gate.open();
+  });
+  Adapter adapter(Kind::cpprest_pooled);
+  REQUIRE(adapter.send(upload(server, hanging_at(gate, 300'000))));
+  const std::string seen = server.requests().back();
+  CHECK(seen.size() - seen.find("\r\n\r\n") - 4 == 300'000);
+}
+
+TEST_CASE("cpprest: a body's reader that throws, or claims too much, breaks the exchange off",
+          "[http.cpprest]") {
+  RawServer server([](Peer& peer) { peer.read_request(); });
+  Adapter adapter(Kind::cpprest_fresh);
+  const auto detail_after = [&](TestSource::Read read) {
+    const auto answer =
+        adapter.send(upload(server, std::make_shared<TestSource>(100'000, std::move(read))));
+    return answer ? std::string("answered") : answer.error().detail;
+  };
+  using Bytes = std::span<unsigned char>;
+  CHECK(detail_after([](Bytes) -> Result<std::size_t> { throw std::runtime_error("oh"); }) ==
+        "body.threw");
+  CHECK(detail_after([](Bytes) -> Result<std::size_t> { throw 7; }) == "body.threw");
+  CHECK(detail_after([](Bytes to) -> Result<std::size_t> { return to.size() + 1; }) ==
+        "body.overrun");
+  CHECK(detail_after([](Bytes) -> Result<std::size_t> { return std::size_t(-1); }) ==
+        "body.overrun");
+}
+
+TEST_CASE("cpprest: a source that cannot be opened, by an error or by throwing, is its own error",
+          "[http.cpprest]") {
+  RawServer server([](Peer& peer) { peer.read_request(); });
+  Adapter adapter(Kind::cpprest_fresh);
+  for (const bool throws : {false, true}) {
+    const auto answer = adapter.send(upload(server, std::make_shared<ShutSource>(throws)));
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().detail == (throws ? "body.threw" : "test.shut"));
+  }
 }
 
 TEST_CASE("curl: strangers get no uploads", "[http.curl]") {

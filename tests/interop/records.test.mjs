@@ -106,8 +106,15 @@ for (const store of stores) {
     })
 
     test('all records are listed, page by page', async () => {
-      const listed = (await place.run(['record', 'list', kPost, '--all'])).expect(0).stdout.trim().split('\n')
-      assert.ok(listed.length >= 2)
+      for (const text of ['first', 'second', 'third']) {
+        ;(await place.run(['record', 'create', kPost, post(text)])).expect(0)
+      }
+      const mark = await server.mark()
+      const list = await place.run(['record', 'list', kPost, '--all', '--limit', '2'])
+      const listed = list.expect(0).stdout.trim().split('\n')
+      assert.ok(listed.length >= 3)
+      const pages = (await server.requests(mark)).filter((e) => e.status === 200)
+      assert.ok(pages.length >= Math.ceil(listed.length / 2), JSON.stringify(pages))
       assert.equal(new Set(listed.map((line) => JSON.parse(line).uri)).size, listed.length)
     })
 

@@ -241,6 +241,15 @@ TEST_CASE("send_authorized: the second break is the answer", "[authorized]") {
   CHECK(w.pds->count() == 2);
 }
 
+TEST_CASE("send_authorized: a repetition that was not sent does not unsend the first request",
+          "[authorized]") {
+  ResourceWorld w;
+  w.pds->push(connection_lost()).push(make_error(ErrorCode::unreachable, "test.gone", "gone"));
+  const auto answer = send(w);
+  CHECK(outcome(answer) == "unreachable test.gone");
+  CHECK(answer.error().delivery == Delivery::maybe_sent);
+}
+
 TEST_CASE("send_authorized: what must not happen twice is not sent twice", "[authorized]") {
   ResourceWorld w;
   w.pds->push(connection_lost());

@@ -1,48 +1,49 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <cstddef>
+#include <chrono>
 #include <cstdint>
-#include <ios>
-#include <istream>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <streambuf>
+#include <span>
+#include <thread>
 export module latchkey.http.cpprest.body;
 import latchkey.core.error;
 import latchkey.http;
 
-// A body that cpprestsdk reads while it sends. Used by latchkey.http.cpprest.channel only.
+// A body that is read while cpprestsdk sends it, without making its threads wait. Used by
+// latchkey.http.cpprest.channel only.
 
 export namespace latchkey {
 
-/// A stream buffer over a BodySource, which is opened when the first byte is wanted: nothing of it
-/// is used up by a connection that turns out dead. It throws nothing: cpprestsdk calls it in its
-/// own thread and outside of any task, where an exception would end the process. What went wrong is
-/// kept instead, and the stream ends, which breaks the exchange off.
-class BodyBuffer final : public std::streambuf {
+/// Reads a BodySource in a thread of its own, a little ahead of what is sent. That thread alone
+/// waits for the source: cpprestsdk's one thread carries the traffic of the whole process, and the
+/// one who sends has a deadline. Thread-safe, but finish(), which one thread calls.
+class BodyPump {
  public:
-  explicit BodyBuffer(std::shared_ptr<BodySource> source);
-  /// The exchange is over for the one who waits for it: cpprestsdk may still read, but gets nothing
-  /// any more, and the source is not touched again. Waits for a read under way.
-  void finish();
-  /// What went wrong with the source. Besides the reader's: io, "body.short".
-  [[nodiscard]] std::optional<Error> error() const;
-  /// What cpprestsdk takes; it must not outlive this.
-  [[nodiscard]] std::istream& stream() noexcept { return stream_; }
+  /// Takes what was read, piece by piece; an empty span is the end. Must neither block nor call
+  /// back.
+  using Sink = std::function<void(std::span<const unsigned char>)>;
 
- protected:
-  std::streamsize xsgetn(char* to, std::streamsize count) override;
+  BodyPump(std::shared_ptr<BodySource> source, Sink sink);
+  BodyPump(const BodyPump&) = delete;
+  BodyPump& operator=(const BodyPump&) = delete;
+  ~BodyPump();
+
+  /// So many bytes have gone out. The first call opens the source: nothing of it is used up by a
+  /// connection that turns out dead.
+  void sent(std::uint64_t bytes);
+  /// The exchange is over: the sink gets its end, and the source is not asked again. A read that is
+  /// under way is waited for so long, and then left to itself: its thread goes on until it returns.
+  void finish(std::chrono::milliseconds patience);
+  /// What went wrong with the source. Besides the reader's: io, "body.short" (it ended early),
+  /// "body.threw", "body.overrun", "body.thread" (the system has no thread to give).
+  [[nodiscard]] std::optional<Error> error() const;
 
  private:
-  [[nodiscard]] Result<std::size_t> read(char* to, std::size_t wanted);
-
-  mutable std::mutex mutex_;            // guards all but stream_
-  std::shared_ptr<BodySource> source_;  // null from finish() on
-  std::unique_ptr<BodyReader> reader_;  // null until the first read
-  std::uint64_t left_;
-  std::optional<Error> error_;
-  std::istream stream_;
+  struct State;
+  std::shared_ptr<State> state_;  // shared with the thread, which may be there for longer
+  std::thread thread_;            // guarded by the state's mutex
 };
 
 }  // namespace latchkey

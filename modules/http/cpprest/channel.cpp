@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <cpprest/http_client.h>
-#include <cpprest/interopstream.h>
 #include <cpprest/producerconsumerstream.h>
 #include <cpprest/rawptrstream.h>
 #include <openssl/crypto.h>
@@ -38,8 +37,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// A cancelled request is over in microseconds, unless it waits for a name: then it is left to
-// itself.
+// A cancelled request is over in microseconds, unless it waits for a name, and so is a body, unless
+// its source hangs: then they are left to themselves.
 constexpr std::chrono::milliseconds kGrace{250};
 // More than cpprestsdk hands to the body buffer between two reports of its progress.
 constexpr std::size_t kReadSize = 256 * 1024;
@@ -98,12 +97,12 @@ struct Call {
   std::size_t size;
   std::unique_ptr<unsigned char[]> memory;
   Concurrency::streams::rawptr_buffer<unsigned char> sink;
-  std::optional<std::size_t> used{};     // of the memory, once the body is complete
-  std::unique_ptr<BodyBuffer> upload{};  // reads what belongs to the caller
+  std::optional<std::size_t> used{};   // of the memory, once the body is complete
+  std::unique_ptr<BodyPump> upload{};  // reads what belongs to the caller
   pplx::cancellation_token_source source{};
 
   void end_upload() {
-    if (upload) upload->finish();
+    if (upload) upload->finish(kGrace);
   }
   [[nodiscard]] std::optional<Error> upload_error() const {
     return upload ? upload->error() : std::nullopt;
@@ -265,15 +264,12 @@ struct Channel::Impl {
 
 namespace {
 
-Result<web::http::http_request> build(const HttpRequest& request,
-                                      const std::shared_ptr<Call>& call) {
-  web::http::http_request out(request.method);
-  web::uri_builder target;
-  target.set_path(request.url.path(), false).set_query(request.url.query(), false);
-  out.set_request_uri(target.to_uri());
+// Can't be rewound: the library could not send it again even if it tried.
+using Pipe = Concurrency::streams::producer_consumer_buffer<unsigned char>;
+
+void set_body(web::http::http_request& out, const HttpRequest& request, Call& call) {
+  Pipe pipe;
   if (!request.body.empty()) {
-    // A stream that can't be rewound: the library could not send it again even if it tried.
-    Concurrency::streams::producer_consumer_buffer<unsigned char> pipe;
     const auto bytes = as_bytes(request.body.expose());
     pipe.putn_nocopy(bytes.data(), bytes.size()).wait();
     pipe.close(std::ios_base::out).wait();
@@ -281,11 +277,28 @@ Result<web::http::http_request> build(const HttpRequest& request,
     out.headers().remove("Content-Type");
   }
   if (request.body_source) {
-    call->upload = std::make_unique<BodyBuffer>(request.body_source);
-    out.set_body(Concurrency::streams::stdio_istream<unsigned char>(call->upload->stream()),
-                 request.body_source->size());
+    out.set_body(pipe.create_istream(), request.body_source->size());
     out.headers().remove("Content-Type");
+    // Both have happened when they return. Their tasks end in the library's thread, which may wait
+    // for the pump's lock, so that waiting for them here would be for ever.
+    call.upload = std::make_unique<BodyPump>(
+        request.body_source, [pipe](std::span<const unsigned char> bytes) mutable {
+          if (bytes.empty()) {
+            static_cast<void>(pipe.close(std::ios_base::out));
+          } else {
+            static_cast<void>(pipe.putn_nocopy(bytes.data(), bytes.size()));
+          }
+        });
   }
+}
+
+Result<web::http::http_request> build(const HttpRequest& request,
+                                      const std::shared_ptr<Call>& call) {
+  web::http::http_request out(request.method);
+  web::uri_builder target;
+  target.set_path(request.url.path(), false).set_query(request.url.query(), false);
+  out.set_request_uri(target.to_uri());
+  set_body(out, request, *call);
   for (const auto& [name, value] : request.headers.fields()) out.headers().add(name, value);
   if (request.headers.find("user-agent") == nullptr) out.headers().add("User-Agent", "latchkey");
   if (request.authorization) {
@@ -298,8 +311,9 @@ Result<web::http::http_request> build(const HttpRequest& request,
   out.set_response_stream(Concurrency::streams::ostream(call->sink));
   out.set_progress_handler(
       [call](web::http::message_direction::direction way, utility::size64_t size) {
-        call->wire->on_progress(way == web::http::message_direction::download,
-                                static_cast<std::size_t>(size));
+        const bool download = way == web::http::message_direction::download;
+        call->wire->on_progress(download, static_cast<std::size_t>(size));
+        if (!download && call->upload) call->upload->sent(size);
       });
   return out;
 }
@@ -325,6 +339,7 @@ Wire::Wake Channel::Impl::await(const pplx::task<T>& task, Call& call) {
   const auto wake = wire->wait(deadlines);
   if (wake == Wire::Wake::finished) return wake;
   call.cancel();
+  call.end_upload();  // for the library may wait for more of the body
   wire->wait_finished(kGrace);
   return wake;
 }
