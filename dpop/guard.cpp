@@ -107,7 +107,8 @@ void set(Headers& headers, std::string_view name, std::string_view value) {
 }
 
 GuardAnswer unavailable(const Error& error) {
-  GuardAnswer answer{.status = 503};
+  // One key's holder is told so (RFC 6585 section 4); of all else the server is to blame.
+  GuardAnswer answer{.status = error.detail == "proof.key_quota" ? 429 : 503};
   const auto seconds = error.retry_after.value_or(kTryAgain);
   set(answer.headers, "Retry-After", std::to_string(seconds.count()));
   return answer;

@@ -63,8 +63,9 @@ class DpopGuard {
 
   /// The answer to a request that check() refused with `error` (RFC 9449 §7.1, §9, RFC 6750 §3.1):
   /// 400 invalid_request for an Authorization that nobody can read; 401 with use_dpop_nonce,
-  /// invalid_dpop_proof, invalid_token, or no error where no token came; 503 where the server can't
-  /// judge now. A challenge names the algorithms. Nothing of the request comes back in it.
+  /// invalid_dpop_proof, invalid_token, or no error where no token came; 429 for a key that sends
+  /// more proofs than can be remembered (RFC 6585 §4); 503 where the server can't judge now. A
+  /// challenge names the algorithms. Nothing of the request comes back in it.
   [[nodiscard]] GuardAnswer answer_to(const Error& error) const;
 
   /// What a request that passed is answered with besides its own fields: the DPoP-Nonce of now, and

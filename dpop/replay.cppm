@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <array>
+#include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <set>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
-#include <utility>
 export module latchkey.dpop.replay;
 import latchkey.core.time;
 
@@ -16,12 +18,19 @@ export namespace latchkey {
 
 /// Thread-safe. A proof is remembered until it would be refused for its age anyway. Nothing is
 /// dropped before that: a full cache refuses new proofs, because forgetting one would let it be
-/// used again.
+/// used again. So that one key can't fill it for all, each has a quota.
 class ReplayCache {
  public:
-  explicit ReplayCache(std::size_t capacity) : capacity_(capacity) {}
+  /// Proofs remembered at most, of all keys and of each (at least one).
+  explicit ReplayCache(std::size_t capacity, std::size_t per_key = static_cast<std::size_t>(-1))
+      : capacity_(capacity), per_key_(per_key) {}
 
-  enum class Outcome { first_use, replayed, full };
+  enum class Outcome {
+    first_use,
+    replayed,
+    quota,  ///< too many of this key
+    full,
+  };
   /// Remembers the pair until `until`.
   [[nodiscard]] Outcome remember(std::string_view jkt, std::string_view jti, TimePoint until,
                                  TimePoint now);
@@ -34,10 +43,22 @@ class ReplayCache {
     [[nodiscard]] std::size_t operator()(const Key& key) const noexcept;
   };
 
+  /// The start of a digest of the thumbprint: two keys that share one share a quota.
+  using Owner = std::uint64_t;
+  struct Remembered {
+    TimePoint until;
+    Key key{};
+    Owner owner = 0;
+    [[nodiscard]] auto operator<=>(const Remembered&) const = default;
+  };
+  void forget_until(TimePoint now);
+
   mutable std::mutex mutex_;
   std::size_t capacity_;
+  std::size_t per_key_;
   std::unordered_set<Key, HashKey> seen_;
-  std::set<std::pair<TimePoint, Key>> by_end_;
+  std::set<Remembered> by_end_;
+  std::unordered_map<Owner, std::size_t> counts_;
 };
 
 }  // namespace latchkey

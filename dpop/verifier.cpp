@@ -241,6 +241,10 @@ Result<VerifiedProof> DpopVerifier::verify(const std::vector<std::string_view>& 
       break;
     case ReplayCache::Outcome::replayed:
       return refused("proof.replayed", "it was used before");
+    case ReplayCache::Outcome::quota:
+      return make_error(ErrorCode::rate_limited, "proof.key_quota",
+                        "cannot accept the DPoP proof: too many have come of its key; send fewer "
+                        "requests, and try again later");
     case ReplayCache::Outcome::full:
       return make_error(ErrorCode::rate_limited, "proof.cache_full",
                         "cannot accept the DPoP proof: too many have come to remember one more; "

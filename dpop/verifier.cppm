@@ -27,8 +27,11 @@ struct DpopVerifierOptions {
   /// How old a proof may be, and how far in the future: clocks differ.
   Duration max_age = std::chrono::minutes{3};
   Duration max_lead = std::chrono::minutes{3};
-  /// Proofs remembered at most, about 150 bytes each.
+  /// Proofs remembered at most, up to 200 bytes each.
   std::size_t replay_capacity = 200'000;
+  /// The same of one key, so that its holder can't use up the room of all others. As many come from
+  /// one in `max_age` at 100 requests a second.
+  std::size_t replay_capacity_per_key = 20'000;
 };
 
 /// What a proof must be about.
@@ -51,7 +54,8 @@ struct VerifiedProof {
 class DpopVerifier {
  public:
   explicit DpopVerifier(DpopVerifierOptions options)
-      : options_(std::move(options)), seen_(options_.replay_capacity) {}
+      : options_(std::move(options)),
+        seen_(options_.replay_capacity, options_.replay_capacity_per_key) {}
 
   /// `headers`: the values of all DPoP fields of the request. Remembers the proof if all else was
   /// right. Errors: dpop_refused, in the order of the checks:
@@ -62,7 +66,7 @@ class DpopVerifier {
   /// or over 512 characters), "proof.htm", "proof.htu", "proof.nonce_missing",
   /// "proof.nonce_stale", "proof.expired", "proof.future", "proof.ath_missing",
   /// "proof.ath_unexpected", "proof.ath", "proof.key_mismatch", "proof.replayed"; and rate_limited,
-  /// "proof.cache_full".
+  /// "proof.key_quota" (this key has sent too many) and "proof.cache_full".
   [[nodiscard]] Result<VerifiedProof> verify(const std::vector<std::string_view>& headers,
                                              const ProofExpectation& expected);
 

@@ -60,6 +60,8 @@ struct AtprotoClient::Impl {
   std::shared_ptr<AtprotoLogin> login;
   std::shared_ptr<TidSource> tids;
 
+  std::unique_ptr<KeyCollector> collector;  // null where the vault serves other stores too
+
   void collect_keys() const;
 };
 
@@ -211,6 +213,9 @@ Result<AtprotoClient> AtprotoClient::create(AtprotoClientOptions options) {
       .on_event = options.on_event});
   impl->login = std::make_shared<AtprotoLogin>(impl->keeper, impl->discovery, *identity);
   impl->tids = std::make_shared<TidSource>(*options.clock, *options.random);
+  if (options.vault_serves_this_store_alone) {
+    impl->collector = std::make_unique<KeyCollector>(options.vault, options.store, options.clock);
+  }
   impl->options = std::move(options);
   return AtprotoClient(std::move(impl));
 }
@@ -247,11 +252,13 @@ Result<SessionSummary> AtprotoClient::login(std::string_view handle_did_or_url,
 
 Result<BegunLogin> AtprotoClient::authorize(std::string_view handle_did_or_url,
                                             const AuthorizeOptions& options) {
-  return traced_beginning(impl_->options.tracer, [&]() -> Result<BegunLogin> {
+  auto begun = traced_beginning(impl_->options.tracer, [&]() -> Result<BegunLogin> {
     auto target = impl_->discovery->find(handle_did_or_url, options.stop);
     if (!target) return std::move(target).error();
     return impl_->login->authorize(*target, options);
   });
+  if (begun) impl_->collect_keys();
+  return begun;
 }
 
 CallbackOutcome AtprotoClient::callback(std::string_view query, const SecretString& browser_binding,
@@ -263,12 +270,9 @@ CallbackOutcome AtprotoClient::callback(std::string_view query, const SecretStri
   return outcome;
 }
 
-// Best effort: the next login or the doctor comes again.
+// Also where nobody ever comes back from a login: strangers may begin them, and each makes a key.
 void AtprotoClient::Impl::collect_keys() const {
-  if (!options.vault_serves_this_store_alone) return;
-  static_cast<void>(collect_abandoned_keys(*options.vault, *options.store, options.clock->now(),
-                                           {.at_most = kMaxKeysAtLogin})
-                        .has_value());
+  if (collector) collector->collect_if_due();
 }
 
 PdsClient AtprotoClient::pds(std::string did, PdsOptions options) const {

@@ -35,9 +35,9 @@ struct AtprotoClientOptions {
   AtprotoClientIdentity client;
   std::shared_ptr<OAuthTokenStore> store;
   std::shared_ptr<KeyVault> vault;
-  /// True: no other store uses the vault, so that a login may remove keys that no session of this
-  /// one needs (see latchkey.refresh.key_collection): those of logins that were cut off. A store
-  /// that shares the vault would lose its sessions by this.
+  /// True: no other store uses the vault, so that logins may remove keys that no session of this
+  /// one needs (see latchkey.refresh.key_collection): those of logins that were cut off, a slice at
+  /// a time. A store that shares the vault would lose its sessions by this.
   bool vault_serves_this_store_alone = false;
   /// Shown on the result page of a login.
   std::string application_name = "latchkey";

@@ -29,6 +29,13 @@ Error refused(std::string_view detail, const std::string& client_id, std::string
       "cannot be the client " + printable(client_id, 200) + ": " + std::string(cause));
 }
 
+ClientIdentity description_of(const ClientDocument& document, ClientAuthMethod method) {
+  return {.client_id = document.client_id,
+          .redirect_uris = document.redirect_uris,
+          .scope = document.scope,
+          .auth_method = method};
+}
+
 // What the document says, if no rule is broken; warnings are for `latchkey client-metadata lint`.
 Result<ClientIdentity> describe(const ClientDocument& document, ClientAuthMethod method) {
   for (const ClientFinding& finding : lint_client_document(build_client_document(document))) {
@@ -37,10 +44,24 @@ Result<ClientIdentity> describe(const ClientDocument& document, ClientAuthMethod
                    "its metadata document breaks a rule: " + finding.message + " (" + finding.id +
                        "); latchkey client-metadata lint lists all of them");
   }
-  return ClientIdentity{.client_id = document.client_id,
-                        .redirect_uris = document.redirect_uris,
-                        .scope = document.scope,
-                        .auth_method = method};
+  return description_of(document, method);
+}
+
+// Servers check signatures with what is published: a kid alone says nothing of the key.
+Result<void> check_published(const ClientDocument& document, const ClientKeys& keys) {
+  // Keys behind a jwks_uri are another document's business.
+  const auto published = published_keys(document);
+  if (!published) return {};
+  ClientDocument own;
+  publish_keys(own, keys);
+  const auto needed = published_keys(own).value();
+  for (const PublishedKey& key : needed) {
+    if (std::find(published->begin(), published->end(), key) != published->end()) continue;
+    return refused("client.key_not_published", document.client_id,
+                   "its document's jwks lacks the key " + printable(key.kid, 64) +
+                       ", or has another under that kid; publish it before it is used");
+  }
+  return {};
 }
 
 Result<ClientIdentity> describe_confidential(const ClientDocument& document,
@@ -53,14 +74,8 @@ Result<ClientIdentity> describe_confidential(const ClientDocument& document,
     return refused("client.not_confidential", document.client_id,
                    "its document does not say private_key_jwt; use hosted_client, or change it");
   }
-  // Keys behind a jwks_uri are another document's business.
-  const auto published = published_kids(document);
-  for (const std::string& kid : keys->kids()) {
-    if (!published || std::find(published->begin(), published->end(), kid) != published->end())
-      continue;
-    return refused("client.key_not_published", document.client_id,
-                   "its document's jwks lacks the key " + printable(kid, 64) +
-                       "; publish it before it is used");
+  if (auto published = check_published(document, *keys); !published) {
+    return std::move(published).error();
   }
   return describe(document, ClientAuthMethod::private_key_jwt);
 }
@@ -105,18 +120,26 @@ AtprotoClientIdentity confidential_client(const ClientDocument& document,
   return AtprotoClientIdentity(std::move(description), std::move(keys));
 }
 
+AtprotoClientIdentity remembered_client(const ClientDocument& document,
+                                        std::shared_ptr<ClientKeys> keys) {
+  const auto method = keys ? ClientAuthMethod::private_key_jwt : ClientAuthMethod::none;
+  return AtprotoClientIdentity(description_of(document, method), std::move(keys));
+}
+
 std::optional<ReceiverOptions> receiver_of(const ClientIdentity& client) {
+  std::optional<ReceiverOptions> found;
   for (const std::string& redirect : client.redirect_uris) {
     const auto url = Url::parse(redirect);
     if (!url || url->scheme() != "http" || url->has_query()) continue;
-    if (url->host() != "127.0.0.1" && url->host() != "[::1]") continue;
-    ReceiverOptions receiver;
-    receiver.path = url->path();
-    receiver.port = url->has_explicit_port() ? url->port() : std::uint16_t{0};
-    receiver.host = url->host() == "[::1]" ? LoopbackHost::ipv6 : LoopbackHost::ipv4;
-    return receiver;
+    const bool ipv4 = url->host() == "127.0.0.1";
+    if (!ipv4 && (found || url->host() != "[::1]")) continue;
+    found.emplace();
+    found->path = url->path();
+    found->port = url->has_explicit_port() ? url->port() : std::uint16_t{0};
+    found->host = ipv4 ? LoopbackHost::ipv4 : LoopbackHost::ipv6;
+    if (ipv4) return found;
   }
-  return std::nullopt;
+  return found;
 }
 
 }  // namespace latchkey

@@ -54,12 +54,19 @@ class AtprotoClientIdentity {
 [[nodiscard]] AtprotoClientIdentity hosted_client(const ClientDocument& document);
 /// A client that authenticates with its keys (private_key_jwt). create() gives invalid_argument,
 /// "client.no_keys" for null; invalid_metadata, "client.document", "client.not_confidential" if the
-/// document names another method, and "client.key_not_published" if its `jwks` lacks one of `keys`.
+/// document names another method, and "client.key_not_published" if its `jwks` lacks one of `keys`:
+/// another key under the same kid is not that one.
 [[nodiscard]] AtprotoClientIdentity confidential_client(const ClientDocument& document,
                                                         std::shared_ptr<ClientKeys> keys);
+/// A client that has logged in before, to use and end its sessions: the document was held against
+/// the rules then, and is not again, nor compared with the keys that there are now. `keys` null: a
+/// public client.
+[[nodiscard]] AtprotoClientIdentity remembered_client(const ClientDocument& document,
+                                                      std::shared_ptr<ClientKeys> keys);
 
 /// Where a login on this machine listens: at the first redirect of the client that is http on
-/// 127.0.0.1 or [::1] and has no query, at its port if it has one and else at any. Nothing if there
+/// 127.0.0.1, or else on [::1], which not every machine has, and has no query; at its port if it
+/// has one and else at any. Nothing if there
 /// is none: such a client's login comes back elsewhere.
 [[nodiscard]] std::optional<ReceiverOptions> receiver_of(const ClientIdentity& client);
 

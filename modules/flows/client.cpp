@@ -82,7 +82,8 @@ Result<OAuthClient> OAuthClient::create(OAuthClientOptions options) {
         terms.validator = validator;
         return session_from_grant(answer, terms, requested_at, std::move(stop));
       },
-      options.map_answer);
+      options.map_answer,
+      OwnServer{.issuer = options.server.issuer, .token_endpoint = options.server.token_endpoint});
   impl->origins = origins_of(options);
   impl->options = std::move(options);
   return OAuthClient(std::move(impl));

@@ -200,8 +200,11 @@ GrantTerms terms_of(const PendingLogin& pending) {
 }
 
 CodeLogin::CodeLogin(std::shared_ptr<SessionKeeper> keeper, AnswerJudge judge,
-                     TokenAnswerMapper map)
-    : keeper_(std::move(keeper)), judge_(std::move(judge)), map_(std::move(map)) {}
+                     TokenAnswerMapper map, std::optional<OwnServer> server)
+    : keeper_(std::move(keeper)),
+      judge_(std::move(judge)),
+      map_(std::move(map)),
+      server_(std::move(server)) {}
 
 Result<BegunLogin> CodeLogin::begin(const CodeRequest& request, std::stop_token stop) {
   const SessionContext& context = keeper_->context();
@@ -241,6 +244,20 @@ Result<PendingLogin> CodeLogin::take(std::string_view state) {
   return open_pending(**taken, context.store->sealer());
 }
 
+// Several clients may keep their logins in one store. A code goes to the token endpoint that its
+// login names, with this client's secret: neither may be another's (mix-up, RFC 9700 section 4.4).
+Result<void> CodeLogin::check_client(const PendingLogin& pending) const {
+  const SessionContext& context = keeper_->context();
+  const bool same_client = pending.client_id == context.client_id &&
+                           pending.client_auth_method == context.client->method();
+  const bool same_server = !server_ || (pending.issuer == server_->issuer &&
+                                        pending.token_endpoint == server_->token_endpoint);
+  if (same_client && same_server) return {};
+  return make_error(ErrorCode::callback_invalid, "callback.other_client",
+                    "cannot finish this login: another client began it, or this one as it was "
+                    "configured before; log in again, and give each client its own redirect");
+}
+
 void CodeLogin::abandon(std::string_view state) {
   if (auto pending = take(state)) drop_login_key(keeper_->context(), *pending);
 }
@@ -251,7 +268,10 @@ AnsweredCode CodeLogin::answer(std::string_view query, const SecretString& bindi
   if (!pending) return {.session = std::move(pending).error()};
   // A login that reached another browser is spent: its redirect has leaked, or is somebody's trap.
   // What its beginner left in app_state is not for this browser either.
-  if (auto same = check_browser(*pending, binding); !same) {
+  // The same goes for a login that reached another client.
+  auto same = check_browser(*pending, binding);
+  if (same) same = check_client(*pending);
+  if (!same) {
     drop_login_key(keeper_->context(), *pending);
     return {.session = std::move(same).error()};
   }

@@ -100,6 +100,12 @@ void drop_login_key(const SessionContext& context, const PendingLogin& pending);
 /// What the login was about, as the grant sees it.
 [[nodiscard]] GrantTerms terms_of(const PendingLogin& pending);
 
+/// The one server that all logins of a client go to.
+struct OwnServer {
+  std::string issuer;
+  std::string token_endpoint;
+};
+
 /// Says whether an answer is acceptable and makes the session of it; what it refuses is revoked.
 using AnswerJudge = std::function<Result<OAuthSession>(const TokenAnswer&, const PendingLogin&,
                                                        TimePoint requested_at, std::stop_token)>;
@@ -108,7 +114,8 @@ using AnswerJudge = std::function<Result<OAuthSession>(const TokenAnswer&, const
 struct [[nodiscard]] AnsweredCode {
   Result<std::shared_ptr<const OAuthSession>> session;
   /// CodeRequest::app_state; also there if the server refused, so that the person can be brought
-  /// back to where they were. Empty if it is unknown which login this was, or of another browser.
+  /// back to where they were. Empty if it is unknown which login this was, or of another browser or
+  /// client.
   std::string app_state{};
 };
 
@@ -118,15 +125,19 @@ struct [[nodiscard]] AnsweredCode {
 /// removed again.
 class CodeLogin {
  public:
-  CodeLogin(std::shared_ptr<SessionKeeper> keeper, AnswerJudge judge, TokenAnswerMapper map = {});
+  /// `server` empty: each login says itself where it goes (ATProto).
+  CodeLogin(std::shared_ptr<SessionKeeper> keeper, AnswerJudge judge, TokenAnswerMapper map = {},
+            std::optional<OwnServer> server = std::nullopt);
 
   /// Errors: those of begin_code and of the store; what is stored under `request.subject` must be
   /// readable.
   [[nodiscard]] Result<BegunLogin> begin(const CodeRequest& request, std::stop_token stop = {});
   /// `query`: what follows "?" in the redirect, or the form that was posted there. `binding`: what
   /// the browser holds. Errors: callback_invalid, "callback.unknown_state" (no such login, finished
-  /// already, or over ten minutes old), "callback.other_browser" (the login is spent by this);
-  /// those of exchange_code, of the judge, and of SessionKeeper::save_login.
+  /// already, or over ten minutes old), "callback.other_browser", "callback.other_client" (a client
+  /// with another client_id, method or server began it over the same store; the login is spent by
+  /// either, and nothing is sent); those of exchange_code, of the judge, and of
+  /// SessionKeeper::save_login.
   AnsweredCode answer(std::string_view query, const SecretString& binding,
                       std::stop_token stop = {});
   /// The same for a login that is bound to no browser and left nothing for this moment.
@@ -137,12 +148,14 @@ class CodeLogin {
 
  private:
   [[nodiscard]] Result<PendingLogin> take(std::string_view state);
+  [[nodiscard]] Result<void> check_client(const PendingLogin& pending) const;
   [[nodiscard]] Result<std::shared_ptr<const OAuthSession>> complete(const PendingLogin& pending,
                                                                      std::string_view query,
                                                                      std::stop_token stop);
   std::shared_ptr<SessionKeeper> keeper_;
   AnswerJudge judge_;
   TokenAnswerMapper map_;
+  std::optional<OwnServer> server_;
 };
 
 }  // namespace latchkey

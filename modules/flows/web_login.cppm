@@ -52,7 +52,7 @@ struct AuthorizeOptions {
 struct [[nodiscard]] CallbackOutcome {
   Result<SessionSummary> session;  ///< saved, durable
   /// AuthorizeOptions::app_state, also if the person or the server refused. Empty if it is unknown
-  /// which login this was, or if another browser began it.
+  /// which login this was, or if another browser or client began it.
   std::string app_state{};
 };
 [[nodiscard]] CallbackOutcome callback_outcome(AnsweredCode answered);

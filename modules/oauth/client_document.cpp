@@ -9,6 +9,7 @@ module latchkey.oauth.client_document;
 import latchkey.core.error;
 import latchkey.core.json;
 import latchkey.core.json_reader;
+import latchkey.dpop.jwk;
 import latchkey.oauth.client_keys;
 
 namespace latchkey {
@@ -101,17 +102,32 @@ Result<ClientDocument> parse_client_document(std::string_view json) {
   return out;
 }
 
-std::optional<std::vector<std::string>> published_kids(const ClientDocument& document) {
+namespace {
+
+Result<std::string> thumbprint_of(const JsonObject& key) {
+  std::string jwk;
+  for (const std::string_view name : {"crv", "kty", "x", "y"}) {
+    jwk +=
+        (jwk.empty() ? "{" : ",") + json_quote(name) + ":" + key.json_text(name).value_or("null");
+  }
+  return jwk_thumbprint(jwk + "}");
+}
+
+}  // namespace
+
+std::optional<std::vector<PublishedKey>> published_keys(const ClientDocument& document) {
   if (document.jwks.empty()) return std::nullopt;
-  std::vector<std::string> kids;
+  std::vector<PublishedKey> published;
   const auto set = JsonObject::parse(document.jwks, ErrorCode::invalid_metadata, kStep);
   const auto keys =
       set ? set->objects("keys") : Result<std::optional<std::vector<JsonObject>>>(set.error());
-  if (!keys || !*keys) return kids;
+  if (!keys || !*keys) return published;
   for (const JsonObject& key : **keys) {
-    if (auto kid = key.string("kid"); kid && *kid) kids.push_back(**std::move(kid));
+    const auto kid = key.string("kid");
+    auto thumbprint = thumbprint_of(key);
+    if (kid && *kid && thumbprint) published.push_back({**kid, *std::move(thumbprint)});
   }
-  return kids;
+  return published;
 }
 
 }  // namespace latchkey

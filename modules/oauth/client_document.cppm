@@ -50,8 +50,15 @@ void publish_keys(ClientDocument& document, const ClientKeys& keys);
 /// "client_document.wrong_type", "client_document.missing_member" (client_id).
 [[nodiscard]] Result<ClientDocument> parse_client_document(std::string_view json);
 
-/// The kids in the document's own `jwks`; nothing if it has none.
-[[nodiscard]] std::optional<std::vector<std::string>> published_kids(
+/// A key as a document names it.
+struct PublishedKey {
+  std::string kid;
+  std::string thumbprint;  ///< RFC 7638
+
+  [[nodiscard]] bool operator==(const PublishedKey&) const = default;
+};
+/// The P-256 keys in the document's own `jwks` that have a kid; nothing if it has no `jwks`.
+[[nodiscard]] std::optional<std::vector<PublishedKey>> published_keys(
     const ClientDocument& document);
 
 }  // namespace latchkey

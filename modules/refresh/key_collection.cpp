@@ -3,6 +3,9 @@ module;
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,14 +84,36 @@ Result<std::vector<std::string>> collect_abandoned_keys(KeyVault& vault, OAuthTo
   // Keys first: one that is put after this is not looked at, whatever its session is doing.
   const auto keys = vault.list();
   if (!keys) return keys.error();
-  if (keys->size() > options.at_most) return std::vector<std::string>();
   const auto references = key_references(store);
   if (!references) return references.error();
   auto ids = abandoned_keys(*keys, *references, now, options.age);
+  ids.resize(std::min(ids.size(), options.at_most));
   for (const auto& id : ids) {
     if (auto removed = vault.remove(id); !removed) return std::move(removed).error();
   }
   return ids;
+}
+
+KeyCollector::KeyCollector(std::shared_ptr<KeyVault> vault, std::shared_ptr<OAuthTokenStore> store,
+                           std::shared_ptr<Clock> clock)
+    : vault_(std::move(vault)), store_(std::move(store)), clock_(std::move(clock)) {}
+
+bool KeyCollector::begin(TimePoint now) {
+  const std::scoped_lock lock(mutex_);
+  // A clock that went back makes it due.
+  if (last_ && now >= *last_ && now - *last_ < pause_) return false;
+  last_ = now;
+  pause_ = kBetweenCollections;
+  return true;
+}
+
+void KeyCollector::collect_if_due() {
+  const TimePoint now = clock_->now();
+  if (!begin(now)) return;
+  const auto removed = collect_abandoned_keys(*vault_, *store_, now, {.at_most = kMaxKeysAtLogin});
+  if (!removed || removed->size() < kMaxKeysAtLogin) return;
+  const std::scoped_lock lock(mutex_);
+  pause_ = kBetweenSlices;
 }
 
 }  // namespace latchkey

@@ -16,6 +16,13 @@ import latchkey.store.vault;
 
 namespace latchkey {
 
+// Whoever may begin logins makes keys: they must not fill the memory either.
+std::shared_ptr<DpopProver> ProverCache::keep(std::string id, std::shared_ptr<DpopProver> prover) {
+  const std::scoped_lock lock(mutex_);
+  if (provers_.size() >= kCapacity) provers_.clear();
+  return provers_.emplace(std::move(id), std::move(prover)).first->second;
+}
+
 Result<std::shared_ptr<DpopProver>> ProverCache::find(std::string_view jkt) {
   const std::string id(jkt);
   {
@@ -36,9 +43,7 @@ Result<std::shared_ptr<DpopProver>> ProverCache::find(std::string_view jkt) {
                       "cannot use the key stored as " + id.substr(0, 8) +
                           ": it is another key; restore the vault or log in again");
   }
-  const std::scoped_lock lock(mutex_);
-  if (provers_.size() >= kCapacity) provers_.clear();
-  return provers_.emplace(id, *std::move(prover)).first->second;
+  return keep(id, *std::move(prover));
 }
 
 Result<std::shared_ptr<DpopProver>> ProverCache::create() {
@@ -50,8 +55,7 @@ Result<std::shared_ptr<DpopProver>> ProverCache::create() {
   if (!prover) return std::move(prover).error();
   if (auto put = vault_->put((*prover)->jkt(), (*prover)->to_bytes()); !put)
     return std::move(put).error();
-  const std::scoped_lock lock(mutex_);
-  return provers_.emplace((*prover)->jkt(), *prover).first->second;
+  return keep((*prover)->jkt(), *prover);
 }
 
 Result<void> ProverCache::remove(std::string_view jkt) {

@@ -36,6 +36,9 @@ class ProverCache {
   [[nodiscard]] Result<void> remove(std::string_view jkt);
 
  private:
+  [[nodiscard]] std::shared_ptr<DpopProver> keep(std::string id,
+                                                 std::shared_ptr<DpopProver> prover);
+
   static constexpr std::size_t kCapacity = 10'000;
   std::shared_ptr<KeyVault> vault_;
   std::shared_ptr<Random> random_;

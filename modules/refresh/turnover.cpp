@@ -23,6 +23,7 @@ namespace latchkey {
 namespace {
 
 constexpr std::size_t kMaxSubject = 2048;
+constexpr std::string_view kBeside = "revoking|";
 
 // Keys of sessions that are over are of no use to anybody; a key that can't be removed does no
 // harm.
@@ -120,7 +121,7 @@ Result<void> keep_beside(const SessionContext& context, const OAuthSession& revo
   std::array<unsigned char, 8> id{};
   for (std::size_t i = 0; i < id.size(); ++i)
     id[i] = static_cast<unsigned char>(revoking.login_id >> (8 * i));
-  beside.subject = "revoking|" + hex_encode(id);
+  beside.subject = std::string(kBeside) + hex_encode(id);
   // The login id tells it apart; the subject is for those who read the list.
   if (beside.subject.size() + 1 + revoking.subject.size() <= kMaxSubject)
     beside.subject += "|" + revoking.subject;
@@ -128,6 +129,28 @@ Result<void> keep_beside(const SessionContext& context, const OAuthSession& revo
   auto saved = save_firmly(context, beside, Revision{});
   if (!saved && saved.error().code == ErrorCode::conflict) return {};  // kept by an earlier attempt
   return saved;
+}
+
+// Nothing in it can be used, all of it can be revoked.
+OAuthSession as_revoking(const SessionContext& context, const OAuthSession& session,
+                         std::string_view cause) {
+  OAuthSession marked = session.clone();
+  marked.state = SessionState::revoking;
+  marked.state_cause = cause;
+  marked.state_changed_at = context.clock->now();
+  // Without a refresh token the access token is what can be revoked.
+  if (marked.refresh_token) marked.access_token = SecretString{};
+  marked.id_token.reset();
+  marked.revision = draw_revision(*context.random);
+  return marked;
+}
+
+// The new login stands whatever becomes of the old one. True if that is over: what can't be ended
+// now is kept beside, unless the disk refuses that too.
+bool end_replaced(const SessionContext& context, const OAuthSession& old) {
+  if (!has_tokens(old) || !context.profile.revokes_replaced) return true;
+  if (tell_server(context, old).outcome != Told::Outcome::not_yet) return true;
+  return !keep_beside(context, as_revoking(context, old, "session.replaced"));
 }
 
 }  // namespace
@@ -154,32 +177,32 @@ Result<std::shared_ptr<const OAuthSession>> put_login(const SessionContext& cont
   announce(context,
            {.cause = SessionEventCause::logged_in, .subject = saved->subject, .session = *saved});
   if (!old) return saved;
-  if (replaces && has_tokens(*old) && context.profile.revokes_replaced) {
-    static_cast<void>(revoke_session(context, *old)
-                          .has_value());  // the new login stands whatever becomes of the old one
-  }
+  if (replaces) old_is_over = end_replaced(context, *old);
   if (old_is_over) drop_key(context, *old, saved->dpop_jkt);
   return saved;
 }
 
 namespace {
 
-// The record between "logged out here" and "the server knows": nothing in it can be used, all of it
-// can be revoked.
+// The record between "logged out here" and "the server knows".
 Result<void> mark_revoking(const SessionContext& context, OAuthSession& session) {
   if (session.state == SessionState::revoking) return {};
-  OAuthSession marked = session.clone();
-  marked.state = SessionState::revoking;
-  marked.state_cause = "session.logged_out";
-  marked.state_changed_at = context.clock->now();
-  // Without a refresh token the access token is what can be revoked.
-  if (marked.refresh_token) marked.access_token = SecretString{};
-  marked.id_token.reset();
-  marked.revision = draw_revision(*context.random);
+  OAuthSession marked = as_revoking(context, session, "session.logged_out");
   auto saved = save_firmly(context, marked, session.revision);
   if (!saved && !is_stored(context, marked)) return saved;
   session = std::move(marked);
   return {};
+}
+
+// Whether the login that replaced a session kept beside is bound to the same key, as those of one
+// device are. What can't be read may be.
+bool shares_key(const SessionContext& context, const OAuthSession& session) {
+  constexpr std::size_t kLoginId = 16;
+  constexpr std::size_t kName = kBeside.size() + kLoginId + 1;
+  if (!session.subject.starts_with(kBeside) || session.subject.size() <= kName) return false;
+  const auto current = context.store->load(session.subject.substr(kName));
+  if (!current) return true;
+  return current->has_value() && (*current)->dpop_jkt == session.dpop_jkt;
 }
 
 Result<EndedAs> erase(const SessionContext& context, const OAuthSession& session, EndedAs outcome) {
@@ -188,7 +211,7 @@ Result<EndedAs> erase(const SessionContext& context, const OAuthSession& session
     removed = context.store->remove(session.subject, session.revision);
   }
   if (!removed) return std::move(removed).error();
-  drop_key(context, session, {});
+  if (!shares_key(context, session)) drop_key(context, session, {});
   return outcome;
 }
 

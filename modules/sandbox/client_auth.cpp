@@ -230,6 +230,7 @@ Result<std::string> ClientGate::check_assertion(const Client& client, const Form
   switch (seen_.remember(client.identity.client_id, claims->jti, claims->exp, now)) {
     case ReplayCache::Outcome::replayed:
       return refuse("assertion_replayed", "the assertion was used before");
+    case ReplayCache::Outcome::quota:
     case ReplayCache::Outcome::full:
       return refusal("temporarily_unavailable", refuse.detail("assertion_cache_full"),
                      "too many assertions", 503);

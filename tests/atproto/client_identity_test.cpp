@@ -103,6 +103,34 @@ TEST_CASE("C1.8: a confidential client needs keys, all published, and a document
   CHECK(outcome_of(confidential_client(document, keys)) == "ok");
 }
 
+TEST_CASE("C1.8: another key published under the kid of the client's own is refused", "[client]") {
+  const auto keys = new_keys(), others = new_keys();
+  ClientDocument document = web_document();
+  publish_keys(document, *others);
+  const std::string kid = others->newest();
+  document.jwks.replace(document.jwks.find(kid), kid.size(), keys->newest());
+  REQUIRE(published_keys(document)->front().kid == keys->newest());
+  CHECK(outcome_of(confidential_client(document, keys)) ==
+        "invalid_metadata client.key_not_published");
+  document.jwks = "{}";
+  CHECK(outcome_of(confidential_client(document, keys)) ==
+        "invalid_metadata client.key_not_published");
+}
+
+TEST_CASE("remembered_client: is not held against the rules again, nor compared with its keys",
+          "[client]") {
+  ClientDocument document = web_document();
+  document.scope = "openid atproto";
+  CHECK(outcome_of(hosted_client(document)) == "invalid_metadata client.document");
+  const auto hosted = remembered_client(document, nullptr);
+  REQUIRE(outcome_of(hosted) == "ok");
+  CHECK(hosted.description()->auth_method == ClientAuthMethod::none);
+  const auto confidential = remembered_client(document, new_keys());
+  REQUIRE(outcome_of(confidential) == "ok");
+  CHECK(confidential.description()->client_id == document.client_id);
+  CHECK(confidential.description()->auth_method == ClientAuthMethod::private_key_jwt);
+}
+
 TEST_CASE("C1.12: a confidential client's authenticator knows its keys", "[client]") {
   const auto keys = new_keys();
   ClientDocument document = web_document();
@@ -125,6 +153,11 @@ TEST_CASE("C1.10: the receiver listens at the first loopback redirect, at its po
   CHECK(fixed->path == "/six");
   CHECK(fixed->port == 8123);
   CHECK(fixed->host == LoopbackHost::ipv6);
+  const auto both = receiver({"http://[::1]/six", "http://127.0.0.1/four", "http://127.0.0.1/b"});
+  REQUIRE(both);
+  CHECK(both->path == "/four");
+  CHECK(both->host == LoopbackHost::ipv4);
+  CHECK(receiver({"http://[::1]/a", "http://[::1]/b"})->path == "/a");
   CHECK_FALSE(receiver({"https://app.example.com/cb", "com.example.app:/cb"}));
   CHECK_FALSE(receiver({}));
 }

@@ -195,6 +195,13 @@ TEST_CASE("guard: what can't be judged now is 503, without a challenge", "[guard
   CHECK(said(full, overrun.error()) == "503 ");
 }
 
+TEST_CASE("guard: a key that sends too many proofs is told so, and when to come again", "[guard]") {
+  const Door door;
+  const Error error = make_error(ErrorCode::rate_limited, "proof.key_quota", "too many");
+  CHECK(said(door, error) == "429 ");
+  CHECK(door.guard.answer_to(error).headers.find("Retry-After") != nullptr);
+}
+
 TEST_CASE("guard: who has no token uses up no memory for proofs", "[guard]") {
   Door door(nullptr, 1);
   door.authorization = {"DPoP unknown"};

@@ -70,6 +70,47 @@ TEST_CASE("ReplayCache: a clock that goes back forgets nothing", "[replay]") {
   CHECK(cache.remember("key", "one", kNow + 10s, kNow - 1h) == Outcome::replayed);
 }
 
+TEST_CASE("ReplayCache: one key can use up its own quota and not the room of others", "[replay]") {
+  ReplayCache cache(10, 3);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(cache.remember("greedy", std::to_string(i), kNow + 60s, kNow) == Outcome::first_use);
+  }
+  for (int i = 3; i < 100; ++i) {
+    CHECK(cache.remember("greedy", std::to_string(i), kNow + 60s, kNow) == Outcome::quota);
+  }
+  CHECK(cache.remember("greedy", "0", kNow + 60s, kNow) == Outcome::replayed);
+  CHECK(cache.remember("modest", "0", kNow + 60s, kNow) == Outcome::first_use);
+  CHECK(cache.size() == 4);
+}
+
+TEST_CASE("ReplayCache: a quota comes back with the proofs that are forgotten, one for one",
+          "[replay]") {
+  ReplayCache cache(10, 2);
+  CHECK(cache.remember("key", "short", kNow + 10s, kNow) == Outcome::first_use);
+  CHECK(cache.remember("key", "long", kNow + 60s, kNow) == Outcome::first_use);
+  CHECK(cache.remember("key", "third", kNow + 60s, kNow + 10s) == Outcome::quota);
+  CHECK(cache.remember("key", "third", kNow + 60s, kNow + 10s + 1ms) == Outcome::first_use);
+  CHECK(cache.remember("key", "fourth", kNow + 60s, kNow + 10s + 1ms) == Outcome::quota);
+}
+
+TEST_CASE("ReplayCache: a cache that is full is full for keys with a quota left too", "[replay]") {
+  ReplayCache cache(2, 1);
+  CHECK(cache.remember("a", "1", kNow + 60s, kNow) == Outcome::first_use);
+  CHECK(cache.remember("b", "1", kNow + 60s, kNow) == Outcome::first_use);
+  CHECK(cache.remember("c", "1", kNow + 60s, kNow) == Outcome::full);
+}
+
+TEST_CASE("ReplayCache: a proof of a key of its own takes up 200 bytes at most too", "[replay]") {
+  constexpr std::size_t kProofs = 20'000;
+  const std::size_t before = mallinfo2().uordblks;
+  ReplayCache cache(kProofs, 1);
+  for (std::size_t i = 0; i < kProofs; ++i) {
+    REQUIRE(cache.remember("key" + std::to_string(i), "1", kNow + 60s, kNow) == Outcome::first_use);
+  }
+  const std::size_t after = mallinfo2().uordblks;
+  CHECK(after - before <= kProofs * 200);
+}
+
 TEST_CASE("ReplayCache: key and jti don't run into each other", "[replay]") {
   ReplayCache cache(10);
   CHECK(cache.remember("ab", "c", kNow, kNow) == Outcome::first_use);

@@ -31,8 +31,12 @@ constexpr std::string_view kToken = "an-access-token";
 
 // A server, a key, and a proof that is right until a test changes it.
 struct Desk {
-  explicit Desk(std::shared_ptr<NonceIssuer> issuer = nullptr, std::size_t capacity = 100)
-      : verifier({.clock = clock, .nonces = std::move(issuer), .replay_capacity = capacity}) {}
+  explicit Desk(std::shared_ptr<NonceIssuer> issuer = nullptr, std::size_t capacity = 100,
+                std::size_t per_key = 100)
+      : verifier({.clock = clock,
+                  .nonces = std::move(issuer),
+                  .replay_capacity = capacity,
+                  .replay_capacity_per_key = per_key}) {}
 
   [[nodiscard]] std::string proof() const { return key.sign(header, claims); }
   [[nodiscard]] Result<VerifiedProof> verify(std::vector<std::string_view> headers) {
@@ -287,4 +291,16 @@ TEST_CASE("NonceIssuer: a nonce lives between one and two intervals", "[verifier
   CHECK_FALSE(nonces->accepts(nonce, start - 1ms));
   CHECK_FALSE(nonces->accepts("", start));
   CHECK_FALSE(nonces->accepts(nonce + "A", start));
+}
+
+TEST_CASE("a key that sent as many proofs as its quota is refused, and remembered ones stay",
+          "[verifier]") {
+  Desk desk(nullptr, 100, 1);
+  desk.claims["jti"] = quoted("first");
+  const std::string first = desk.proof();
+  desk.claims["jti"] = quoted("second");
+  const std::string second = desk.proof();
+  CHECK(desk.outcome_of(first) == "ok");
+  CHECK(desk.outcome_of(second) == "rate_limited proof.key_quota");
+  CHECK(desk.outcome_of(first) == "dpop_refused proof.replayed");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -93,6 +94,44 @@ TEST_CASE("web login: another browser is refused before the code is used, and th
   CHECK(w.requests_to("/token").empty());
   CHECK(w.world.store->list({}, 10).value().sessions.empty());
   CHECK(client_of(w).callback(query_of(mine), mine.browser_binding).session);
+}
+
+TEST_CASE("web login: another client over the same store is refused, sends nothing, and spends it",
+          "[web]") {
+  const auto change = GENERATE(
+      as<std::function<void(OAuthClientOptions&)>>(),
+      [](OAuthClientOptions& o) { o.client_id = "another"; },
+      [](OAuthClientOptions& o) {
+        o.client = client_secret_basic(o.client_id, SecretString("s3cret"));
+      },
+      [](OAuthClientOptions& o) { o.server.issuer = "https://evil.test"; },
+      [](OAuthClientOptions& o) { o.server.token_endpoint = "https://evil.test/token"; });
+  FlowWorld w;
+  w.offer_dpop();
+  const std::size_t keys = w.keys();
+  const auto begun = begin(w, client_of(w), returning_to("/cart"));
+  const std::size_t sent = w.transport->count();
+  OAuthClientOptions options = w.options();
+  change(options);
+  auto other = OAuthClient::create(std::move(options)).value();
+  const auto end = other.callback(query_of(begun), begun.browser_binding);
+  CHECK(outcome(end.session) == "callback_invalid callback.other_client");
+  CHECK(end.app_state.empty());
+  CHECK(w.transport->count() == sent);
+  CHECK(w.keys() == keys);
+  CHECK(outcome(client_of(w).callback(query_of(begun), begun.browser_binding).session) ==
+        "callback_invalid callback.unknown_state");
+}
+
+TEST_CASE("web login: a login that a confidential client began is not ended by a public one",
+          "[web]") {
+  FlowWorld w;
+  OAuthClientOptions options = w.options();
+  options.client = client_secret_basic(options.client_id, SecretString("a-secret-of-the-client"));
+  const auto begun = begin(w, OAuthClient::create(std::move(options)).value(), returning_to({}));
+  CHECK(outcome(client_of(w).callback(query_of(begun), begun.browser_binding).session) ==
+        "callback_invalid callback.other_client");
+  CHECK(w.requests_to("/token").empty());
 }
 
 TEST_CASE("web login: a person who says no is brought back to where they were", "[web]") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,11 @@ struct Setting {
   std::shared_ptr<OAuthTokenStore> store = MemoryOAuthTokenStore::create(vault->sealer(), clock);
 
   void put(std::string_view id) const { REQUIRE(vault->put(id, SecretBytes(as_bytes("key")))); }
+  void put_before(std::string_view id, Duration age) const {
+    clock->advance(-age);
+    put(id);
+    clock->advance(age);
+  }
   [[nodiscard]] OAuthSession session(std::string subject, std::string key) const {
     OAuthSession out;
     out.subject = std::move(subject);
@@ -173,12 +179,58 @@ TEST_CASE("collect_abandoned_keys: a quarantined record may own a key", "[keys]"
   CHECK(key_ids(*s.vault) == Ids{"old"});
 }
 
-TEST_CASE("collect_abandoned_keys: a vault of more keys than allowed is left alone", "[keys]") {
+TEST_CASE("collect_abandoned_keys: no more than allowed are removed, and the rest the next time",
+          "[keys]") {
   const Setting s;
   for (const char* id : {"a", "b", "c"}) s.put(id);
   s.clock->advance(48h);
-  CHECK(s.collect({.at_most = 2}).empty());
-  CHECK(s.collect({.at_most = 3}).size() == 3);
+  CHECK(s.collect({.at_most = 0}).empty());
+  CHECK(s.collect({.at_most = 2}).size() == 2);
+  CHECK(s.collect({.at_most = 2}).size() == 1);
+}
+
+TEST_CASE("KeyCollector: collects at once, and then not before an hour is over", "[keys]") {
+  const Setting s;
+  KeyCollector collector(s.vault, s.store, s.clock);
+  s.put("first");
+  s.clock->advance(48h);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault).empty());
+  s.put_before("second", 48h);
+  s.clock->advance(kBetweenCollections - 1ms);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault) == Ids{"second"});
+  s.clock->advance(1ms);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault).empty());
+}
+
+TEST_CASE("KeyCollector: a vault of more keys than one login may remove is emptied in slices",
+          "[keys]") {
+  const Setting s;
+  KeyCollector collector(s.vault, s.store, s.clock);
+  for (std::size_t i = 0; i < kMaxKeysAtLogin + 3; ++i) s.put("key-" + std::to_string(i));
+  s.put("needed");
+  s.save(s.session("did:plc:a", "needed"));
+  s.clock->advance(48h);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault).size() == 4);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault).size() == 4);
+  s.clock->advance(kBetweenSlices);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault) == Ids{"needed"});
+}
+
+TEST_CASE("KeyCollector: a clock that went back does not stop it", "[keys]") {
+  const Setting s;
+  KeyCollector collector(s.vault, s.store, s.clock);
+  s.clock->advance(1000h);
+  collector.collect_if_due();
+  s.clock->advance(-500h);
+  s.put_before("old", 48h);
+  collector.collect_if_due();
+  CHECK(key_ids(*s.vault).empty());
 }
 
 TEST_CASE("pending login: opens under its own key only, and with the sealer that sealed it",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -111,6 +112,63 @@ TEST_CASE("save_login: the new login stands when the old one cannot be revoked",
   world.server.next(Fault::drop_before);
   REQUIRE(world.keeper()->save_login(new_login(world)));
   CHECK(world.stored().access_token.expose() == "new-at");
+}
+
+TEST_CASE(
+    "save_login: a replaced session that can't be revoked now is kept beside to be ended later",
+    "[turnover]") {
+  World world;
+  SECTION("the server is out of reach") {
+    store_as(world, SessionState::active);
+    world.server.next(Fault::drop_before);
+  }
+  SECTION("it is of another confidential client") {
+    store_as(world, SessionState::active, [](OAuthSession& session) {
+      session.client_id = "https://other.test/client.json";
+      session.client_auth_method = ClientAuthMethod::private_key_jwt;
+    });
+  }
+  REQUIRE(world.keeper()->save_login(new_login(world)));
+  CHECK(subjects(world) == std::vector{std::string(kSubject), kBeside});
+  const OAuthSession beside = world.store->load(kBeside).value().value();
+  CHECK(beside.state == SessionState::revoking);
+  CHECK(beside.state_cause == "session.replaced");
+  CHECK(beside.state_changed_at == world.clock->now());
+  CHECK(beside.access_token.empty());
+  CHECK(has_key(world, world.jkt));
+}
+
+TEST_CASE("save_login: what was kept beside of a replaced session is revoked by a logout",
+          "[turnover]") {
+  World world;
+  store_as(world, SessionState::active);
+  world.server.next(Fault::drop_before);
+  OAuthSession session = new_login(world);
+  const bool same_key = GENERATE(false, true);
+  CAPTURE(same_key);
+  if (same_key) session.dpop_jkt = world.jkt;
+  REQUIRE(world.keeper()->save_login(std::move(session)));
+  CHECK(world.keeper()->logout(kBeside).value() == LogoutOutcome::revoked);
+  CHECK(world.server.revoked() == Tokens{"rt-1"});
+  CHECK(subjects(world) == std::vector{std::string(kSubject)});
+  // A key that the login in place is bound to as well is not to be dropped with it.
+  CHECK(has_key(world, world.jkt) == same_key);
+}
+
+TEST_CASE(
+    "save_login: a disk that can't keep the replaced session keeps the new login all the same",
+    "[turnover]") {
+  World world;
+  store_as(world, SessionState::active);
+  world.server.next(Fault::drop_before);
+  world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
+    if (call != "save" || world.stored().access_token.expose() != "new-at") return std::nullopt;
+    return full_disk();
+  });
+  REQUIRE(world.keeper()->save_login(new_login(world)));
+  world.store->set_hook({});
+  CHECK(subjects(world) == std::vector{std::string(kSubject)});
+  CHECK_FALSE(has_key(world, world.jkt));
 }
 
 TEST_CASE("save_login: a key that the new login shares with the old one stays", "[turnover]") {
