@@ -207,6 +207,17 @@ TEST_CASE("login: collects keys of logins that were cut off, if the vault is thi
   }
 }
 
+TEST_CASE("authorize: collects keys of logins that were cut off, though nobody ever comes back",
+          "[client]") {
+  const ClientWorld w(memory_vault(std::make_shared<ManualClock>(TimePoint(1h))));
+  REQUIRE(w.world.vault->put("cut-off", SecretBytes(as_bytes("key"))));
+  AtprotoClientOptions options = w.options();
+  options.vault_serves_this_store_alone = true;
+  AtprotoClient client = AtprotoClient::create(std::move(options)).value();
+  REQUIRE(client.authorize("alice.test", {.redirect_uri = "http://127.0.0.1/callback"}));
+  CHECK_FALSE(w.world.vault->get("cut-off").value());
+}
+
 TEST_CASE("login: collects nothing when it fails", "[client]") {
   const ClientWorld w(memory_vault(std::make_shared<ManualClock>(TimePoint(1h))));
   REQUIRE(w.world.vault->put("cut-off", SecretBytes(as_bytes("key"))));
