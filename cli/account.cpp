@@ -16,10 +16,15 @@ import latchkey.cli.options;
 import latchkey.cli.profile;
 import latchkey.cli.profile.client;
 import latchkey.cli.profile.folder;
+import latchkey.cli.profile.secret;
 import latchkey.cli.report;
 import latchkey.cli.workspace;
 import latchkey.core.encoding;
 import latchkey.core.error;
+import latchkey.core.url;
+import latchkey.flows.client;
+import latchkey.flows.client_options;
+import latchkey.http.policy;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
@@ -111,6 +116,33 @@ Result<std::optional<Profile>> file_of(const Options& options, const SessionSumm
   return std::optional<Profile>();
 }
 
+// Of a session whose client can't be made any more: enough to end what a public client has, to have
+// the logout of any other wait, and to erase it.
+Result<std::shared_ptr<SessionKeeper>> keeper_without_client(const Workspace& workspace,
+                                                             const Options& options,
+                                                             const SessionSummary& session) {
+  auto made = profile_client_options(workspace, options);
+  if (!made) return std::move(made).error();
+  // Strangers named the server.
+  if (made->http_rule == HttpRule::https_only) made->address_rule = AddressRule::public_only;
+  made->server.issuer = session.issuer;
+  made->server.token_endpoint = session.token_endpoint;
+  made->server.revocation_endpoint = session.revocation_endpoint;
+  made->client_id = session.client_id;
+  made->client = profile_authenticator(session.client_id, session.client_auth_method,
+                                       SecretSource{}, options.stop);
+  auto client = OAuthClient::create(*std::move(made));
+  if (!client) return std::move(client).error();
+  return client->shared_keeper();
+}
+
+Result<AtprotoClient> client_for(const Workspace& workspace, const Options& options,
+                                 const SessionSummary& session) {
+  auto identity = client_of_session(options, session);
+  if (!identity) return std::move(identity).error();
+  return make_client(workspace, options, *std::move(identity));
+}
+
 }  // namespace
 
 bool is_profile(const SessionSummary& session) {
@@ -156,11 +188,17 @@ Result<Account> Account::of(const Workspace& workspace, const Options& options,
     if (!keeper) return std::move(keeper).error();
     account.keeper_ = *std::move(keeper);
   } else {
-    auto identity = client_of_session(options, summary);
-    if (!identity) return std::move(identity).error();
-    auto client = make_client(workspace, options, *std::move(identity));
-    if (!client) return std::move(client).error();
-    account.atproto_ = *std::move(client);
+    auto client = client_for(workspace, options, summary);
+    if (client) {
+      account.atproto_ = *std::move(client);
+    } else if (broken == BrokenFile::is_an_error) {
+      return std::move(client).error();
+    } else {
+      say("the session's client can't be used any more: " + client.error().message);
+      auto keeper = keeper_without_client(workspace, options, summary);
+      if (!keeper) return std::move(keeper).error();
+      account.keeper_ = *std::move(keeper);
+    }
   }
   account.summary_ = std::move(summary);
   return account;

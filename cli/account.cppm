@@ -53,7 +53,8 @@ class WaitNotice {
 class Account {
  public:
   /// Of a stored session, whichever kind it is. With `counts_as_absent` a profile's file that can't
-  /// be read is no error: it is said, and the session used as if there were none.
+  /// be read is no error: it is said, and the session used as if there were none. Nor is a client
+  /// of one's own that can't be made any more; the keeper then is good for a logout alone.
   enum class BrokenFile { is_an_error, counts_as_absent };
   [[nodiscard]] static Result<Account> of(const Workspace& workspace, const Options& options,
                                           SessionSummary summary,
@@ -62,7 +63,7 @@ class Account {
   [[nodiscard]] const SessionSummary& summary() const noexcept { return summary_; }
   [[nodiscard]] const std::string& subject() const noexcept { return summary_.subject; }
   [[nodiscard]] SessionKeeper& keeper() const noexcept;
-  /// Null for a profile.
+  /// Null for a profile, and for a client that can't be made any more.
   [[nodiscard]] const AtprotoClient* atproto() const noexcept {
     return atproto_ ? &*atproto_ : nullptr;
   }
@@ -76,7 +77,7 @@ class Account {
   SessionSummary summary_;
   std::optional<Profile> profile_;
   std::optional<AtprotoClient> atproto_;
-  std::shared_ptr<SessionKeeper> keeper_;  // of a profile
+  std::shared_ptr<SessionKeeper> keeper_;  // where there is no atproto_
   std::unique_ptr<WaitNotice> notice_;
 };
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +18,9 @@ import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
+import latchkey.core.os.locks;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.oauth.client_document;
 import latchkey.oauth.client_hosting;
 import latchkey.oauth.client_keys;
@@ -50,42 +55,56 @@ void print_findings(const Findings& findings, Format format) {
   }
 }
 
-// Keys for a confidential client: those of the file, or new ones in a new file that is never
-// written over; with --rotate one more, in front.
-Result<std::shared_ptr<ClientKeys>> keys_for(const ClientMetadataCommand& command) {
-  const auto files = posix_file_system();
-  const std::filesystem::path path(command.keys);
-  const auto there = files->modified_at(path);
-  if (!there) return there.error();
-  if (*there) {
-    auto keys = read_client_keys(command.keys);
-    if (!keys || !command.rotate) return keys;
-    if (auto made = (*keys)->add_new(); !made) return std::move(made).error();
-    const SecretString text = (*keys)->private_jwk_set();
-    if (auto kept = replace_file(files, path, as_bytes(text.expose())); !kept) return kept.error();
-    return keys;
-  }
-  auto keys = ClientKeys::generate(std::make_shared<SystemRandom>());
-  if (!keys) return keys;
-  auto file = files->create(path);
+constexpr std::chrono::seconds kLockWait{10};
+
+// The keys of a confidential client, and the right to write their file until this is dropped.
+struct KeyFile {
+  std::filesystem::path path;
+  std::unique_ptr<HeldLock> lock;
+  std::shared_ptr<ClientKeys> keys;
+  bool is_changed = false;  // what the file holds is not `keys`, or there is no file yet
+};
+
+// A file beside the keys: theirs is replaced, and a lock on it would be of the old one.
+Result<std::unique_ptr<HeldLock>> lock_keys(const std::filesystem::path& path,
+                                            std::stop_token stop) {
+  const auto clock = std::make_shared<SystemClock>();
+  auto file = LockFile::open(path.native() + ".lock", clock);
   if (!file) return std::move(file).error();
-  const SecretString text = (*keys)->private_jwk_set();
-  if (auto written = (*file)->write(as_bytes(text.expose())); !written) return written.error();
-  if (auto synced = (*file)->sync(); !synced) return synced.error();
-  return keys;
+  return (*file)->acquire(LockKind::whole, {},
+                          {.deadline = clock->steady_now() + kLockWait, .stop = std::move(stop)});
 }
 
-Result<ClientDocument> document_for(const ClientMetadataCommand& command) {
-  ClientDocument document{.client_id = command.client_id,
-                          .redirect_uris = command.redirect_uris,
-                          .scope = command.scope,
-                          .application_type = command.native ? "native" : "web",
-                          .client_name = command.name};
-  if (command.keys.empty()) return document;
-  auto keys = keys_for(command);
+// Those of the file, with --rotate and one more in front; without a file, new ones.
+Result<KeyFile> open_key_file(const Options& options, const ClientMetadataCommand& command) {
+  KeyFile file{.path = command.keys, .lock = {}, .keys = {}};
+  auto lock = lock_keys(file.path, options.stop);
+  if (!lock) return std::move(lock).error();
+  file.lock = *std::move(lock);
+  const auto there = posix_file_system()->modified_at(file.path);
+  if (!there) return there.error();
+  auto keys = *there ? read_client_keys(command.keys)
+                     : ClientKeys::generate(std::make_shared<SystemRandom>());
   if (!keys) return std::move(keys).error();
-  publish_keys(document, **keys);
-  return document;
+  file.keys = *std::move(keys);
+  file.is_changed = !*there || command.rotate;
+  if (!*there || !command.rotate) return file;
+  if (auto made = file.keys->add_new(); !made) return std::move(made).error();
+  return file;
+}
+
+Result<void> keep(const std::optional<KeyFile>& file) {
+  if (!file || !file->is_changed) return {};
+  const SecretString text = file->keys->private_jwk_set();
+  return replace_file(posix_file_system(), file->path, as_bytes(text.expose()));
+}
+
+ClientDocument document_for(const ClientMetadataCommand& command) {
+  return {.client_id = command.client_id,
+          .redirect_uris = command.redirect_uris,
+          .scope = command.scope,
+          .application_type = command.native ? "native" : "web",
+          .client_name = command.name};
 }
 
 struct Linted {
@@ -139,14 +158,24 @@ Exit run_client_metadata_new(const Options& options, const ClientMetadataCommand
                              "--rotate makes a new key in the file of --keys; say which file"),
                   options.format);
   }
-  const auto document = document_for(command);
-  if (!document) return report(document.error(), options.format);
-  const std::string text = build_client_document(*document);
-  for (const ClientFinding& finding : lint_client_document(text)) {
+  ClientDocument document = document_for(command);
+  std::optional<KeyFile> file;
+  if (!command.keys.empty()) {
+    auto opened = open_key_file(options, command);
+    if (!opened) return report(opened.error(), options.format);
+    file = *std::move(opened);
+    publish_keys(document, *file->keys);
+  }
+  const std::string text = build_client_document(document);
+  const Findings findings = lint_client_document(text);
+  for (const ClientFinding& finding : findings) {
     say((is_error(finding) ? "error: " : "warning: ") + finding.message + " (" + finding.id + ")");
   }
+  // Neither keys nor a document that nobody can use.
+  if (has_errors(findings)) return Exit::failed;
+  if (auto kept = keep(file); !kept) return report(kept.error(), options.format);
   print(std::string_view(text).substr(0, text.size() - 1));
-  return has_errors(lint_client_document(text)) ? Exit::failed : Exit::ok;
+  return Exit::ok;
 }
 
 Exit run_client_metadata_lint(const Options& options, const ClientMetadataCommand& command) {

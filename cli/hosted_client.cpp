@@ -3,6 +3,7 @@ module;
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,17 +58,23 @@ Result<HostedClient> parse_remembered(std::string_view text) {
   return HostedClient{.document = *document, .keys_file = keys->value_or("")};
 }
 
-enum class Occasion { login, later };
+Result<void> write(const std::filesystem::path& path, const HostedClient& client) {
+  const auto files = posix_file_system();
+  if (auto made = files->make_folder(path.parent_path()); !made) return made;
+  const std::string text = "{\"document\":" + json_string(client.document) +
+                           ",\"keys\":" + json_string(client.keys_file) + "}\n";
+  return replace_file(files, path, as_bytes(text));
+}
 
-Result<AtprotoClientIdentity> identity_for(Occasion occasion, const HostedClient& client) {
-  auto document = parse_client_document(client.document);
-  if (!document) return std::move(document).error();
-  if (client.keys_file.empty()) return hosted_client(*document);
-  auto keys = read_client_keys(client.keys_file);
-  if (!keys) return std::move(keys).error();
-  // The keys may have been rotated since; that the new ones are published counts at a login.
-  if (occasion == Occasion::later) publish_keys(*document, **keys);
-  return confidential_client(*document, *std::move(keys));
+Result<std::optional<HostedClient>> read_remembered(const std::filesystem::path& path) {
+  const auto files = posix_file_system();
+  if (auto checked = files->check_private(path); !checked) return std::move(checked).error();
+  const auto bytes = files->read(path, kMaxFile);
+  if (!bytes) return bytes.error();
+  if (!*bytes) return std::optional<HostedClient>();
+  auto client = parse_remembered(as_text((*bytes)->expose()));
+  if (!client) return std::move(client).error();
+  return std::optional<HostedClient>(*std::move(client));
 }
 
 }  // namespace
@@ -103,18 +110,29 @@ Result<std::shared_ptr<ClientKeys>> read_client_keys(const std::string& file) {
 }
 
 Result<AtprotoClientIdentity> identity_of(const HostedClient& client) {
-  return identity_for(Occasion::login, client);
+  auto document = parse_client_document(client.document);
+  if (!document) return std::move(document).error();
+  if (client.keys_file.empty()) return hosted_client(*document);
+  auto keys = read_client_keys(client.keys_file);
+  if (!keys) return std::move(keys).error();
+  return confidential_client(*document, *std::move(keys));
 }
 
-Result<void> remember_client(const Options& options, const std::string& client_id,
-                             const HostedClient& client) {
+Result<RememberedClient> RememberedClient::put(const Options& options, const std::string& client_id,
+                                               const HostedClient& client) {
   const auto path = file_of(options, client_id);
   if (!path) return path.error();
-  const auto files = posix_file_system();
-  if (auto made = files->make_folder(path->parent_path()); !made) return made;
-  const std::string text = "{\"document\":" + json_string(client.document) +
-                           ",\"keys\":" + json_string(client.keys_file) + "}\n";
-  return replace_file(files, *path, as_bytes(text));
+  auto before = read_remembered(*path);
+  // What can't be read is of no use to any session.
+  if (!before && before.error().code != ErrorCode::corrupt) return std::move(before).error();
+  if (auto done = write(*path, client); !done) return std::move(done).error();
+  return RememberedClient(*path, before ? *std::move(before) : std::nullopt);
+}
+
+void RememberedClient::put_back() {
+  if (!before_) return;
+  if (const auto done = write(path_, *before_); !done)
+    say("what was remembered of the client could not be put back: " + done.error().message);
 }
 
 Result<AtprotoClientIdentity> client_of_session(const Options& options,
@@ -122,19 +140,20 @@ Result<AtprotoClientIdentity> client_of_session(const Options& options,
   if (parse_loopback_client_id(session.client_id)) return loopback_client_of(session.client_id);
   const auto path = file_of(options, session.client_id);
   if (!path) return path.error();
-  const auto files = posix_file_system();
-  if (auto checked = files->check_private(*path); !checked) return std::move(checked).error();
-  const auto bytes = files->read(*path, kMaxFile);
-  if (!bytes) return bytes.error();
-  if (!*bytes) {
+  const auto client = read_remembered(*path);
+  if (!client) return client.error();
+  if (!*client) {
     return make_error(ErrorCode::client_mismatch, "client.not_remembered",
                       "cannot use the session of " + printable(session.subject, 100) +
                           ": its client " + printable(session.client_id, 200) +
                           " is not known here; log in again with --client-metadata");
   }
-  const auto client = parse_remembered(as_text((*bytes)->expose()));
-  if (!client) return client.error();
-  return identity_for(Occasion::later, *client);
+  const auto document = parse_client_document((*client)->document);
+  if (!document) return document.error();
+  if ((*client)->keys_file.empty()) return remembered_client(*document, nullptr);
+  auto keys = read_client_keys((*client)->keys_file);
+  if (!keys) return std::move(keys).error();
+  return remembered_client(*document, *std::move(keys));
 }
 
 }  // namespace latchkey::cli

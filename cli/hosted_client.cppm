@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 export module latchkey.cli.hosted_client;
 import latchkey.atproto.client;
 import latchkey.cli.options;
@@ -33,12 +36,27 @@ struct HostedClient {
 
 /// For a login with this client. Errors: those of read_client_keys and parse_client_document.
 [[nodiscard]] Result<AtprotoClientIdentity> identity_of(const HostedClient& client);
-/// Remembers the client for the commands after a login. Errors: io, insecure_location.
-[[nodiscard]] Result<void> remember_client(const Options& options, const std::string& client_id,
-                                           const HostedClient& client);
+/// What was remembered of a client for the commands after a login.
+class RememberedClient {
+ public:
+  /// Remembers `client` in place of what was remembered of `client_id`. Errors: io,
+  /// insecure_location.
+  [[nodiscard]] static Result<RememberedClient> put(const Options& options,
+                                                    const std::string& client_id,
+                                                    const HostedClient& client);
+  /// As it was before, for a login that came to nothing; a failure is said. What is new stays: it
+  /// is in nobody's way.
+  void put_back();
+
+ private:
+  RememberedClient(std::filesystem::path path, std::optional<HostedClient> before)
+      : path_(std::move(path)), before_(std::move(before)) {}
+  std::filesystem::path path_;
+  std::optional<HostedClient> before_;
+};
 /// The client that a session belongs to: a loopback client by its client_id alone, another as it
-/// was remembered, with the keys that its file has now. Errors besides: client_mismatch,
-/// "client.not_remembered"; corrupt, "client.…".
+/// was remembered, with the keys that its file has now, and held against no rule again. Errors
+/// besides: client_mismatch, "client.not_remembered"; corrupt, "client.…".
 [[nodiscard]] Result<AtprotoClientIdentity> client_of_session(const Options& options,
                                                               const SessionSummary& session);
 

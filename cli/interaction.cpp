@@ -77,9 +77,9 @@ LoginInteraction interaction_for(const Options& options, Meeting meeting, int ti
   };
   if (meeting == Meeting::paste) {
     interaction.paste = [stop = options.stop] {
-      say("then paste the address on which the browser ends (http://127.0.0.1/..., its page can't "
-          "be reached: that is "
-          "fine) and press Enter:");
+      say("then paste the address on which the browser ends (it has code= or error= in it; that "
+          "its "
+          "page can't be reached is fine) and press Enter:");
       return read_line(stop);
     };
   } else {

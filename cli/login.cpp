@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 module latchkey.cli.commands;
@@ -14,9 +15,12 @@ import latchkey.cli.profile.assembly;
 import latchkey.cli.profile.login;
 import latchkey.cli.report;
 import latchkey.cli.workspace;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.flows.interaction;
+import latchkey.oauth.client_keys;
 import latchkey.session;
+import latchkey.store;
 
 // Logging in: an AT Protocol account here, everything else in latchkey.cli.profile.login.
 
@@ -51,40 +55,75 @@ void say_scope_difference(const std::string& requested, const SessionSummary& se
   if (!difference.empty()) say("the permissions are not as requested: " + difference);
 }
 
-// Remembered before the login: a session whose client nobody knows could not even be ended.
-Result<AtprotoClientIdentity> own_identity(const Options& options, const LoginCommand& command) {
+Result<HostedClient> own_client(const Options& options, const LoginCommand& command) {
   auto document = read_client_document(options, command.client_metadata);
   if (!document) return std::move(document).error();
   HostedClient client{.document = *std::move(document), .keys_file = {}};
   if (!command.client_keys.empty()) {
     client.keys_file = std::filesystem::absolute(command.client_keys).native();
   }
-  auto identity = identity_of(client);
+  return client;
+}
+
+// The client is remembered for all of its sessions: those of before must stay usable with it.
+Result<void> check_sessions_keep_keys(OAuthTokenStore& store,
+                                      const AtprotoClientIdentity& identity) {
+  const auto rows = all_sessions(store);
+  if (!rows) return rows.error();
+  for (const ListedSession& row : *rows) {
+    if (!row.summary || row.summary->client_id != identity.description()->client_id) continue;
+    const SessionSummary& session = *row.summary;
+    const bool dead = session.state == SessionState::dead;
+    if (dead || session.client_auth_method != ClientAuthMethod::private_key_jwt) continue;
+    if (identity.keys() && identity.keys()->contains(session.client_auth_kid)) continue;
+    return make_error(ErrorCode::client_mismatch, "client.key_in_use",
+                      "cannot log in with these keys: the session of " + name_of(session) +
+                          " needs the client's key " + printable(session.client_auth_kid, 64) +
+                          ", which they lack; add it to --client-keys, or log that session out");
+  }
+  return {};
+}
+
+Result<SessionSummary> login_as(const Workspace& workspace, const Options& options,
+                                const LoginCommand& command, const std::string& scope,
+                                AtprotoClientIdentity identity) {
+  const auto description = identity.description();
+  auto client = make_client(workspace, options, std::move(identity));
+  if (!client) return std::move(client).error();
+  const Meeting meeting = meeting_here(meeting_of(command), false);
+  LoginInteraction interaction = interaction_for(options, meeting, command.timeout_seconds);
+  if (!command.client_metadata.empty()) interaction.scope = scope;
+  auto session = client->login(command.who, interaction);
+  if (session) say_scope_difference(scope.empty() ? description->scope : scope, *session);
+  return session;
+}
+
+Result<SessionSummary> login_as_own(const Workspace& workspace, const Options& options,
+                                    const LoginCommand& command) {
+  const auto client = own_client(options, command);
+  if (!client) return client.error();
+  auto identity = identity_of(*client);
   if (!identity) return std::move(identity).error();
   const auto& description = identity->description();
   if (!description) return description.error();
-  auto remembered = remember_client(options, description->client_id, client);
+  if (auto kept = check_sessions_keep_keys(*workspace.store, *identity); !kept) {
+    return std::move(kept).error();
+  }
+  // Before the login: a session whose client nobody knows could not even be ended.
+  auto remembered = RememberedClient::put(options, description->client_id, *client);
   if (!remembered) return std::move(remembered).error();
-  return identity;
+  auto session =
+      login_as(workspace, options, command, command.scope.value_or(""), *std::move(identity));
+  if (!session) remembered->put_back();
+  return session;
 }
 
 Result<SessionSummary> login_account(const Options& options, const LoginCommand& command) {
   auto workspace = open_workspace(options);
   if (!workspace) return std::move(workspace).error();
-  const bool own_client = !command.client_metadata.empty();
-  const std::string scope = command.scope.value_or(own_client ? "" : "atproto transition:generic");
-  auto identity = own_client ? own_identity(options, command)
-                             : Result<AtprotoClientIdentity>(loopback_client(scope));
-  if (!identity) return std::move(identity).error();
-  const auto description = identity->description();
-  auto client = make_client(*workspace, options, *std::move(identity));
-  if (!client) return std::move(client).error();
-  const Meeting meeting = meeting_here(meeting_of(command), false);
-  LoginInteraction interaction = interaction_for(options, meeting, command.timeout_seconds);
-  if (own_client) interaction.scope = scope;
-  auto session = client->login(command.who, interaction);
-  if (session) say_scope_difference(scope.empty() ? description->scope : scope, *session);
-  return session;
+  if (!command.client_metadata.empty()) return login_as_own(*workspace, options, command);
+  const std::string scope = command.scope.value_or("atproto transition:generic");
+  return login_as(*workspace, options, command, scope, loopback_client(scope));
 }
 
 Result<SessionSummary> login_profile(const Options& options, const LoginCommand& command) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@ import latchkey.cli.profile.folder;
 import latchkey.cli.report;
 import latchkey.cli.workspace;
 import latchkey.core.error;
+import latchkey.core.time;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
@@ -109,13 +111,19 @@ std::string said_of(const SessionSummary& session, const Result<LogoutOutcome>& 
   return name + " is given up: its server could not be told, and by now there is nothing to end";
 }
 
+// After so long none is begun any more; one takes a few seconds at most.
+constexpr std::chrono::seconds kForEarlierLogouts{15};
+
 // Servers that could not be told of earlier logouts are told now, if they can be. This changes
 // nothing of how the command itself ends.
 void finish_earlier(const Options& options, const Workspace& workspace,
                     std::string_view but_not_subject) {
   const auto rows = all_sessions(*workspace.store);
   if (!rows) return;
+  const SystemClock clock;
+  const auto give_up = clock.steady_now() + kForEarlierLogouts;
   for (const ListedSession& row : *rows) {
+    if (clock.steady_now() >= give_up) return;
     if (!row.summary || row.summary->state != SessionState::revoking ||
         row.summary->subject == but_not_subject || options.stop.stop_requested())
       continue;

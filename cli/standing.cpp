@@ -11,6 +11,7 @@ import latchkey.cli.profile;
 import latchkey.cli.report;
 import latchkey.core.encoding;
 import latchkey.core.time;
+import latchkey.oauth.client_metadata;
 import latchkey.session;
 
 namespace latchkey::cli {
@@ -21,11 +22,20 @@ StandingKind kind_of(const SessionSummary& session) {
   return session.token_endpoint.empty() ? StandingKind::api_key : StandingKind::profile;
 }
 
+// A plain login would be of another client. Its document is at the client_id.
+std::string client_options(const SessionSummary& session) {
+  if (session.client_id.empty() || parse_loopback_client_id(session.client_id)) return {};
+  const bool has_keys = session.client_auth_method == ClientAuthMethod::private_key_jwt;
+  return " --client-metadata " + printable(session.client_id, 200) +
+         (has_keys ? " --client-keys FILE" : "");
+}
+
 std::string login_command(const Standing& standing, const SessionSummary& session) {
   switch (standing.kind) {
     case StandingKind::atproto:
       return "latchkey login " +
-             printable(session.handle.empty() ? session.subject : session.handle, 200);
+             printable(session.handle.empty() ? session.subject : session.handle, 200) +
+             client_options(session);
     case StandingKind::api_key:
       return "latchkey login --profile " + standing.subject + " --api-key-file FILE";
     case StandingKind::profile:

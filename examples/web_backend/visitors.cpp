@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
@@ -17,6 +18,8 @@ namespace {
 
 constexpr std::size_t kIdBytes = 32;
 constexpr std::chrono::hours kLifetime{30 * 24};
+// The oldest gives way to a new one, so that the file can always be read again.
+constexpr std::size_t kMaxVisitors = 20'000;
 constexpr std::size_t kMaxFile = std::size_t{16} * 1024 * 1024;
 
 latchkey::TimePoint now() {
@@ -57,6 +60,11 @@ latchkey::SecretString Visitors::welcome(const Visitor& visitor) {
   latchkey::SecretString id = latchkey::random_secret_token(random_, kIdBytes);
   const std::lock_guard lock(mutex_);
   std::erase_if(entries_, [&](const auto& one) { return one.second.until <= now(); });
+  if (entries_.size() >= kMaxVisitors) {
+    entries_.erase(std::min_element(
+        entries_.begin(), entries_.end(),
+        [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
+  }
   entries_[latchkey::sha256_base64url(id.expose())] = {.visitor = visitor,
                                                        .until = now() + kLifetime};
   write();

@@ -12,7 +12,7 @@ import latchkey;
 
 // Which browser is whose. The OAuth sessions are in the library's store; here is only the website's
 // own session: a random id in a cookie stands for an account, also after a restart. The file has no
-// ids in it, only their digests.
+// ids in it, only their digests. It belongs to one process: a second one would write over it.
 
 export namespace web_backend {
 

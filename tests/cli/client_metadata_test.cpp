@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -100,13 +101,44 @@ TEST_CASE("client-metadata: new does not read keys that others can read", "[cli]
   CHECK(refused.out.empty());
 }
 
-TEST_CASE("C1.10: client-metadata new says what is wrong with the document it prints", "[cli]") {
+TEST_CASE("C1.10: client-metadata new says what is wrong, and prints no such document", "[cli]") {
   const Desk desk;
   const ToolRun made = desk.make({"--redirect-uri", "http://127.0.0.1/callback"});
   CHECK(made.status == 1);
+  CHECK(made.out.empty());
   CHECK(made.err.find("C1.10.loopback_not_native") != std::string::npos);
   CHECK(desk.make({"--redirect-uri", "https://app.example.com/cb", "--rotate"}).status == 2);
   CHECK(desk.make({}).status == 2);
+}
+
+TEST_CASE("C1.10: client-metadata new writes no key for a document that breaks a rule", "[cli]") {
+  const Desk desk;
+  const std::string keys = desk.path("keys.json");
+  const Words broken{"--redirect-uri", "http://127.0.0.1/callback", "--keys", keys};
+  CHECK(desk.make(broken).status == 1);
+  CHECK_FALSE(std::filesystem::exists(keys));
+  REQUIRE(desk.make(with(kBackend, {keys})).status == 0);
+  const std::string before = content(keys);
+  CHECK(desk.make(with(broken, {"--rotate"})).status == 1);
+  CHECK(content(keys) == before);
+}
+
+TEST_CASE("C1.8: of several rotations at once none is lost", "[cli][concurrency]") {
+  constexpr std::size_t kRotations = 6;
+  const Desk desk;
+  const std::string keys = desk.path("keys.json");
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < kRotations; ++i) {
+      threads.emplace_back(
+          [&] { static_cast<void>(desk.make(with(kBackend, {keys, "--rotate"}))); });
+    }
+  }
+  // The first made the file.
+  CHECK(Json::parse(content(keys))["keys"].size() == kRotations);
+  for (const auto& entry : std::filesystem::directory_iterator(desk.home.path())) {
+    CHECK_FALSE(entry.path().filename().native().starts_with(".latchkey-tmp-"));
+  }
 }
 
 TEST_CASE("C1.4: client-metadata lint tells findings with their ids and fails for errors",
@@ -121,7 +153,10 @@ TEST_CASE("C1.4: client-metadata lint tells findings with their ids and fails fo
   CHECK(findings[0]["severity"] == "error");
   CHECK(desk.lint("<html>").status == 1);
   CHECK(desk.call({"client-metadata", "lint", desk.path("absent.json")}).status == 2);
-  CHECK(desk.call({"client-metadata", "lint", "http://127.0.0.1:1/c.json"}).status == 1);
+  const ToolRun clear =
+      desk.call({"--json", "client-metadata", "lint", "http://127.0.0.1:1/c.json"});
+  CHECK(clear.status == 1);
+  CHECK(Json::parse(clear.err)["error"]["detail"] == "url.https_required");
   CHECK(desk.call({"client-metadata"}).status == 2);
 }
 

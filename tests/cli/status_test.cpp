@@ -83,6 +83,23 @@ TEST_CASE("C7.8: standing_of: an account's end is told, with the command two day
   CHECK(has(late.text, "a login may be needed any time"));
 }
 
+TEST_CASE("standing_of: the command for a client of one's own names its document and its keys",
+          "[cli]") {
+  OAuthSession session = example();
+  session.subject = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+  session.handle = "alice.test";
+  session.state = SessionState::dead;
+  session.client_id = "https://app.example.com/client.json";
+  CHECK(standing_of(session, kNow)
+            .text.ends_with("run latchkey login alice.test --client-metadata "
+                            "https://app.example.com/client.json"));
+  session.client_auth_method = ClientAuthMethod::private_key_jwt;
+  CHECK(standing_of(session, kNow).text.ends_with("client.json --client-keys FILE"));
+  session.client_auth_method = ClientAuthMethod::none;
+  session.client_id = "http://localhost?scope=atproto";
+  CHECK(standing_of(session, kNow).text.ends_with("run latchkey login alice.test"));
+}
+
 TEST_CASE("standing_of: a login is needed when nothing is left to renew it with", "[cli]") {
   OAuthSession session = example();
   session.refresh_expires_at = kNow;
