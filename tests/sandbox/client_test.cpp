@@ -322,8 +322,9 @@ TEST_CASE("servers whose clock goes wrong later cost one request each", "[sandbo
   }
 }
 
-TEST_CASE("C9.5: what the session does not permit is refused here, and the server would do the same",
-          "[sandbox]") {
+TEST_CASE(
+    "C9.5: what the session does not permit is refused here, and the server would do the same",
+    "[sandbox]") {
   SandboxWorld world("atproto repo:app.bsky.feed.like?action=create");
   REQUIRE(outcome(world.log_in()) == "ok");
   auto pds = world.client.pds(world.alice.did);
