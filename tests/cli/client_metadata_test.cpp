@@ -156,7 +156,7 @@ TEST_CASE("C1.4: client-metadata lint tells findings with their ids and fails fo
   const ToolRun clear =
       desk.call({"--json", "client-metadata", "lint", "http://127.0.0.1:1/c.json"});
   CHECK(clear.status == 1);
-  CHECK(Json::parse(clear.err)["error"]["detail"] == "url.https_required");
+  CHECK(Json::parse(clear.err)["error"]["detail"] == "url.not_https");
   CHECK(desk.call({"client-metadata"}).status == 2);
 }
 

@@ -43,7 +43,7 @@ class LoggedIn {
     session.token_endpoint = resource_server + "/token";
     session.client_id = kClientId;
     session.redirect_uri = "http://127.0.0.1/callback";
-    session.scope = "atproto";
+    session.scope = "atproto transition:generic";
     session.token_type = "DPoP";
     session.dpop_jkt = key->jkt();
     session.issued_at = session.session_started_at = SystemClock{}.now();
