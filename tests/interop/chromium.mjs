@@ -22,6 +22,12 @@ export const FLAGS = [
   '--disable-sync',
 ]
 
+/** The screens that pages are looked at on. */
+export const SCREENS = {
+  phone: { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 },
+  desktop: { viewport: { width: 1280, height: 800 } },
+}
+
 /** One person's browser: cookies and all, until close(). */
 export class Browser {
   static async open({ timeout = 30_000 } = {}) {

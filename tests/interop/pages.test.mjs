@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
-import { FLAGS } from './chromium.mjs'
+import { FLAGS, SCREENS } from './chromium.mjs'
 import { lowContrasts } from './contrast.mjs'
 
 const build = join(dirname(fileURLToPath(import.meta.url)), '../../build')
@@ -21,10 +21,6 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 // These need no server: once is enough.
 const skip = process.env.LATCHKEY_SERVER === 'reference'
 
-const devices = {
-  phone: { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 },
-  desktop: { viewport: { width: 1280, height: 800 } },
-}
 const titles = {
   success: 'You are logged in',
   'success-plain': 'You are logged in',
@@ -77,7 +73,7 @@ describe('pages in Chromium', { skip }, () => {
    * Opens the page and checks what holds for every page. `act(page)` sees it before it goes; then there is no screenshot.
    */
   async function visit(name, device, colorScheme, act) {
-    const context = await browser.newContext({ ...devices[device], colorScheme })
+    const context = await browser.newContext({ ...SCREENS[device], colorScheme })
     const page = await context.newPage()
     const requests = []
     const complaints = []
@@ -107,7 +103,7 @@ describe('pages in Chromium', { skip }, () => {
     }
   }
 
-  for (const device of Object.keys(devices)) {
+  for (const device of Object.keys(SCREENS)) {
     for (const colorScheme of ['light', 'dark']) {
       for (const name of Object.keys(titles)) {
         test(`${name}, ${device}, ${colorScheme}`, () => visit(name, device, colorScheme))

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
-import { FLAGS } from './chromium.mjs'
+import { FLAGS, SCREENS } from './chromium.mjs'
 import { lowContrasts } from './contrast.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
@@ -20,10 +20,6 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 // This needs no server: once is enough.
 const skip = process.env.LATCHKEY_SERVER === 'reference'
 
-const devices = {
-  phone: { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 },
-  desktop: { viewport: { width: 1280, height: 800 } },
-}
 
 describe('the page of a trace in Chromium', { skip }, () => {
   let home, url, browser
@@ -42,7 +38,7 @@ describe('the page of a trace in Chromium', { skip }, () => {
 
   /** Opens the page, checks what holds wherever it is looked at, and lets `act(page)` see it. */
   async function visit(device, colorScheme, act) {
-    const context = await browser.newContext({ ...devices[device], colorScheme })
+    const context = await browser.newContext({ ...SCREENS[device], colorScheme })
     const page = await context.newPage()
     const requests = []
     const complaints = []
@@ -59,7 +55,7 @@ describe('the page of a trace in Chromium', { skip }, () => {
     }
   }
 
-  for (const device of Object.keys(devices)) {
+  for (const device of Object.keys(SCREENS)) {
     for (const colorScheme of ['light', 'dark']) {
       test(`readable, ${device}, ${colorScheme}`, () =>
         visit(device, colorScheme, async (page) => {
