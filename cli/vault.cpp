@@ -18,7 +18,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.refresh.rotation;
 import latchkey.store;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
 
 namespace latchkey::cli {

@@ -19,6 +19,7 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.keychain;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
 
 namespace latchkey::cli {
@@ -85,23 +86,24 @@ Result<Kind> choose() {
   return error;
 }
 
-Result<std::shared_ptr<FileKeyVault>> make_vault(const Wanted& wanted, const Options& options,
-                                                 const Places& where) {
+Result<std::shared_ptr<ManagedKeyVault>> make_vault(const Wanted& wanted, const Options& options,
+                                                    const Places& where) {
   auto kind = wanted.kind ? Result<Kind>(*wanted.kind) : choose();
   if (!kind) return std::move(kind).error();
   auto vault = FileKeyVault::open(
       where.vault, describe(*kind, wanted.words, where, Passphrase::fresh, options.stop));
+  if (!vault) return std::move(vault).error();
   // For programs standard error holds errors alone; vault status tells them.
-  if (!vault || options.format == Format::json) return vault;
+  if (options.format == Format::json) return *std::move(vault);
   say("made a vault for keys and sessions; its master key: " + std::string(to_string(*kind)) +
       (*kind == Kind::key_file ? " " + printable(where.key.native(), 300) : ""));
   say("this " + std::string(protection_of(*kind)));
-  return vault;
+  return *std::move(vault);
 }
 
 }  // namespace
 
-Result<std::shared_ptr<FileKeyVault>> open_vault(const Options& options, const Places& where) {
+Result<std::shared_ptr<ManagedKeyVault>> open_vault(const Options& options, const Places& where) {
   auto wanted = parse_wanted(options.master_key);
   if (!wanted) return std::move(wanted).error();
   const auto kind = FileKeyVault::kind_of(where.vault);
@@ -112,8 +114,11 @@ Result<std::shared_ptr<FileKeyVault>> open_vault(const Options& options, const P
                       "cannot open the vault: a command gives its key; name it with --master-key "
                       "command:PROGRAM or in LATCHKEY_MASTER_KEY");
   }
-  return FileKeyVault::open(where.vault, describe(wanted->kind.value_or(**kind), wanted->words,
-                                                  where, Passphrase::known, options.stop));
+  auto vault =
+      FileKeyVault::open(where.vault, describe(wanted->kind.value_or(**kind), wanted->words, where,
+                                               Passphrase::known, options.stop));
+  if (!vault) return std::move(vault).error();
+  return *std::move(vault);
 }
 
 Result<MasterKey> new_master_key(const std::string& text, const Places& where,

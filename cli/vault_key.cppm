@@ -6,7 +6,7 @@ module;
 export module latchkey.cli.vault_key;
 import latchkey.cli.options;
 import latchkey.core.error;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
 
 // Which master key opens the tool's vault. Chosen once, when the vault is made; from then on its
@@ -19,8 +19,8 @@ export namespace latchkey::cli {
 /// cannot be used now is an error. Errors: those of FileKeyVault::open; invalid_argument,
 /// "cli.master_key"; locked, "cli.master_key_command" (the vault's key comes from a command, and
 /// none was named), "cli.no_terminal".
-[[nodiscard]] Result<std::shared_ptr<FileKeyVault>> open_vault(const Options& options,
-                                                               const Places& where);
+[[nodiscard]] Result<std::shared_ptr<ManagedKeyVault>> open_vault(const Options& options,
+                                                                  const Places& where);
 
 /// The master key that a vault is to be put under: "key-file", "keychain", "passphrase" or
 /// "command:PROGRAM ARG...", split on blanks. A passphrase is a new one: asked for twice. Error:

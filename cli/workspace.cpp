@@ -25,7 +25,7 @@ import latchkey.store.filesystem;
 import latchkey.store.memory;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 
 namespace latchkey::cli {
 namespace {

@@ -12,7 +12,7 @@ import latchkey.http;
 import latchkey.http.policy;
 import latchkey.store;
 import latchkey.store.vault;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 
 // The store and vault that the options name, and the ways to the network that they allow.
 
@@ -35,7 +35,7 @@ struct StoreName {
 [[nodiscard]] bool has_other_stores(const Places& where);
 
 struct Workspace {
-  std::shared_ptr<FileKeyVault> vault;
+  std::shared_ptr<ManagedKeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
   bool vault_serves_this_store_alone = false;
 };

@@ -98,6 +98,7 @@ export import latchkey.store.record;
 export import latchkey.store.sqlite;
 export import latchkey.store.vault.file_vault;
 export import latchkey.store.vault.key_keeper;
+export import latchkey.store.vault.managed;
 export import latchkey.store.vault.master_key;
 export import latchkey.store.vault;
 export import latchkey.store;

@@ -76,6 +76,7 @@ class FileStore final : public OAuthTokenStore {
   Result<std::optional<RefreshClaim>> load_claim(std::string_view subject) override;
   Result<void> clear_claim(std::string_view subject, std::uint64_t id) override;
   Result<SideRecords> side_records() override;
+  Result<Swept> sweep(TimePoint now) override;
   Result<Quarantined> quarantine(std::string_view name) override;
   Result<std::vector<Quarantined>> quarantined() override { return quarantine_.list(); }
 
@@ -248,6 +249,7 @@ std::optional<ListedSession> FileStore::listed(const FolderEntry& entry) {
   } else {
     row.name = (*record)->summary.subject;
     row.summary = std::move((*record)->summary);
+    row.sealed_with = sealed_with((*record)->box);
   }
   return row;
 }
@@ -362,6 +364,24 @@ Result<SideRecords> FileStore::side_records() {
     side.claims.push_back(std::move(row));
   }
   return side;
+}
+
+// A claim whose session is gone: the removal was cut off.
+Result<Swept> FileStore::sweep(TimePoint now) {
+  const auto pending = pending_.sweep(now);
+  if (!pending) return pending.error();
+  const auto side = side_records();
+  if (!side) return side.error();
+  Swept swept{.pending = *pending};
+  for (const ListedClaim& row : side->claims) {
+    if (!row.claim) continue;
+    const auto session = files_->modified_at(session_path(row.name));
+    if (!session) return session.error();
+    if (*session) continue;
+    if (auto done = clear_claim(row.name, row.claim->id); !done) return std::move(done).error();
+    ++swept.others;
+  }
+  return swept;
 }
 
 // A row is named by its subject or by its file.

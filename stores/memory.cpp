@@ -84,6 +84,7 @@ class MemoryStore final : public OAuthTokenStore {
   Result<void> save_pending(const PendingRecord& pending, TimePoint now) override;
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
   Result<SideRecords> side_records() override;
+  Result<Swept> sweep(TimePoint now) override;
   Result<Quarantined> quarantine(std::string_view name) override;
   Result<std::vector<Quarantined>> quarantined() override;
 
@@ -97,6 +98,12 @@ class MemoryStore final : public OAuthTokenStore {
   }
   void announce_change(std::string_view subject) noexcept {
     counters_[slot(subject)].fetch_add(1, std::memory_order_acq_rel);
+  }
+
+  // Called with the mutex held.
+  std::size_t drop_expired(TimePoint now) {
+    return std::erase_if(pending_,
+                         [&](const auto& entry) { return now >= entry.second.expires_at; });
   }
 
   std::shared_ptr<Clock> clock_;
@@ -166,7 +173,10 @@ Result<SessionPage> MemoryStore::list(std::string_view cursor, std::size_t limit
       page.next = make_cursor(page.sessions.back().name);
       break;
     }
-    page.sessions.push_back({.name = it->first, .summary = it->second.summary, .error = {}});
+    page.sessions.push_back({.name = it->first,
+                             .summary = it->second.summary,
+                             .error = {},
+                             .sealed_with = sealed_with(it->second.box)});
   }
   return page;
 }
@@ -231,7 +241,7 @@ void MemoryStore::save_nonce(std::string_view origin, std::string_view jkt,
 Result<void> MemoryStore::save_pending(const PendingRecord& pending, TimePoint now) {
   if (auto fine = check_pending(pending); !fine) return fine;
   const std::lock_guard guard(mutex_);
-  std::erase_if(pending_, [&](const auto& entry) { return now >= entry.second.expires_at; });
+  drop_expired(now);
   if (!pending_.emplace(pending.key, pending).second) return pending_exists();
   return {};
 }
@@ -254,6 +264,14 @@ Result<SideRecords> MemoryStore::side_records() {
   for (const auto& [key, pending] : pending_)
     side.pending.push_back({.name = key, .pending = pending, .error = {}});
   return side;
+}
+
+Result<Swept> MemoryStore::sweep(TimePoint now) {
+  const std::lock_guard guard(mutex_);
+  Swept swept{.pending = drop_expired(now)};
+  swept.others =
+      std::erase_if(claims_, [&](const auto& entry) { return !records_.contains(entry.first); });
+  return swept;
 }
 
 Result<Quarantined> MemoryStore::quarantine(std::string_view name) {

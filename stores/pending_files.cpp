@@ -93,6 +93,23 @@ Result<std::optional<PendingRecord>> PendingFiles::take(std::string_view key, Ti
   return std::optional<PendingRecord>();
 }
 
+Result<std::size_t> PendingFiles::sweep(TimePoint now) const {
+  const auto lock = take_write_lock(*locks_, *clock_, kLock);
+  if (!lock) return lock.error();
+  const auto entries = files_->list(folder_);
+  if (!entries) return entries.error();
+  std::size_t swept = 0;
+  for (const auto& entry : *entries) {
+    const auto name = parse_pending_file_name(entry.name);
+    if (!name || now < name->expires_at) continue;
+    if (auto removed = files_->remove(folder_ / entry.name); !removed) {
+      return std::move(removed).error();
+    }
+    ++swept;
+  }
+  return swept;
+}
+
 Result<std::vector<ListedPending>> PendingFiles::list() const {
   const auto entries = files_->list(folder_);
   if (!entries) return entries.error();

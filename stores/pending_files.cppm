@@ -25,6 +25,8 @@ class PendingFiles {
   [[nodiscard]] Result<void> save(const PendingRecord& pending, TimePoint now) const;
   [[nodiscard]] Result<std::optional<PendingRecord>> take(std::string_view key,
                                                           TimePoint now) const;
+  /// Those that have expired; gives their number.
+  [[nodiscard]] Result<std::size_t> sweep(TimePoint now) const;
   /// Those of OAuthTokenStore::side_records.
   [[nodiscard]] Result<std::vector<ListedPending>> list() const;
 

@@ -88,6 +88,7 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   Result<std::optional<PendingRecord>> take_pending(std::string_view key, TimePoint now) override;
 
   Result<SideRecords> side_records() override;
+  Result<Swept> sweep(TimePoint now) override;
   Result<Quarantined> quarantine(std::string_view name) override;
   Result<std::vector<Quarantined>> quarantined() override;
 
@@ -112,6 +113,7 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   Result<SaveVerdict> judge(const SealedRecord& record, Revision expected);
   Result<std::optional<Revision>> stored_revision(std::string_view subject);
   Result<void> forget(const char* sql, std::string_view subject);
+  Result<std::size_t> drop_expired(TimePoint now);
 
   Path database_;
   std::shared_ptr<FileSystem> files_;
@@ -254,7 +256,10 @@ ListedSession listed(const SqliteQuery& row, std::int64_t id) {
   auto record = read_record(row, 1);
   if (record) {
     auto name = record->summary.subject;
-    return {.name = std::move(name), .summary = std::move(record->summary), .error = {}};
+    return {.name = std::move(name),
+            .summary = std::move(record->summary),
+            .error = {},
+            .sealed_with = sealed_with(record->box)};
   }
   return {.name = sqlite_row_name(row, 1, id), .summary = {}, .error = std::move(record).error()};
 }
@@ -361,6 +366,26 @@ Result<void> SqliteStore::clear_claim(std::string_view subject, std::uint64_t id
   return query->text(1, subject).integer(2, static_cast<std::int64_t>(id)).run();
 }
 
+Result<std::size_t> SqliteStore::drop_expired(TimePoint now) {
+  auto query = writer_.connection->query("DELETE FROM pending_logins WHERE expires_at <= ?1");
+  if (!query) return std::move(query).error();
+  if (auto done = query->integer(1, now.time_since_epoch().count()).run(); !done) {
+    return std::move(done).error();
+  }
+  return static_cast<std::size_t>(query->changes());
+}
+
+Result<Swept> SqliteStore::sweep(TimePoint now) {
+  const std::lock_guard guard(writer_.mutex);
+  const auto pending = drop_expired(now);
+  if (!pending) return pending.error();
+  auto query = writer_.connection->query(
+      "DELETE FROM claims WHERE subject NOT IN (SELECT subject FROM sessions)");
+  if (!query) return std::move(query).error();
+  if (auto done = query->run(); !done) return std::move(done).error();
+  return Swept{.pending = *pending, .others = static_cast<std::size_t>(query->changes())};
+}
+
 // Pending logins
 // --------------------------------------------------------------------------------------------------
 
@@ -369,9 +394,7 @@ Result<void> SqliteStore::save_pending(const PendingRecord& pending, TimePoint n
   const std::lock_guard guard(writer_.mutex);
   auto transaction = SqliteTransaction::begin(*writer_.connection);
   if (!transaction) return std::move(transaction).error();
-  auto expired = writer_.connection->query("DELETE FROM pending_logins WHERE expires_at <= ?1");
-  if (!expired) return std::move(expired).error();
-  if (auto done = expired->integer(1, now.time_since_epoch().count()).run(); !done) return done;
+  if (auto dropped = drop_expired(now); !dropped) return std::move(dropped).error();
   auto query = writer_.connection->query(
       "INSERT INTO pending_logins (state_digest, expires_at, box) VALUES (?1, ?2, ?3) "
       "ON CONFLICT (state_digest) DO NOTHING");

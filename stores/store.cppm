@@ -58,6 +58,9 @@ struct ListedSession {
       name;  ///< the subject; for an unreadable record whatever identifies it (file name, row)
   std::optional<SessionSummary> summary;
   std::optional<Error> error;
+  /// The data key of the record's box, as latchkey::sealed_with gives it; empty for an unreadable
+  /// record, and for one that is not sealed.
+  std::string sealed_with{};
 };
 
 struct SessionPage {
@@ -87,6 +90,13 @@ struct ListedPending {
 struct SideRecords {
   std::vector<ListedClaim> claims;
   std::vector<ListedPending> pending;
+};
+
+/// What a sweep has removed.
+struct Swept {
+  std::size_t pending = 0;  ///< expired pending logins
+  std::size_t keys = 0;     ///< keys that no session and no pending login needs any more
+  std::size_t others = 0;   ///< claims, leases and nonces of sessions that are gone
 };
 
 /// Thread-safe, and safe between processes where the backend is kept outside the process. All
@@ -152,6 +162,10 @@ class OAuthTokenStore {
   /// All claims and pending logins, expired ones too: for diagnosis, and to know which keys are in
   /// use.
   [[nodiscard]] virtual Result<SideRecords> side_records() = 0;
+
+  /// Removes what is of no use to anybody any more: expired pending logins, and what a backend
+  /// keeps beside sessions that are gone. Never a session. Safe beside programs that use the store.
+  [[nodiscard]] virtual Result<Swept> sweep(TimePoint now) = 0;
 
   /// Moves a record that cannot be read (corrupt, wrong_key or schema_too_new, when listed or
   /// loaded) aside as it is, so that its subject can log in again; nothing is deleted. `name` is

@@ -18,7 +18,7 @@ import latchkey.http;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.vault;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 
 // What the doctor looks at. Checks create nothing: what is not there is not opened.
 
@@ -43,9 +43,10 @@ void check_locks(LockFile& one, LockFile& other, const Clock& clock, const std::
                  Findings& findings);
 
 /// Opens the vault, if there is one; null if it can't be opened.
-[[nodiscard]] std::shared_ptr<FileKeyVault> check_vault(const Patient& patient, Findings& findings);
+[[nodiscard]] std::shared_ptr<ManagedKeyVault> check_vault(const Patient& patient,
+                                                           Findings& findings);
 /// Unreadable and abandoned keys. `store` may be null; what needs it is left out then.
-void check_keys(const Patient& patient, FileKeyVault& vault, OAuthTokenStore* store,
+void check_keys(const Patient& patient, ManagedKeyVault& vault, OAuthTokenStore* store,
                 Findings& findings);
 
 /// Opens the store, if there is one, also while the vault is closed (null).

@@ -19,7 +19,7 @@ import latchkey.refresh.key_collection;
 import latchkey.store;
 import latchkey.store.quarantine;
 import latchkey.store.vault;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.header;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.place;
@@ -44,7 +44,7 @@ void check_master_key(const Patient& patient, Findings& findings) {
                    std::string(protection_of(header->kind)));
 }
 
-void check_key(FileKeyVault& vault, const std::string& id, Findings& findings) {
+void check_key(ManagedKeyVault& vault, const std::string& id, Findings& findings) {
   const auto key = vault.get(id);
   if (key) return;
   const Error& error = key.error();
@@ -61,7 +61,7 @@ void check_key(FileKeyVault& vault, const std::string& id, Findings& findings) {
                 }});
 }
 
-void check_abandoned(const Patient& patient, FileKeyVault& vault, OAuthTokenStore& store,
+void check_abandoned(const Patient& patient, ManagedKeyVault& vault, OAuthTokenStore& store,
                      const std::vector<VaultKeyInfo>& keys, Findings& findings) {
   const auto references = key_references(store);
   if (!references) return;  // the store's own checks say why
@@ -76,7 +76,7 @@ void check_abandoned(const Patient& patient, FileKeyVault& vault, OAuthTokenStor
 
 }  // namespace
 
-std::shared_ptr<FileKeyVault> check_vault(const Patient& patient, Findings& findings) {
+std::shared_ptr<ManagedKeyVault> check_vault(const Patient& patient, Findings& findings) {
   if (!has_vault(patient)) return nullptr;
   check_master_key(patient, findings);
   auto vault = open_vault(patient.options, patient.where);
@@ -88,7 +88,7 @@ std::shared_ptr<FileKeyVault> check_vault(const Patient& patient, Findings& find
   return *std::move(vault);
 }
 
-void check_keys(const Patient& patient, FileKeyVault& vault, OAuthTokenStore* store,
+void check_keys(const Patient& patient, ManagedKeyVault& vault, OAuthTokenStore* store,
                 Findings& findings) {
   const auto keys = vault.list();
   if (!keys) {

@@ -19,7 +19,7 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.record;
 import latchkey.store.vault;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 
 namespace latchkey {
 namespace {
@@ -48,7 +48,7 @@ Result<void> save_resealed(OAuthTokenStore& store, OAuthSession session, Random&
   return store.save_claim(**claim);
 }
 
-Result<bool> is_unfinished(FileKeyVault& vault, OAuthTokenStore& store) {
+Result<bool> is_unfinished(ManagedKeyVault& vault, OAuthTokenStore& store) {
   const auto status = vault.status();
   if (!status) return status.error();
   const auto sessions = count_sealed_sessions(store);
@@ -123,7 +123,7 @@ Result<bool> reseal_session(OAuthTokenStore& store, std::string_view subject, Ra
   return true;
 }
 
-Result<RotationReport> rotate_vault(FileKeyVault& vault, OAuthTokenStore& store,
+Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& store,
                                     const RotationOptions& options) {
   RotationReport report;
   const auto unfinished = is_unfinished(vault, store);
@@ -145,7 +145,7 @@ Result<RotationReport> rotate_vault(FileKeyVault& vault, OAuthTokenStore& store,
   return report;
 }
 
-Result<std::size_t> drop_old_data_keys(FileKeyVault& vault, OAuthTokenStore& store) {
+Result<std::size_t> drop_old_data_keys(ManagedKeyVault& vault, OAuthTokenStore& store) {
   auto sessions = count_sealed_sessions(store);
   if (!sessions) return std::move(sessions).error();
   if (!sessions->unreadable.empty()) return *std::move(sessions->unreadable.front().error);

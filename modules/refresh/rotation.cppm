@@ -15,7 +15,7 @@ import latchkey.core.error;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.store;
-import latchkey.store.vault.file_vault;
+import latchkey.store.vault.managed;
 
 // A new data key for a vault, and everything that the old ones sealed sealed anew: the vault's keys
 // and the sessions of a store. Sessions are saved as a refresh saves them, under their lease and by
@@ -62,15 +62,16 @@ struct RotationReport {
 /// Rotates the vault, or finishes a rotation that was interrupted: a new data key is made only if
 /// no key and no session of this store is sealed with an older one. May be stopped, killed and run
 /// again at any point, beside programs that use both. `store` must be sealed by the vault. Errors:
-/// those of FileKeyVault::add_data_key and reseal_keys; cancelled, "vault.cancelled"; those of
+/// those of ManagedKeyVault::add_data_key and reseal_keys; cancelled, "vault.cancelled"; those of
 /// OAuthTokenStore::list.
-[[nodiscard]] Result<RotationReport> rotate_vault(FileKeyVault& vault, OAuthTokenStore& store,
+[[nodiscard]] Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& store,
                                                   const RotationOptions& options = {});
 
 /// Drops the data keys that neither a key of the vault nor a session of this store is sealed with.
 /// Call it only if the vault seals no other store. Errors: those of
-/// FileKeyVault::drop_old_data_keys; the first error of a session that cannot be read, since it may
-/// need any of them.
-[[nodiscard]] Result<std::size_t> drop_old_data_keys(FileKeyVault& vault, OAuthTokenStore& store);
+/// ManagedKeyVault::drop_old_data_keys; the first error of a session that cannot be read, since it
+/// may need any of them.
+[[nodiscard]] Result<std::size_t> drop_old_data_keys(ManagedKeyVault& vault,
+                                                     OAuthTokenStore& store);
 
 }  // namespace latchkey

@@ -29,6 +29,7 @@ import latchkey.store.vault.data_keys;
 import latchkey.store.vault.header;
 import latchkey.store.vault.key_files;
 import latchkey.store.vault.keychain_items;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.master_key_source;
 import latchkey.store.vault.opening;

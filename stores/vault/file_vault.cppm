@@ -2,7 +2,6 @@
 module;
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,8 +17,8 @@ import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.quarantine;
 import latchkey.store.vault;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.rotation;
 
 // A vault in a folder: a header (format, kind of master key, KDF and its parameters, salt, the data
 // keys wrapped by the master key, all authenticated) and one sealed file a key, the id in its
@@ -34,24 +33,8 @@ struct FileVaultOptions {
   std::shared_ptr<Clock> clock{};
 };
 
-/// A data key, and how many keys of the vault are sealed with it. Sessions are counted by
-/// latchkey.refresh.rotation.
-struct DataKeyUse {
-  std::string id;  ///< as sealed_with() gives it
-  std::size_t keys = 0;
-};
-
-struct VaultStatus {
-  MasterKey::Kind kind{};
-  std::filesystem::path key_file;     ///< kind key_file
-  std::string keychain_item;          ///< kind keychain: its name there
-  Argon2Cost cost;                    ///< kind passphrase
-  std::vector<DataKeyUse> data_keys;  ///< newest first
-  std::vector<Error> unreadable;      ///< keys that say not what they are sealed with, and why
-};
-
 /// Thread-safe, and safe between processes.
-class FileKeyVault final : public KeyVault {
+class FileKeyVault final : public ManagedKeyVault {
  public:
   /// Opens the vault, or creates it if the folder holds none. Opening is O(1) in the number of
   /// keys. Asks for a passphrase, or runs a command, at most once, and never while it holds the
@@ -85,41 +68,16 @@ class FileKeyVault final : public KeyVault {
   /// Notices rotations by other processes: seals with the newest data key, opens with any.
   [[nodiscard]] std::shared_ptr<Sealer> sealer() override;
 
-  /// Moves the file of a key that is corrupt (by get) aside as it is, into "quarantine" in the
-  /// vault's folder; nothing is deleted. Durable when it returns. Errors: conflict,
-  /// "vault.readable"; invalid_argument, "vault.id", "vault.no_such_key"; whatever else keeps the
-  /// key from being read: that is to be mended, and the key may be good.
-  [[nodiscard]] Result<Quarantined> quarantine(std::string_view id);
-  /// What was moved aside and still lies there, oldest first.
-  [[nodiscard]] Result<std::vector<Quarantined>> quarantined();
-
-  /// Reads all keys' files, without opening them. Errors: locked, "vault.rewrapped"; io; corrupt.
-  [[nodiscard]] Result<VaultStatus> status();
-
-  /// Puts the vault under another master key, by one write of the header: whatever interrupts it
-  /// leaves the old master key or the new one working. Data keys stay, so that nothing is sealed
-  /// anew, and vault objects that are open go on working. A key file that is no longer used stays;
-  /// an item in the keychain is removed. Errors: those of open() for the new master key; locked,
-  /// "vault.rewrapped".
-  [[nodiscard]] Result<void> rewrap(const MasterKey& master);
-
-  // Rotation; latchkey.refresh.rotation does all of it, for a vault and a store.
-
-  /// Adds a data key, which seals from now on, here and in all processes that have the vault open.
-  /// What older ones sealed stays readable. Errors: conflict, "vault.too_many_data_keys" (there are
-  /// 32); locked, "vault.rewrapped"; io.
-  [[nodiscard]] Result<void> add_data_key();
-  /// Seals every key with the newest data key; one file write a key, and none for a key that needs
-  /// none, so that it can be interrupted and run again at any point. Keys that cannot be read are
-  /// reported and left as they are. Errors: cancelled, "vault.cancelled"; io; locked.
+  [[nodiscard]] Result<VaultStatus> status() override;
+  /// Into the folder "quarantine" in the vault's.
+  [[nodiscard]] Result<Quarantined> quarantine(std::string_view id) override;
+  [[nodiscard]] Result<std::vector<Quarantined>> quarantined() override;
+  [[nodiscard]] Result<void> rewrap(const MasterKey& master) override;
+  [[nodiscard]] Result<void> add_data_key() override;
   [[nodiscard]] Result<ResealedKeys> reseal_keys(const RotationProgress& progress = {},
-                                                 std::stop_token stop = {});
-  /// Drops the data keys that no key of the vault is sealed with, and that `still_used` does not
-  /// name: ids of all that seals anything else, in every store that this vault seals. What was
-  /// sealed with a dropped key can never be opened again. The newest stays. Returns how many were
-  /// dropped. Errors: locked, "vault.rotated_recently" (within kDataKeyGrace of the last rotation,
-  /// with retry_after), "vault.rewrapped"; the errors of keys that cannot be read; io.
-  [[nodiscard]] Result<std::size_t> drop_old_data_keys(std::span<const std::string> still_used);
+                                                 std::stop_token stop = {}) override;
+  [[nodiscard]] Result<std::size_t> drop_old_data_keys(
+      std::span<const std::string> still_used) override;
 
   struct Impl;
   /// Use open().

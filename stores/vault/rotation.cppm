@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <stop_token>
 #include <string>
-#include <vector>
 export module latchkey.store.vault.rotation;
 import latchkey.core.error;
 import latchkey.store.vault.data_keys;
 import latchkey.store.vault.key_files;
+import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.place;
 
@@ -18,21 +16,6 @@ import latchkey.store.vault.place;
 // file_vault, whose functions of the same names have the contracts.
 
 export namespace latchkey {
-
-/// How long a data key is kept at least after it was replaced: a program that has sealed with it
-/// just before has long saved by then, and logins under way have ended.
-inline constexpr std::chrono::minutes kDataKeyGrace{15};
-
-/// One step of re-sealing: how many were looked at, of how many.
-using RotationProgress = std::function<void(std::size_t done, std::size_t total)>;
-
-/// What re-sealing the keys of a vault came to.
-struct ResealedKeys {
-  std::size_t total = 0;
-  std::size_t resealed = 0;
-  /// Keys that could not be read, with why; left as they are.
-  std::vector<Error> unreadable;
-};
 
 /// A vault's folder, its data keys and key files, as file_vault holds them. All must outlive it.
 struct OpenVault {

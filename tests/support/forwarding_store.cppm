@@ -66,6 +66,7 @@ class ForwardingStore : public OAuthTokenStore {
     return inner_->take_pending(key, now);
   }
   Result<SideRecords> side_records() override { return inner_->side_records(); }
+  Result<Swept> sweep(TimePoint now) override { return inner_->sweep(now); }
   Result<Quarantined> quarantine(std::string_view name) override {
     return inner_->quarantine(name);
   }

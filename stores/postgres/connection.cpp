@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+module;
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <pqxx/pqxx>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+module latchkey.store.postgres.connection;
+import latchkey.core.encoding;
+import latchkey.core.error;
+import latchkey.core.secret;
+
+namespace latchkey {
+namespace {
+
+constexpr std::string_view kHexPrefix = "\\x";
+
+std::string name_of(const char* sql) {
+  return "latchkey_" + std::to_string(reinterpret_cast<std::uintptr_t>(sql));
+}
+
+Error connection_lost() {
+  return make_error(ErrorCode::io, "postgres.connection_lost",
+                    "lost the connection to the database: it was closed before the answer was "
+                    "there; try again when the database can be reached");
+}
+
+}  // namespace
+
+PostgresValue PostgresValue::integer(std::int64_t value) {
+  return PostgresValue(std::to_string(value));
+}
+
+PostgresValue PostgresValue::integer(std::optional<std::int64_t> value) {
+  return value ? integer(*value) : null();
+}
+
+PostgresValue PostgresValue::bytes(std::span<const unsigned char> value) {
+  return PostgresValue(std::string(kHexPrefix) + hex_encode(value));
+}
+
+struct PostgresRows::Impl {
+  pqxx::result result;
+
+  [[nodiscard]] pqxx::field field(std::size_t row, int column) const {
+    return result.at(static_cast<pqxx::result::size_type>(row),
+                     static_cast<pqxx::row::size_type>(column));
+  }
+};
+
+PostgresRows::PostgresRows() = default;
+PostgresRows::PostgresRows(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PostgresRows::PostgresRows(PostgresRows&&) noexcept = default;
+PostgresRows& PostgresRows::operator=(PostgresRows&&) noexcept = default;
+PostgresRows::~PostgresRows() = default;
+
+std::size_t PostgresRows::size() const noexcept {
+  return impl_ ? static_cast<std::size_t>(impl_->result.size()) : 0;
+}
+
+std::size_t PostgresRows::affected() const noexcept {
+  return impl_ ? static_cast<std::size_t>(impl_->result.affected_rows()) : 0;
+}
+
+bool PostgresRows::is_null(std::size_t row, int column) const {
+  return impl_->field(row, column).is_null();
+}
+
+std::optional<std::string_view> PostgresRows::text(std::size_t row, int column) const {
+  const auto field = impl_->field(row, column);
+  if (field.is_null()) return std::nullopt;
+  return std::string_view(field.c_str(), field.size());
+}
+
+std::optional<std::int64_t> PostgresRows::integer(std::size_t row, int column) const {
+  const auto form = text(row, column);
+  if (!form) return std::nullopt;
+  std::int64_t value = 0;
+  const auto [end, fault] = std::from_chars(form->data(), form->data() + form->size(), value);
+  if (fault != std::errc() || end != form->data() + form->size()) return std::nullopt;
+  return value;
+}
+
+std::optional<Bytes> PostgresRows::bytes(std::size_t row, int column) const {
+  const auto form = text(row, column);
+  if (!form || !form->starts_with(kHexPrefix)) return std::nullopt;
+  auto decoded = hex_decode(form->substr(kHexPrefix.size()));
+  if (!decoded) return std::nullopt;
+  return *std::move(decoded);
+}
+
+// libpqxx reconnects by itself unless it is told not to: a statement could then be sent to another
+// session than the one that its transaction was begun in.
+struct PostgresConnection::Impl {
+  explicit Impl(const std::string& address) : connection(address), quiet(connection) {
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+    connection.inhibit_reactivation(true);
+#pragma clang diagnostic pop
+  }
+
+  template <class Work>
+  Result<PostgresRows> attempt(const Work& work) {
+    if (!connection.is_open()) return connection_lost();
+    try {
+      pqxx::nontransaction statements(connection);
+      return PostgresRows(std::make_unique<PostgresRows::Impl>(work(statements)));
+    } catch (const pqxx::sql_error& fault) {
+      if (!connection.is_open()) return connection_lost();
+      return postgres_error(fault.sqlstate(), fault.what());
+    } catch (const pqxx::failure&) {
+      return connection_lost();
+    } catch (const std::exception& fault) {
+      return make_error(ErrorCode::io, "postgres.failed",
+                        "cannot use the database: " + printable(fault.what(), 300) +
+                            "; this is a defect, please report it");
+    }
+  }
+
+  pqxx::connection connection;
+  pqxx::quiet_errorhandler quiet;
+  std::set<const char*> prepared;
+};
+
+PostgresConnection::PostgresConnection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PostgresConnection::~PostgresConnection() = default;
+
+Result<std::unique_ptr<PostgresConnection>> PostgresConnection::open(const SecretString& address) {
+  try {
+    return std::unique_ptr<PostgresConnection>(
+        new PostgresConnection(std::make_unique<Impl>(std::string(address.expose()))));
+  } catch (const std::exception& fault) {
+    return postgres_refusal(fault.what());
+  }
+}
+
+Result<PostgresRows> PostgresConnection::run(const char* sql, const PostgresValues& values) {
+  std::vector<const char*> forms;
+  forms.reserve(values.size());
+  for (const PostgresValue& value : values) {
+    if (value.form() && value.form()->find('\0') != std::string::npos) {
+      return make_error(ErrorCode::invalid_argument, "postgres.text",
+                        "cannot keep a text with a NUL in it: PostgreSQL does not; remove it");
+    }
+    forms.push_back(value.form() ? value.form()->c_str() : nullptr);
+  }
+  return impl_->attempt([&](pqxx::nontransaction& statements) {
+    const std::string name = name_of(sql);
+    if (impl_->prepared.insert(sql).second) impl_->connection.prepare(name, sql);
+    return statements.exec_prepared(name, pqxx::prepare::make_dynamic_params(forms));
+  });
+}
+
+Result<PostgresRows> PostgresConnection::script(const std::string& sql) {
+  return impl_->attempt([&](pqxx::nontransaction& statements) { return statements.exec(sql); });
+}
+
+bool PostgresConnection::is_open() const noexcept {
+  return impl_->connection.is_open();
+}
+
+int PostgresConnection::socket() const noexcept {
+  return impl_->connection.sock();
+}
+
+}  // namespace latchkey

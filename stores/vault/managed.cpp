@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+module latchkey.store.vault.managed;
+
+namespace latchkey {
+
+ManagedKeyVault::~ManagedKeyVault() {}
+
+}  // namespace latchkey
