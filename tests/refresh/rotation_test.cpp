@@ -21,7 +21,7 @@ import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.rotation;
+import latchkey.store.vault.managed;
 import latchkey.test.sample;
 import latchkey.test.support;
 

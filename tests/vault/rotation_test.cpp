@@ -18,7 +18,7 @@ import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.opening;
-import latchkey.store.vault.rotation;
+import latchkey.store.vault.managed;
 import latchkey.test.support;
 
 // New data keys: nothing that an old one sealed becomes unreadable, whoever has the vault open.
