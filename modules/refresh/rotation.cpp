@@ -62,10 +62,9 @@ Result<std::string> newest_data_key(OAuthTokenStore& store) {
 Result<bool> is_unfinished(ManagedKeyVault& vault, const SealedSessions& sessions) {
   const auto status = vault.status();
   if (!status) return status.error();
-  return std::any_of(status->data_keys.begin() + 1, status->data_keys.end(),
-                     [&](const DataKeyUse& old) {
-                       return old.keys > 0 || sessions.by_data_key.contains(old.id);
-                     });
+  return std::any_of(
+      status->data_keys.begin() + 1, status->data_keys.end(),
+      [&](const DataKeyUse& old) { return old.keys > 0 || sessions.by_data_key.contains(old.id); });
 }
 
 std::size_t total_of(const SealedSessions& sessions) {

@@ -69,7 +69,8 @@ constexpr const char* kReadNote =
 constexpr const char* kWriteNote = "UPDATE latchkey_vault SET rotation = $1 WHERE only_row = 1";
 
 constexpr const char* kAddKey =
-    "INSERT INTO latchkey_keys (id, box, stored_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
+    "INSERT INTO latchkey_keys (id, box, stored_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO "
+    "NOTHING";
 constexpr const char* kReplaceKey =
     "UPDATE latchkey_keys SET box = $3, stored_at = $4 WHERE id = $1 AND box IN ($2, $3)";
 constexpr const char* kRemoveKey = "DELETE FROM latchkey_keys WHERE id = $1";
@@ -222,9 +223,9 @@ Result<bool> PostgresShelf::add_key(std::string_view id, std::span<const unsigne
 
 Result<bool> PostgresShelf::replace_key(std::string_view id, const Bytes& before,
                                         std::span<const unsigned char> after) {
-  return changed(database_->run(kReplaceKey,
-                                {Value::text(id), Value::bytes(before), Value::bytes(after),
-                                 Value::integer(millis(database_->clock().now()))}));
+  return changed(
+      database_->run(kReplaceKey, {Value::text(id), Value::bytes(before), Value::bytes(after),
+                                   Value::integer(millis(database_->clock().now()))}));
 }
 
 Result<void> PostgresShelf::remove_key(std::string_view id) {

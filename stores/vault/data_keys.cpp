@@ -3,7 +3,9 @@ module;
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -78,9 +80,8 @@ Result<UnlockedVault> DataKeys::reload() {
   auto bytes = shelf_->read_header();
   if (!bytes) return std::move(bytes).error();
   if (!*bytes) {
-    return cannot_open(
-        ErrorCode::corrupt, "vault.header_missing",
-        "its header is gone from " + shelf_->where() + "; restore it from a copy");
+    return cannot_open(ErrorCode::corrupt, "vault.header_missing",
+                       "its header is gone from " + shelf_->where() + "; restore it from a copy");
   }
   auto header = parse_header(**bytes);
   if (!header) return std::move(header).error();

@@ -37,7 +37,8 @@ class DataKeys : public std::enable_shared_from_this<DataKeys> {
 
   [[nodiscard]] std::shared_ptr<const DataSealers> current();
   /// Reads the header anew. Errors: locked, "vault.rewrapped" (another process has changed the
-  /// master key: open the vault again); those of VaultShelf::read_header, parse_header and unlock_header.
+  /// master key: open the vault again); those of VaultShelf::read_header, parse_header and
+  /// unlock_header.
   [[nodiscard]] Result<UnlockedVault> reload();
   /// Before a header under another master key is written.
   void expect_master_key(const SecretBytes& master_key);

@@ -25,6 +25,7 @@ import latchkey.store.vault.header;
 import latchkey.store.vault.key_names;
 import latchkey.store.vault.keychain_items;
 import latchkey.store.vault.master_key;
+import latchkey.store.vault.master_key_source;
 import latchkey.store.vault.place;
 import latchkey.store.vault.sealed_keys;
 import latchkey.store.vault.shelf;
@@ -67,22 +68,24 @@ Result<void> prepare(FileSystem& files, const Path& folder) {
 
 }  // namespace
 
-Result<std::shared_ptr<FileShelf>> FileShelf::open(const Path& folder, VaultSeams seams) {
+Result<std::shared_ptr<FileShelf>> FileShelf::open(const Path& folder, VaultSeams seams,
+                                                   const MasterKey& master) {
   std::error_code fault;
   // The program may change its current folder later.
   auto absolute = std::filesystem::absolute(folder, fault);
   if (fault) absolute = folder;
   if (auto ready = prepare(*seams.files, folder); !ready) return std::move(ready).error();
-  auto lock = LockFile::open(folder / kVaultLockName, seams.clock);
+  const std::shared_ptr<FileShelf> shelf(new FileShelf(std::move(absolute), std::move(seams)));
+  if (auto good = check_master_key(*shelf, master); !good) return std::move(good).error();
+  auto lock = LockFile::open(folder / kVaultLockName, shelf->seams().clock);
   if (!lock) return std::move(lock).error();
-  return std::shared_ptr<FileShelf>(
-      new FileShelf(std::move(absolute), std::move(seams), *std::move(lock)));
+  shelf->lock_ = *std::move(lock);
+  return shelf;
 }
 
-FileShelf::FileShelf(Path folder, VaultSeams seams, std::shared_ptr<LockFile> lock)
+FileShelf::FileShelf(Path folder, VaultSeams seams)
     : VaultShelf(std::move(seams)),
       folder_(std::move(folder)),
-      lock_(std::move(lock)),
       items_(this->seams().files, folder_),
       aside_(this->seams().files, this->seams().clock, folder_ / "quarantine") {}
 
@@ -199,10 +202,9 @@ Result<KeyPage> FileShelf::list_keys(std::string_view after, KeyPart) {
 Result<std::size_t> FileShelf::count_keys() {
   const auto entries = files().list(folder_);
   if (!entries) return entries.error();
-  return static_cast<std::size_t>(
-      std::count_if(entries->begin(), entries->end(), [](const FolderEntry& entry) {
-        return id_of_key_file(entry.name).has_value();
-      }));
+  return static_cast<std::size_t>(std::count_if(
+      entries->begin(), entries->end(),
+      [](const FolderEntry& entry) { return id_of_key_file(entry.name).has_value(); }));
 }
 
 // Temporary files of writers that died. Best effort: whoever holds the lock is writing one.

@@ -27,9 +27,11 @@ export namespace latchkey {
 
 class FileShelf final : public VaultShelf {
  public:
-  /// Makes the folder if it is not there. Errors: insecure_location, io.
+  /// Makes the folder if it is not there, but nothing in it for a master key that is refused.
+  /// Errors: insecure_location, io; those of check_master_key.
   [[nodiscard]] static Result<std::shared_ptr<FileShelf>> open(const std::filesystem::path& folder,
-                                                               VaultSeams seams);
+                                                               VaultSeams seams,
+                                                               const MasterKey& master);
   /// The header in a folder, of which nothing is made. Errors as of read_header().
   [[nodiscard]] static Result<std::optional<Bytes>> peek_header(
       FileSystem& files, const std::filesystem::path& folder);
@@ -65,13 +67,13 @@ class FileShelf final : public VaultShelf {
   [[nodiscard]] Result<std::vector<Quarantined>> aside() override;
 
  private:
-  FileShelf(std::filesystem::path folder, VaultSeams seams, std::shared_ptr<LockFile> lock);
+  FileShelf(std::filesystem::path folder, VaultSeams seams);
   [[nodiscard]] FileSystem& files() const { return *seams().files; }
   [[nodiscard]] std::filesystem::path path_of(std::string_view id) const;
   void remove_leftovers(const std::vector<FolderEntry>& entries) const;
 
   const std::filesystem::path folder_;
-  const std::shared_ptr<LockFile> lock_;
+  std::shared_ptr<LockFile> lock_;  // set by open()
   const KeychainItems items_;
   const QuarantineFolder aside_;
 };

@@ -25,7 +25,8 @@ Result<std::shared_ptr<FileKeyVault>> FileKeyVault::open(const std::filesystem::
       folder,
       {.files = options.files ? std::move(options.files) : posix_file_system(),
        .random = options.random ? std::move(options.random) : std::make_shared<SystemRandom>(),
-       .clock = options.clock ? std::move(options.clock) : std::make_shared<SystemClock>()});
+       .clock = options.clock ? std::move(options.clock) : std::make_shared<SystemClock>()},
+      master);
   if (!shelf) return std::move(shelf).error();
   auto vault = open_vault(*std::move(shelf), master);
   if (!vault) return std::move(vault).error();

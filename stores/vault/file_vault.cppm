@@ -25,9 +25,9 @@ struct FileVaultOptions {
   std::shared_ptr<Clock> clock{};
 };
 
-/// Thread-safe, and safe between processes. A key's stored_at is the time of its file; what is moved
-/// aside lies in the folder "quarantine" in the vault's; a data key that another process has added
-/// seals here at once.
+/// Thread-safe, and safe between processes. A key's stored_at is the time of its file; what is
+/// moved aside lies in the folder "quarantine" in the vault's; a data key that another process has
+/// added seals here at once.
 class FileKeyVault final : public ShelvedKeyVault {
  public:
   /// Opens the vault, or creates it if the folder holds none. Opening is O(1) in the number of

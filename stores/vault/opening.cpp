@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 module latchkey.store.vault.opening;

@@ -37,7 +37,8 @@ namespace {
 // When the newest data key became so, sealed with it.
 Result<void> write_note(VaultShelf& shelf, Sealer& sealer) {
   const auto now = static_cast<std::uint64_t>(
-      std::chrono::floor<std::chrono::milliseconds>(shelf.seams().clock->now().time_since_epoch()).count());
+      std::chrono::floor<std::chrono::milliseconds>(shelf.seams().clock->now().time_since_epoch())
+          .count());
   std::array<unsigned char, 8> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] = static_cast<unsigned char>(now >> (56 - 8 * i));
@@ -127,8 +128,8 @@ Result<bool> reseal_key(const OpenVault& vault, ShelvedKey& key) {
   const std::string& id = key.info.id;
   const auto held = vault.shelf->lock();
   if (!held) return held.error();
-  for (Result<std::optional<Bytes>> bytes =
-           key.bytes ? std::exchange(key.bytes, {}) : vault.shelf->read_key(id);
+  for (Result<std::optional<Bytes>> bytes = key.bytes ? std::exchange(key.bytes, {})
+                                                      : vault.shelf->read_key(id);
        ; bytes = vault.shelf->read_key(id)) {
     if (!bytes) return std::move(bytes).error();
     if (!*bytes) return false;
@@ -152,8 +153,8 @@ void note_resealed(ResealedKeys& result, const Result<bool>& resealed) {
 }
 
 bool ends_resealing(const Result<bool>& resealed) {
-  return !resealed && (resealed.error().code == ErrorCode::io ||
-                       resealed.error().code == ErrorCode::locked);
+  return !resealed &&
+         (resealed.error().code == ErrorCode::io || resealed.error().code == ErrorCode::locked);
 }
 
 }  // namespace

@@ -130,8 +130,7 @@ Result<Quarantined> ShelvedKeyVault::quarantine(std::string_view id) {
                        "there is none; list the keys to see which there are");
     }
     if (key.error().code != ErrorCode::corrupt) return key.error();
-    auto moved =
-        vault_.shelf->move_aside(id, bytes ? *bytes : std::nullopt, key.error().detail);
+    auto moved = vault_.shelf->move_aside(id, bytes ? *bytes : std::nullopt, key.error().detail);
     if (!moved) return std::move(moved).error();
     if (*moved) return *std::move(*moved);
   }

@@ -8,6 +8,7 @@ module latchkey.test.fleet;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.core.time;
 import latchkey.store.postgres.database;
 import latchkey.store.postgres.vault;
 import latchkey.store.vault;
@@ -26,7 +27,7 @@ std::shared_ptr<PostgresDatabase> Fleet::database() const {
 
 std::shared_ptr<PostgresDatabase> Fleet::database(const std::string& address) const {
   PostgresOptions options;
-  options.clock = clock;
+  if (!uses_real_time) options.clock = clock;
   return PostgresDatabase::open(SecretString(address), options).value();
 }
 

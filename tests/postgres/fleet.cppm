@@ -26,6 +26,8 @@ class Fleet {
   TemporaryFolder folder;
   std::shared_ptr<ManualClock> clock =
       std::make_shared<ManualClock>(TimePoint{} + std::chrono::hours(1000));
+  /// For waiting for others, which the other clock does not do.
+  bool uses_real_time = false;
 
   [[nodiscard]] std::filesystem::path key_file(std::string_view name = "key") const;
   [[nodiscard]] std::shared_ptr<PostgresDatabase> database() const;

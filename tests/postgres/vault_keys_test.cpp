@@ -20,7 +20,8 @@ import latchkey.test.postgres_place;
 import latchkey.test.postgres_proxy;
 import latchkey.test.support;
 
-// Sealed keys in a database: damaged, swapped, moved aside, and written over connections that break.
+// Sealed keys in a database: damaged, swapped, moved aside, and written over connections that
+// break.
 
 using namespace latchkey;
 using namespace latchkey::test;
@@ -148,8 +149,7 @@ TEST_CASE("postgres vault: lists more keys than fit on a page, and counts them",
   CHECK(status.unreadable.size() == 5500);
 }
 
-TEST_CASE("postgres vault: a key is put once, however its connection breaks",
-          "[postgres][vault]") {
+TEST_CASE("postgres vault: a key is put once, however its connection breaks", "[postgres][vault]") {
   Shaky shaky;
   shaky.proxy.cut_question_with("latchkey-key");
   shaky.proxy.cut_answer_with("INSERT 0 1");

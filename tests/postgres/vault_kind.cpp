@@ -12,6 +12,7 @@ namespace {
 
 VaultUnderTest in_database() {
   const auto fleet = std::make_shared<Fleet>();
+  fleet->uses_real_time = true;
   return {.place = fleet, .vault = fleet->vault()};
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <catch2/catch_test_macros.hpp>
 #include <algorithm>
+#include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -37,9 +38,9 @@ MasterKey passphrase(std::string text) {
 
 // As a KMS would be asked.
 MasterKey prints(std::string_view digit) {
-  return MasterKey::command({"/bin/sh", "-c",
-                             "for i in 1 2 3 4 5 6 7 8; do printf " +
-                                 std::string(8, digit.front()) + "; done"});
+  return MasterKey::command(
+      {"/bin/sh", "-c",
+       "for i in 1 2 3 4 5 6 7 8; do printf " + std::string(8, digit.front()) + "; done"});
 }
 
 }  // namespace
@@ -52,8 +53,7 @@ TEST_CASE("postgres vault: machines with the same key file share its keys and it
   std::filesystem::copy_file(fleet.key_file(), fleet.folder.path() / "other" / "key");
   std::filesystem::permissions(fleet.folder.path() / "other" / "key",
                                std::filesystem::perms::owner_read);
-  const auto other =
-      fleet.open(MasterKey::key_file(fleet.folder.path() / "other" / "key")).value();
+  const auto other = fleet.open(MasterKey::key_file(fleet.folder.path() / "other" / "key")).value();
   REQUIRE(one->put("id", key_of("mine")));
   CHECK(text_of(*other, "id") == "mine");
   const auto box = one->sealer()->seal(as_bytes("session"), "c").value();
@@ -80,8 +80,7 @@ TEST_CASE("postgres vault: another key file is a wrong key", "[postgres][vault]"
   CHECK(outcome(fleet.open("other")) == "wrong_key vault.wrong_master_key");
 }
 
-TEST_CASE("postgres vault: a passphrase opens it, and another one does not",
-          "[postgres][vault]") {
+TEST_CASE("postgres vault: a passphrase opens it, and another one does not", "[postgres][vault]") {
   const Fleet fleet;
   REQUIRE(fleet.open(passphrase("correct horse")).value()->put("id", key_of("mine")));
   CHECK(text_of(*fleet.open(passphrase("correct horse")).value(), "id") == "mine");
@@ -111,7 +110,7 @@ TEST_CASE("postgres vault: a keychain is refused, since it belongs to one machin
 
 TEST_CASE("postgres vault: says which kind of master key it wants before one is given",
           "[postgres][vault]") {
-  const Fleet fleet;
+  Fleet fleet;
   const auto database = fleet.database();
   CHECK(PostgresKeyVault::kind_of(*database).value() == std::nullopt);
   REQUIRE(fleet.open(prints("a")));
@@ -123,7 +122,8 @@ TEST_CASE("postgres vault: says which kind of master key it wants before one is 
 
 TEST_CASE("postgres vault: created by many at once there is one, and all have it open",
           "[postgres][vault][concurrency]") {
-  const Fleet fleet;
+  Fleet fleet;
+  fleet.uses_real_time = true;
   std::vector<std::shared_ptr<PostgresKeyVault>> vaults(6);
   {
     std::vector<std::jthread> threads;
@@ -141,12 +141,14 @@ TEST_CASE("postgres vault: created by many at once there is one, and all have it
 
 TEST_CASE("postgres vault: created by machines with different key files, it is one machine's",
           "[postgres][vault][concurrency]") {
-  const Fleet fleet;
+  Fleet fleet;
+  fleet.uses_real_time = true;
   std::vector<std::string> outcomes(6);
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
-      threads.emplace_back([&, i] { outcomes[i] = outcome(fleet.open("key" + std::to_string(i))); });
+      threads.emplace_back(
+          [&, i] { outcomes[i] = outcome(fleet.open("key" + std::to_string(i))); });
     }
   }
   CHECK(std::count(outcomes.begin(), outcomes.end(), "ok") == 1);
@@ -157,9 +159,8 @@ TEST_CASE("postgres vault: created by machines with different key files, it is o
   }
 }
 
-TEST_CASE("postgres vault: a header that is not what was written is refused",
-          "[postgres][vault]") {
-  const Fleet fleet;
+TEST_CASE("postgres vault: a header that is not what was written is refused", "[postgres][vault]") {
+  Fleet fleet;
   REQUIRE(fleet.open());
   const auto header = fleet.place.value("SELECT encode(header, 'hex') FROM latchkey_vault");
   const auto with = [&](const std::string& expression) {
@@ -180,7 +181,7 @@ TEST_CASE("postgres vault: a header that is not what was written is refused",
 
 TEST_CASE("postgres vault: keys without a header are not covered by a new one",
           "[postgres][vault]") {
-  const Fleet fleet;
+  Fleet fleet;
   const auto vault = fleet.vault();
   REQUIRE(vault->put("id", key_of("mine")));
   const auto box = vault->sealer()->seal(as_bytes("session"), "c").value();

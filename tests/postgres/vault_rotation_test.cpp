@@ -51,9 +51,10 @@ std::string uses(ManagedKeyVault& vault) {
 
 }  // namespace
 
-TEST_CASE("postgres rotation: another machine opens with the new data key at once, and seals with "
-          "it within a second",
-          "[postgres][rotation]") {
+TEST_CASE(
+    "postgres rotation: another machine opens with the new data key at once, and seals with "
+    "it within a second",
+    "[postgres][rotation]") {
   const Fleet fleet;
   const auto one = fleet.vault(), other = fleet.vault();
   REQUIRE(one->put("id", key_of("mine")));
@@ -150,10 +151,12 @@ TEST_CASE("postgres rotation: a key that cannot be read is reported, and stays a
   CHECK(outcome(vault->drop_old_data_keys(kNothingElse)) == "corrupt vault.key_truncated");
 }
 
-TEST_CASE("postgres rotation: beside machines that seal and put, and another rotation, nothing is "
-          "lost",
-          "[postgres][rotation][concurrency]") {
+TEST_CASE(
+    "postgres rotation: beside machines that seal and put, and another rotation, nothing is "
+    "lost",
+    "[postgres][rotation][concurrency]") {
   const Fleet fleet;
+  const auto first = fleet.vault();
   std::vector<std::vector<Bytes>> boxes(2);
   std::vector<std::string> outcomes(2);
   {
@@ -228,7 +231,8 @@ TEST_CASE("postgres rotation: a data key is added once, though the answer is los
   Fleet fleet;
   const auto other = fleet.vault();
   const auto& address = fleet.place.address();
-  PostgresProxy proxy(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  PostgresProxy proxy(
+      static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
   const auto vault = PostgresKeyVault::open(fleet.database(with_port(address, proxy.port())),
                                             MasterKey::key_file(fleet.key_file()))
                          .value();
