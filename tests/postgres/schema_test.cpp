@@ -7,6 +7,7 @@
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.store.postgres.database;
+import latchkey.test.folder;
 import latchkey.test.outcome;
 import latchkey.test.postgres_place;
 import latchkey.test.postgres_proxy;
@@ -18,6 +19,22 @@ namespace {
 
 std::string opened(const PostgresPlace& place, PostgresOptions options = {}) {
   return outcome(PostgresDatabase::open(place.secret_address(), options));
+}
+
+std::string replaced(std::string text, const std::string& what, const std::string& with) {
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+    text.replace(at, what.size(), with);
+  }
+  return text;
+}
+
+// The statements of docs/scaling.md.
+std::string documented_grants(const std::string& database, const std::string& role) {
+  const auto page = read_text(LATCHKEY_TEST_DATA "/../../docs/scaling.md").value();
+  const auto from = page.find("```sql") + 6;
+  auto grants = page.substr(from, page.find("```", from) - from);
+  return replaced(replaced(grants, "TO sessions", "TO " + role), "DATABASE app",
+                  "DATABASE " + database);
 }
 
 // A role of its own for the place's database, which may connect and nothing else.
@@ -150,4 +167,24 @@ TEST_CASE("PostgresDatabase: a role that may only read opens a database, and wri
   CHECK(outcome((*database)->run("SELECT count(*) FROM latchkey_sessions")) == "ok");
   CHECK(outcome((*database)->run("DELETE FROM latchkey_sessions")) ==
         "insecure_location postgres.privilege");
+}
+
+TEST_CASE("PostgresDatabase: the documented privileges are enough, and none is missing",
+          "[postgres]") {
+  PostgresPlace place;
+  CHECK(opened(place) == "ok");
+  const auto address = address_of_role(place);
+  const auto role = place.name() + "_role";
+  place.run("REVOKE ALL ON DATABASE " + place.name() +
+            " FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC");
+  place.run(documented_grants(place.name(), role));
+  CHECK(outcome(PostgresDatabase::open(SecretString(address), {.migrate = false})) == "ok");
+  CHECK(outcome(PostgresDatabase::open(SecretString(address))) == "ok");
+  CHECK(place.value("SELECT string_agg(tablename, ' ') FROM pg_tables "
+                    "WHERE tablename LIKE 'latchkey%' AND NOT (" +
+                    replaced("has_table_privilege('ROLE', tablename, 'SELECT') AND "
+                             "has_table_privilege('ROLE', tablename, 'INSERT') AND "
+                             "has_table_privilege('ROLE', tablename, 'UPDATE') AND "
+                             "has_table_privilege('ROLE', tablename, 'DELETE'))",
+                             "ROLE", role)) == "latchkey_schema");
 }

@@ -32,6 +32,7 @@ LEVELS = {
     "latchkey.atproto.xrpc_client": 7,
     "latchkey.sandbox": 8,
     "latchkey": 8,
+    "latchkey.bench": 9,
     "latchkey.cli": 9,
     "latchkey.examples": 9,
 }
@@ -83,7 +84,7 @@ def import_problem(module, imported):
     if within(module, "latchkey.store") and within(imported, "latchkey.dpop"):
         return "latchkey.store must not know latchkey.dpop"
     for room, concrete in CONCRETE.items():
-        free = [room, "latchkey.cli", "latchkey.sandbox"] + (DEFAULT_TRANSPORTS if room == "latchkey.http" else [])
+        free = [room, "latchkey.cli", "latchkey.bench", "latchkey.sandbox"] + (DEFAULT_TRANSPORTS if room == "latchkey.http" else [])
         chooses = module == "latchkey" or any(within(module, name) for name in free)
         if not chooses and any(within(imported, name) for name in concrete):
             return "%s is a concrete choice, which belongs to the caller" % imported
@@ -161,7 +162,7 @@ def check_any_file(path, text):
 
 
 def sources(root):
-    for top in ["modules", "dpop", "stores", "cli", "examples", "tests"]:
+    for top in ["modules", "dpop", "stores", "cli", "examples", "bench", "tests"]:
         for file in sorted((root / top).rglob("*.cpp*")):
             if "node_modules" not in file.parts:
                 yield file.relative_to(root).as_posix(), file.read_text()
