@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <array>
-#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +20,7 @@ import latchkey.core.os.locks;
 import latchkey.core.time;
 import latchkey.store.postgres.connection;
 import latchkey.store.postgres.database;
+import latchkey.store.postgres.records;
 import latchkey.store.quarantine;
 import latchkey.store.vault;
 import latchkey.store.vault.header;
@@ -91,10 +90,6 @@ VaultSeams seams_of(const PostgresDatabase& database) {
           .clock = database.options().clock};
 }
 
-std::int64_t millis(TimePoint time) {
-  return time.time_since_epoch().count();
-}
-
 TimePoint time_in(const PostgresRows& rows, std::size_t row, int column) {
   return TimePoint(Duration(rows.integer(row, column).value_or(0)));
 }
@@ -107,12 +102,6 @@ Error too_large(std::string_view id) {
   return make_error(ErrorCode::corrupt, "vault.key_altered",
                     "cannot read the key " + std::string(id) +
                         ": it is larger than any key; restore it from a copy, or log in again");
-}
-
-std::int64_t draw_row(Random& random) {
-  std::array<unsigned char, 8> bytes{};
-  random.fill(bytes);
-  return static_cast<std::int64_t>(std::bit_cast<std::uint64_t>(bytes) >> 1);
 }
 
 // Whether a change was carried out, by the rows that it touched.
@@ -218,14 +207,14 @@ Result<std::optional<Bytes>> PostgresShelf::read_key(std::string_view id) {
 
 Result<bool> PostgresShelf::add_key(std::string_view id, std::span<const unsigned char> bytes) {
   return changed(database_->run(kAddKey, {Value::text(id), Value::bytes(bytes),
-                                          Value::integer(millis(database_->clock().now()))}));
+                                          Value::integer(postgres_time(database_->clock().now()))}));
 }
 
 Result<bool> PostgresShelf::replace_key(std::string_view id, const Bytes& before,
                                         std::span<const unsigned char> after) {
   return changed(
       database_->run(kReplaceKey, {Value::text(id), Value::bytes(before), Value::bytes(after),
-                                   Value::integer(millis(database_->clock().now()))}));
+                                   Value::integer(postgres_time(database_->clock().now()))}));
 }
 
 Result<void> PostgresShelf::remove_key(std::string_view id) {
@@ -259,10 +248,10 @@ Result<std::optional<Quarantined>> PostgresShelf::move_aside(std::string_view id
                     .at = database_->clock().now(),
                     .why = std::string(why),
                     .where = std::string(kAside)};
-  const auto row = Value::integer(draw_row(database_->random()));
+  const auto row = Value::integer(postgres_bits(draw_postgres_bits(database_->random())));
   auto moved = changed(
       database_->run(kMoveAside, {Value::text(id), before ? Value::bytes(*before) : Value::null(),
-                                  row, Value::integer(millis(entry.at)), Value::text(why)}));
+                                  row, Value::integer(postgres_time(entry.at)), Value::text(why)}));
   if (!moved) return std::move(moved).error();
   if (*moved) return std::optional(std::move(entry));
   // Carried out a second time it finds nothing to move.

@@ -17,11 +17,14 @@ import latchkey.refresh.rotation;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.filesystem;
+import latchkey.store.memory;
+import latchkey.store.record;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.managed;
+import latchkey.test.forwarding_store;
 import latchkey.test.sample;
 import latchkey.test.support;
 
@@ -72,6 +75,17 @@ std::string access_of(OAuthTokenStore& store, std::string_view subject) {
   return *session ? std::string((*session)->access_token.expose()) : "absent";
 }
 
+// Counts what is read of single sessions.
+class CountingStore final : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+  Result<std::optional<SealedRecord>> load_record(std::string_view subject) override {
+    ++loads;
+    return inner().load_record(subject);
+  }
+  std::size_t loads = 0;
+};
+
 LockWait briefly() {
   return {.deadline = SystemClock().steady_now() + 50ms};
 }
@@ -107,6 +121,44 @@ TEST_CASE("rotate_vault: seals keys and sessions of every kind of store anew", "
       CHECK(access_of(*reopened, subject) == "access-token");
     }
   }
+}
+
+TEST_CASE(
+    "rotate_vault: reads no session that is sealed with the newest data key, and each other "
+    "once",
+    "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  CountingStore store(place.sqlite(vault));
+  for (const std::string_view subject : {"did:a", "did:b"}) save(store, subject);
+  REQUIRE(vault->add_data_key());
+  for (const std::string_view subject : {"did:c", "did:d"}) save(store, subject);
+  store.loads = 0;
+  const auto done = rotate_vault(*vault, store).value();
+  CHECK(done.sessions == 4);
+  CHECK(done.sessions_resealed == 2);
+  CHECK(store.loads == 2);
+  CHECK(count_sealed_sessions(store).value().by_data_key.size() == 1);
+  CHECK(store.loads == 2);
+}
+
+TEST_CASE("rotate_vault: the total of its progress is of all pages from the start", "[rotation]") {
+  constexpr std::size_t kSessions = 510;  // more than a page
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = MemoryOAuthTokenStore::create(vault->sealer());
+  for (std::size_t i = 0; i < kSessions; ++i) save(*store, "did:" + std::to_string(i));
+  std::size_t last = 0;
+  const auto done = rotate_vault(
+      *vault, *store, {.progress = [&](RotationStage stage, std::size_t at, std::size_t total) {
+        CHECK(stage == RotationStage::sessions);
+        CHECK(at == ++last);
+        CHECK(total == kSessions);
+      }});
+  REQUIRE(outcome(done) == "ok");
+  CHECK(last == kSessions);
+  CHECK(done->sessions == kSessions);
+  CHECK(done->sessions_resealed == kSessions);
 }
 
 TEST_CASE("rotate_vault: interrupted, the next run resumes instead of rotating again",

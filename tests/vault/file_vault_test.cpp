@@ -195,6 +195,18 @@ TEST_CASE("file vault: a key file that is already there is used", "[file_vault]"
   CHECK(outcome(first.open()) == "ok");
 }
 
+TEST_CASE(
+    "file vault: beside a key file that is already there nothing is made, since it may be a "
+    "mount",
+    "[file_vault]") {
+  const Place place;
+  std::filesystem::create_directories(place.key_file.parent_path());
+  test::write_text(place.key_file, std::string(32, 'x'));
+  std::filesystem::permissions(place.key_file, std::filesystem::perms::owner_read);
+  CHECK(outcome(place.open()) == "ok");
+  CHECK(test::names_in(place.key_file.parent_path()).size() == 1);
+}
+
 TEST_CASE("file vault: files that others may read are refused", "[file_vault]") {
   const Place place;
   REQUIRE(place.open().value()->put("id", key("mine")));
