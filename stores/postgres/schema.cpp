@@ -82,7 +82,7 @@ CREATE TABLE IF NOT EXISTS latchkey_vault (
   only_row BIGINT PRIMARY KEY,
   header BYTEA NOT NULL,
   changes BIGINT NOT NULL,
-  rotated_at BIGINT
+  rotation BYTEA
 );
 CREATE TABLE IF NOT EXISTS latchkey_quarantined (
   id BIGINT PRIMARY KEY,
