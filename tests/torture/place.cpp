@@ -13,6 +13,9 @@ import latchkey.loopback.browser;
 import latchkey.store;
 import latchkey.store.filesystem;
 import latchkey.store.memory;
+import latchkey.store.postgres;
+import latchkey.store.postgres.database;
+import latchkey.store.postgres.vault;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
@@ -40,9 +43,21 @@ Result<Place> open_files(const Site& site) {
   return Place{.vault = *std::move(vault), .store = *std::move(sessions)};
 }
 
+Result<Place> open_database(const Site& site) {
+  auto database = PostgresDatabase::open(SecretString(site.address));
+  if (!database) return std::move(database).error();
+  auto vault = PostgresKeyVault::open(*database, master_key_in(site.folder));
+  if (!vault) return std::move(vault).error();
+  auto sessions =
+      PostgresOAuthTokenStore::open(*database, *vault, {.lease_time = site.lease_time});
+  if (!sessions) return std::move(sessions).error();
+  return Place{.vault = *std::move(vault), .store = *std::move(sessions)};
+}
+
 }  // namespace
 
 Result<Place> open_place(const Site& site) {
+  if (site.is_database()) return open_database(site);
   if (site.store != "memory") return open_files(site);
   auto vault = memory_vault();
   auto sessions = MemoryOAuthTokenStore::create(vault->sealer());
