@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 module latchkey.test.torture_books;
-import latchkey.core.crypto;
+import latchkey.test.torture_notes;
+import latchkey.test.torture_takeover;
 
 namespace latchkey::test {
 namespace {
@@ -30,43 +31,6 @@ bool is_strange(std::string_view refusal) {
 
 }  // namespace
 
-Mark mark_of(std::string_view secret) {
-  const Sha256 digest = sha256(secret);
-  Mark mark = 0;
-  std::memcpy(&mark, digest.data(), sizeof mark);
-  return mark | 1;
-}
-
-std::string_view to_string(Stage stage) noexcept {
-  switch (stage) {
-    case Stage::idle:
-      return "idle";
-    case Stage::claimed:
-      return "claimed";
-    case Stage::posting:
-      return "posting";
-    case Stage::answered:
-      return "saving";
-    case Stage::unsaved:
-      break;
-  }
-  return "unsaved";
-}
-
-std::string_view to_string(Cause cause) noexcept {
-  switch (cause) {
-    case Cause::answer_lost:
-      return "answer lost";
-    case Cause::killed_posting:
-      return "killed while posting";
-    case Cause::killed_saving:
-      return "killed while saving";
-    case Cause::lost:
-      break;
-  }
-  return "LOST";
-}
-
 void Books::enter(ServedRefresh refresh) {
   if (refresh.consumed) consumed_[refresh.token] = {refresh.request, refresh.answer, refresh.fault};
   if (refresh.refusal == "refresh.replayed") replayed_.push_back(refresh);
@@ -75,9 +39,42 @@ void Books::enter(ServedRefresh refresh) {
   sessions_[refresh.key].push_back(std::move(refresh));
 }
 
-void Books::enter(CutRefresh refresh) {
-  cut_subjects_.insert(refresh.subject);
-  if (refresh.request != 0) cut_[refresh.request].insert(refresh.stage);
+void Books::enter_cut(const RefreshNote& note) {
+  cut_subjects_.insert(note.subject);
+  if (note.request == 0) return;
+  cut_[note.request].insert(note.stage);
+  enter_note(note);
+}
+
+void Books::enter_note(const RefreshNote& note) {
+  if (note.request != 0) notes_.insert_or_assign(note.request, note);
+}
+
+void Books::enter_stop(Stop stop) {
+  for (const RefreshNote& note : stop.under_way) cut_subjects_.insert(note.subject);
+  const auto known = std::find_if(stops_.begin(), stops_.end(), [&](const Stop& one) {
+    return one.worker == stop.worker && one.from == stop.from;
+  });
+  if (known == stops_.end()) {
+    stops_.push_back(std::move(stop));
+  } else {
+    known->until = stop.until;
+  }
+}
+
+const RefreshNote* Books::note_of(Mark request) const {
+  const auto found = notes_.find(request);
+  return found == notes_.end() ? nullptr : &found->second;
+}
+
+// Nobody took the answer from who had asked for it, and that one was not killed.
+Death Books::judge_delivered(Mark token, Mark consumer) const {
+  const auto replay = std::find_if(replayed_.begin(), replayed_.end(),
+                                   [&](const ServedRefresh& one) { return one.token == token; });
+  if (!lease_ || replay == replayed_.end()) {
+    return {Cause::lost, "its answer was delivered, and who had it was not killed before the save"};
+  }
+  return judge_takeover(note_of(consumer), note_of(replay->request), stops_, *lease_);
 }
 
 // What is known of a token that the server has consumed: why may nobody have what it gave instead?
@@ -90,11 +87,12 @@ Death Books::judge_token(Mark token) const {
   // Only who was killed over the very request that consumed it counts: others may have sent the
   // spent token once more and have been killed over that.
   const auto cut = cut_.find(consumed->second.request);
-  if (cut == cut_.end()) {
-    return {Cause::lost, "its answer was delivered, and who had it was not killed before the save"};
-  }
+  if (cut == cut_.end()) return judge_delivered(token, consumed->second.request);
   if (cut->second.contains(Stage::unsaved)) {
     return {Cause::lost, "its answer could not be saved, and who had it was killed"};
+  }
+  if (cut->second.contains(Stage::held_up)) {
+    return {Cause::killed_held_up, "who had its answer was killed while nobody could save it"};
   }
   if (cut->second.contains(Stage::answered)) {
     return {Cause::killed_saving, "who had its answer was killed before the save"};

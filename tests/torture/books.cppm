@@ -3,11 +3,13 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 export module latchkey.test.torture_books;
+import latchkey.test.torture_notes;
+import latchkey.test.torture_takeover;
 
 // The books of a torture run: what the server saw of each session's refreshes, what killed workers
 // were doing, and from both whether a session that died was in the unavoidable window, which is
@@ -15,21 +17,6 @@ export module latchkey.test.torture_books;
 // Pure.
 
 export namespace latchkey::test {
-
-/// Stands for a refresh token, or for a request by its proof, which no other request has; never 0.
-using Mark = std::uint64_t;
-[[nodiscard]] Mark mark_of(std::string_view secret);
-
-/// How far a refresh has got, as its process knew.
-enum class Stage : std::uint32_t {
-  idle,
-  claimed,   ///< the claim is being written, nothing has been sent
-  posting,   ///< the request may be under way
-  answered,  ///< there is an answer; it is being saved
-  unsaved,   ///< a save failed: the only good token is in memory. With room reserved this must not
-             ///< be
-};
-[[nodiscard]] std::string_view to_string(Stage stage) noexcept;
 
 /// What became of the answer to a refresh.
 enum class Answer { delivered, lost };
@@ -45,27 +32,19 @@ struct ServedRefresh {
   std::string refusal;  ///< why it was refused; empty: it was not
 };
 
-/// A refresh that a process was in the midst of when it ended.
-struct CutRefresh {
-  std::size_t subject = 0;  ///< number of the account
-  Mark request = 0;         ///< 0 before `posting`
-  Stage stage{};
-};
-
-enum class Cause { answer_lost, killed_posting, killed_saving, lost };
-inline constexpr std::size_t kCauses = 4;
-[[nodiscard]] std::string_view to_string(Cause cause) noexcept;
-
-/// Why a session died. Every cause but `lost` is in the window.
-struct Death {
-  Cause cause{};
-  std::string story;  ///< what is known about it, for people
-};
-
 class Books {
  public:
+  Books() = default;
+  /// Over a store whose leases expire.
+  explicit Books(ExpiringLease lease) : lease_(lease) {}
+
   void enter(ServedRefresh refresh);
-  void enter(CutRefresh refresh);
+  /// Of a process that was killed in the midst of it.
+  void enter_cut(const RefreshNote& note);
+  /// The latest of a request counts.
+  void enter_note(const RefreshNote& note);
+  /// One that has the worker and the beginning of an earlier one is that one, which has ended.
+  void enter_stop(Stop stop);
 
   /// Of the session with this key, which is dead.
   [[nodiscard]] Death judge(const std::string& key) const;
@@ -74,8 +53,8 @@ class Books {
   /// Refusals that a client gives no cause for: unknown tokens, wrong keys and clients.
   [[nodiscard]] std::vector<std::string> strange_refusals() const;
   [[nodiscard]] std::size_t replays() const noexcept { return replayed_.size(); }
-  /// Is there a reason for a claim on this live session: a refresh of it that was cut off or met a
-  /// fault since the last one that went well?
+  /// Is there a reason for a claim on this live session: a refresh of it that was cut off or stopped,
+  /// or that met a fault since the last one that went well?
   [[nodiscard]] bool explains_claim(std::size_t subject, const std::string& key) const;
 
  private:
@@ -85,10 +64,15 @@ class Books {
     std::string fault;
   };
   [[nodiscard]] Death judge_token(Mark token) const;
+  [[nodiscard]] Death judge_delivered(Mark token, Mark consumer) const;
+  [[nodiscard]] const RefreshNote* note_of(Mark request) const;
   [[nodiscard]] std::string history(const std::string& key) const;
 
+  std::optional<ExpiringLease> lease_;
   std::map<Mark, Consumed> consumed_;                           // by token
   std::map<Mark, std::set<Stage>> cut_;                         // by request
+  std::map<Mark, RefreshNote> notes_;                           // by request
+  std::vector<Stop> stops_;
   std::map<std::string, std::vector<ServedRefresh>> sessions_;  // by key, in order
   std::map<std::string, bool> open_;  // by key: the last request's outcome is unknown
   std::set<std::size_t> cut_subjects_;

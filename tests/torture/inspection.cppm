@@ -23,7 +23,7 @@ struct Findings {
   std::vector<std::string> claimed;  ///< claims without a reason, or that a refresh did not end
   std::vector<std::string> corrupt;  ///< records, databases
   std::vector<std::string> keys;     ///< that live sessions need, and that are not in the vault
-  std::vector<std::string> litter;   ///< temporary files that nobody will remove
+  std::vector<std::string> litter;   ///< temporary files and rows that nobody will remove
 };
 
 /// Refreshes and uses every session; those that are dead or can't be used are entered at the

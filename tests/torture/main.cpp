@@ -12,6 +12,7 @@
 
 import latchkey.core;
 import latchkey.test.torture_options;
+import latchkey.test.torture_outages;
 import latchkey.test.torture_report;
 import latchkey.test.torture_run;
 import latchkey.test.torture_sabotage;
@@ -54,7 +55,8 @@ bool reports_losses(const RunReport& report) {
 }
 
 int torture(const std::vector<std::string>& words) {
-  const CommandLine line = parse_command_line(words);
+  CommandLine line = parse_command_line(words);
+  line.has_postgres = has_postgres();
   const std::uint64_t seed = line.seed.value_or(draw_seed());
   auto runs = runs_of(line, seed);
   std::cout << "torture: seed " << seed << std::endl;
@@ -66,6 +68,8 @@ int torture(const std::vector<std::string>& words) {
     }
     return 0;
   }
+  if (line.store == "all" && !line.has_postgres)
+    std::cout << "torture: no run over postgres: its server is not installed" << std::endl;
   const bool own_mounts = enter_own_mounts();
   Score score;
   for (RunOptions& run : runs) {

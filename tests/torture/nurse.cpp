@@ -16,7 +16,7 @@ import latchkey.core;
 import latchkey.loopback.browser;
 import latchkey.session;
 import latchkey.store;
-import latchkey.test.torture_books;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_observer;
 import latchkey.test.torture_place;
 
@@ -39,7 +39,8 @@ Nurse::Nurse(Observer& observer, const Scene& scene, std::vector<std::string> ha
       scene_(scene),
       handles_(std::move(handles)),
       browser_(std::move(browser)),
-      open_(std::move(open)) {}
+      open_(std::move(open)),
+      returns_(scene.subjects.size()) {}
 
 Nurse::~Nurse() = default;
 
@@ -86,6 +87,12 @@ void Nurse::stop() {
   thread_ = {};
 }
 
+void Nurse::look_for_return(std::size_t i, const SessionSummary& stored) {
+  const bool is_active = stored.state == SessionState::active;
+  if (const auto over = returns_.see(i, stored.dpop_jkt, is_active))
+    enter_loss(stored.handle + ": an older session came back over " + *over);
+}
+
 // A death is entered when it is seen for the second time: by then the books have what a process was
 // doing that was killed a moment ago.
 void Nurse::round(const Place& place, const AtprotoClient& client) {
@@ -98,10 +105,14 @@ void Nurse::round(const Place& place, const AtprotoClient& client) {
       losses_.unreadable.push_back(stored.error().message);
       continue;
     }
+    if (stored->has_value()) look_for_return(i, **stored);
     const bool dead = stored->has_value() && (*stored)->state != SessionState::active;
-    if (dead && sightings_[(*stored)->dpop_jkt]++ == 0) continue;
-    if (dead) enter_death(**stored);
-    if ((dead || !stored->has_value()) && may_log_in_)
+    const int seen = dead ? ++sightings_[(*stored)->dpop_jkt] : 0;
+    if (seen == 2) {
+      enter_death(**stored);
+      returns_.enter_death((*stored)->dpop_jkt);
+    }
+    if ((seen >= patience_ || !stored->has_value()) && may_log_in_)
       static_cast<void>(log_in(client, i).has_value());  // the next round tries again
   }
 }
@@ -114,7 +125,8 @@ bool Nurse::enter_death(const SessionSummary& dead) {
   const std::string whose = dead.handle + ": " + death.story;
   if (death.cause == Cause::lost) {
     losses_.lost.push_back(whose + " [" + dead.state_cause + ']');
-  } else if (dead.state_cause != "refresh.interrupted") {
+  } else if (death.cause != Cause::check_gap && dead.state_cause != "refresh.interrupted") {
+    // Who sent a spent token after the other had saved found no claim of it.
     losses_.misreported.push_back(whose + ", and its tombstone says " + dead.state_cause);
   }
   return true;

@@ -16,9 +16,10 @@ import latchkey.atproto.client;
 import latchkey.core;
 import latchkey.loopback.browser;
 import latchkey.session;
-import latchkey.test.torture_books;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_observer;
 import latchkey.test.torture_place;
+import latchkey.test.torture_returns;
 
 // Looks after the sessions while a run goes on: each one that has died is entered in the books of
 // losses, with its cause, and logged in again, so that a long run does not run dry.
@@ -54,6 +55,8 @@ class Nurse {
   void stop();
   /// While the disk is full there is no use.
   void allow_logins(bool allowed) { may_log_in_ = allowed; }
+  /// How often it sees a session dead before it logs in again; at least twice.
+  void set_patience(int sightings) { patience_ = sightings; }
 
   /// Enters a session that is dead, once; true if it was not known.
   bool enter_death(const SessionSummary& dead);
@@ -64,6 +67,7 @@ class Nurse {
  private:
   void round(const Place& place, const AtprotoClient& client);
   [[nodiscard]] Result<void> log_in(const AtprotoClient& client, std::size_t i);
+  void look_for_return(std::size_t i, const SessionSummary& stored);
 
   Observer& observer_;
   const Scene& scene_;
@@ -71,7 +75,9 @@ class Nurse {
   std::shared_ptr<BrowserOpener> browser_;
   Open open_;
   std::atomic<bool> may_log_in_ = true;
+  int patience_ = 2;
   std::map<std::string, int> sightings_;  // of dead sessions, by key; only the thread's
+  Returns returns_;                       // only the thread's
   mutable std::mutex mutex_;
   std::map<std::string, bool> judged_;
   Losses losses_;

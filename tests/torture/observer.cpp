@@ -2,6 +2,7 @@
 module;
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <map>
 #include <mutex>
@@ -16,6 +17,7 @@ import latchkey.dpop.jwk;
 import latchkey.http;
 import latchkey.sandbox;
 import latchkey.test.torture_books;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_schedule;
 
 namespace latchkey::test {
@@ -87,9 +89,19 @@ void Observer::look_with_lock() {
   }
 }
 
-void Observer::enter(const std::vector<CutRefresh>& cut) {
+void Observer::enter_cut(const std::vector<RefreshNote>& cut) {
   const std::scoped_lock lock(mutex_);
-  for (const CutRefresh& one : cut) books_.enter(one);
+  for (const RefreshNote& one : cut) books_.enter_cut(one);
+}
+
+void Observer::enter_notes(const std::vector<RefreshNote>& notes) {
+  const std::scoped_lock lock(mutex_);
+  for (const RefreshNote& one : notes) books_.enter_note(one);
+}
+
+void Observer::enter_stop(Stop stop) {
+  const std::scoped_lock lock(mutex_);
+  books_.enter_stop(std::move(stop));
 }
 
 Death Observer::judge(const std::string& key) {

@@ -4,23 +4,30 @@ module;
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 export module latchkey.test.torture_observer;
 import latchkey.sandbox;
 import latchkey.test.torture_books;
+import latchkey.test.torture_notes;
 
-// Keeps the books of a run: reads along at the server, and is told what killed workers were doing.
+// Keeps the books of a run: reads along at the server, and is told what workers noted, those
+// that were killed and stopped too.
 
 export namespace latchkey::test {
 
 /// Thread-safe.
 class Observer {
  public:
-  explicit Observer(sandbox::Sandbox& servers) : servers_(servers) {}
+  /// `books`: empty ones.
+  Observer(sandbox::Sandbox& servers, Books books)
+      : servers_(servers), books_(std::move(books)) {}
 
   /// Enters what the server has seen since the last time.
   void look();
-  void enter(const std::vector<CutRefresh>& cut);
+  void enter_cut(const std::vector<RefreshNote>& cut);
+  void enter_notes(const std::vector<RefreshNote>& notes);
+  void enter_stop(Stop stop);
   /// Looks first.
   [[nodiscard]] Death judge(const std::string& key);
   [[nodiscard]] bool explains_claim(std::size_t subject, const std::string& key);

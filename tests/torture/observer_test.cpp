@@ -9,6 +9,7 @@ import latchkey.dpop.jwk;
 import latchkey.http;
 import latchkey.sandbox;
 import latchkey.test.torture_books;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_observer;
 
 using namespace latchkey;

@@ -18,11 +18,13 @@ import latchkey.test.torture_schedule;
 namespace latchkey::test {
 
 const char* const kUsage =
-    R"(usage: torture [--seconds N] [--seed S] [--store sqlite|file|memory|all] [--processes N]
-               [--threads M] [--accounts K] [--schedule]
-               [--sabotage lease|handout|reread|room | --control NAME | --sabotages]
+    R"(usage: torture [--seconds N] [--seed S] [--store sqlite|file|memory|postgres|all]
+               [--processes N] [--threads M] [--accounts K] [--lease-time MS] [--schedule]
+               [--sabotage lease|handout|reread|room|check|compare | --control NAME | --sabotages]
 
   --seconds N     for all stores together (60)
+  --store S       all: each in turn, postgres if it is installed; it gets a server of its own
+  --lease-time MS of leases in postgres (1500)
   --seed S        the same schedule of faults, kills and phases again
   --sabotage S    break one promise: the run must report losses, and fails
   --control S     the same, but keep the promise: the run must report no loss
@@ -35,7 +37,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::seconds kSabotageLength{30};
-constexpr std::array<std::string_view, 3> kStores{"file", "sqlite", "memory"};
+constexpr std::array<std::string_view, 4> kStores{"file", "sqlite", "memory", "postgres"};
 
 std::uint64_t number(const std::string& option, const std::string& word, std::uint64_t most) {
   std::uint64_t value = 0;
@@ -71,6 +73,8 @@ void take(CommandLine& line, const std::string& option, const std::string& word)
     line.threads = count(option, word, 256);
   } else if (option == "--accounts") {
     line.accounts = count(option, word, 100);
+  } else if (option == "--lease-time") {
+    line.lease_time = std::chrono::milliseconds{count(option, word, 60'000)};
   } else if (option == "--sabotage" || option == "--control") {
     const auto sabotage = sabotage_from(word);
     if (!sabotage) throw std::runtime_error("there is no sabotage " + word);
@@ -80,20 +84,55 @@ void take(CommandLine& line, const std::string& option, const std::string& word)
   }
 }
 
+// A disk that is full or read-only is the database's own matter; its server is what fails here.
+Rates usual_rates(std::string_view store) {
+  Rates rates;
+  if (store != "postgres") return rates;
+  rates.full = 0ms;
+  rates.read_only = 0ms;
+  rates.database = 4'000ms;
+  return rates;
+}
+
 // Nothing but what the broken promise is for: sessions that many want to refresh at once, and for
-// the room full disks in which workers are killed.
+// the room full disks in which workers are killed. A check or a comparison is missed by who stands
+// still until somebody else has taken over and done the work.
 Rates rates_against(Sabotage sabotage) {
-  Rates rates{
-      .fault = 0ms, .kill = 0ms, .expiry = 600ms, .calm = 800ms, .full = 0ms, .read_only = 0ms};
-  if (sabotage == Sabotage::handout) rates.kill = 500ms;
-  if (sabotage == Sabotage::room) {
-    rates.expiry = 300ms;
-    rates.kill = 500ms;
-    rates.calm = 600ms;
-    rates.full = 3'000ms;
-    rates.most_pages = 4;
+  Rates rates{.fault = 0ms,
+              .kill = 0ms,
+              .expiry = 600ms,
+              .pause = 0ms,
+              .calm = 800ms,
+              .full = 0ms,
+              .read_only = 0ms};
+  switch (sabotage) {
+    case Sabotage::handout:
+      rates.kill = 500ms;
+      break;
+    case Sabotage::room:
+      rates.expiry = 300ms;
+      rates.kill = 500ms;
+      rates.calm = 600ms;
+      rates.full = 3'000ms;
+      rates.most_pages = 4;
+      break;
+    case Sabotage::check:
+    case Sabotage::compare:
+      rates.expiry = 300ms;
+      rates.pause = 2'000ms;
+      rates.only_long_pauses = true;
+      break;
+    default:
+      break;
   }
   return rates;
+}
+
+// Files, because there nothing but the room keeps a save from failing; the others are about leases
+// that expire.
+std::string usual_target(Sabotage sabotage) {
+  const bool expiring = sabotage == Sabotage::check || sabotage == Sabotage::compare;
+  return expiring ? "postgres" : "file";
 }
 
 RunOptions sabotaged_run(const RunOptions& plain, Sabotage sabotage, std::string store) {
@@ -104,6 +143,23 @@ RunOptions sabotaged_run(const RunOptions& plain, Sabotage sabotage, std::string
   run.sabotage = sabotage;
   run.end_at_first_loss = true;
   return run;
+}
+
+// Each where it is to lose something: of a store that is named, those that break it.
+std::vector<RunOptions> all_sabotages(const RunOptions& plain, const CommandLine& line) {
+  std::vector<RunOptions> runs;
+  for (const Sabotage sabotage : kSabotages) {
+    const bool breaks_expiring = std::find(kExpiringSabotages.begin(), kExpiringSabotages.end(),
+                                           sabotage) != kExpiringSabotages.end();
+    const bool needs_expiring = usual_target(sabotage) == "postgres";
+    if (line.store == "all") {
+      if (!needs_expiring || line.has_postgres)
+        runs.push_back(sabotaged_run(plain, sabotage, usual_target(sabotage)));
+    } else if (line.store == "postgres" ? breaks_expiring : !needs_expiring) {
+      runs.push_back(sabotaged_run(plain, sabotage, line.store));
+    }
+  }
+  return runs;
 }
 
 }  // namespace
@@ -134,25 +190,29 @@ std::vector<RunOptions> runs_of(const CommandLine& line, std::uint64_t seed) {
                    .seed = seed,
                    .processes = line.processes,
                    .threads = line.threads,
-                   .accounts = line.accounts};
-  if (line.control != Sabotage::none) plain.rates = rates_against(line.control);
-  // Files without being told otherwise: there nothing but the room keeps a save from failing.
-  const std::string target = line.store == "all" ? "file" : line.store;
-  std::vector<RunOptions> runs;
-  if (line.sabotage != Sabotage::none) {
-    runs.push_back(sabotaged_run(plain, line.sabotage, target));
-  } else if (line.all_sabotages) {
-    for (const Sabotage sabotage : kSabotages)
-      runs.push_back(sabotaged_run(plain, sabotage, target));
-  } else if (line.store != "all") {
-    runs.push_back(plain);
-  } else {
-    for (const std::string_view store : kStores) {
-      runs.push_back(plain);
-      runs.back().store = store;
-      runs.back().length = std::max(1s, line.length / static_cast<int>(kStores.size()));
-    }
+                   .accounts = line.accounts,
+                   .lease_time = line.lease_time};
+  const auto target = [&line](Sabotage sabotage) {
+    return line.store == "all" ? usual_target(sabotage) : line.store;
+  };
+  if (line.sabotage != Sabotage::none)
+    return {sabotaged_run(plain, line.sabotage, target(line.sabotage))};
+  if (line.all_sabotages) return all_sabotages(plain, line);
+  if (line.control != Sabotage::none) {
+    plain.store = target(line.control);
+    plain.rates = rates_against(line.control);
+    return {plain};
   }
+  std::vector<RunOptions> runs;
+  for (const std::string_view store : kStores) {
+    if (line.store == "all" ? store == "postgres" && !line.has_postgres : store != line.store)
+      continue;
+    runs.push_back(plain);
+    runs.back().store = store;
+    runs.back().rates = usual_rates(store);
+  }
+  for (RunOptions& run : runs)
+    run.length = std::max(1s, line.length / static_cast<int>(runs.size()));
   return runs;
 }
 

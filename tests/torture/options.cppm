@@ -20,6 +20,8 @@ struct CommandLine {
   unsigned processes = 4;
   unsigned threads = 8;
   unsigned accounts = 16;
+  std::chrono::milliseconds lease_time{1'500};  ///< of the database's leases
+  bool has_postgres = false;                    ///< `all` is with it; not from the words
   Sabotage sabotage = Sabotage::none;
   /// What a run with this sabotage would go through, with all promises kept.
   Sabotage control = Sabotage::none;

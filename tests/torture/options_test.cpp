@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,6 +29,28 @@ TEST_CASE("options: without any, a minute is split over all stores", "[torture]"
   }
 }
 
+TEST_CASE("options: with PostgreSQL there are four stores, and only that one's server fails",
+          "[torture]") {
+  CommandLine line = parse_command_line({});
+  line.has_postgres = true;
+  const auto runs = runs_of(line, 5);
+  REQUIRE(runs.size() == 4);
+  for (const RunOptions& run : runs) {
+    CHECK(run.length == 15s);
+    CHECK(run.rates.pause > 0ms);
+    CHECK((run.rates.database > 0ms) == (run.store == "postgres"));
+    CHECK((run.rates.full > 0ms) == (run.store != "postgres"));
+  }
+}
+
+TEST_CASE("options: the time of a lease is that of the database's", "[torture]") {
+  const auto runs =
+      runs_of(parse_command_line({"--store", "postgres", "--lease-time", "900"}), 5);
+  REQUIRE(runs.size() == 1);
+  CHECK(runs[0].store == "postgres");
+  CHECK(runs[0].lease_time == 900ms);
+}
+
 TEST_CASE("options: a store that is named gets all the time", "[torture]") {
   const auto runs = runs_of(parse_command_line({"--store", "file", "--seconds", "7"}), 5);
   REQUIRE(runs.size() == 1);
@@ -39,7 +62,7 @@ TEST_CASE("options: what can't be understood is refused", "[torture]") {
   for (const Words& words :
        {Words{"--seconds"}, Words{"--seconds", "0"}, Words{"--seconds", "-1"},
         Words{"--seconds", "5x"}, Words{"--seconds", ""}, Words{"--seed", "99999999999999999999"},
-        Words{"--store", "postgres"}, Words{"--sabotage", "all"}, Words{"--processes", "1000"},
+        Words{"--store", "postgresql"}, Words{"--lease-time", "0"}, Words{"--sabotage", "all"}, Words{"--processes", "1000"},
         Words{"--threads", "0"}, Words{"--loud", "1"}, Words{"5"},
         Words{"--sabotages", "--sabotage", "room"}, Words{"--sabotages", "--control", "room"},
         Words{"--sabotage", "lease", "--control", "room"}}) {
@@ -49,26 +72,48 @@ TEST_CASE("options: what can't be understood is refused", "[torture]") {
 }
 
 TEST_CASE(
-    "options: all sabotages are four runs that end at the first loss, with no scripted fault "
-    "to hide behind",
+    "options: all sabotages are runs that end at the first loss, with no scripted fault to hide "
+    "behind, each where it costs something",
     "[torture]") {
-  const auto runs = runs_of(parse_command_line({"--sabotages"}), 5);
-  REQUIRE(runs.size() == 4);
+  CommandLine line = parse_command_line({"--sabotages"});
+  CHECK(runs_of(line, 5).size() == 4);
+  line.has_postgres = true;
+  const auto runs = runs_of(line, 5);
+  REQUIRE(runs.size() == kSabotages.size());
   for (const RunOptions& run : runs) {
+    const bool expiring = run.sabotage == Sabotage::check || run.sabotage == Sabotage::compare;
+    CHECK(run.store == (expiring ? "postgres" : "file"));
     CHECK(run.sabotage != Sabotage::none);
     CHECK(run.end_at_first_loss);
     CHECK(run.length <= 30s);
     CHECK(run.rates.fault == 0ms);
+    CHECK(run.rates.database == 0ms);
+    CHECK((run.rates.pause > 0ms) == expiring);
   }
+}
+
+TEST_CASE("options: of a store that is named, all sabotages are those that break it", "[torture]") {
+  const auto of = [](const std::string& store) {
+    std::set<Sabotage> sabotages;
+    for (const RunOptions& run :
+         runs_of(parse_command_line({"--sabotages", "--store", store}), 5)) {
+      CHECK(run.store == store);
+      sabotages.insert(run.sabotage);
+    }
+    return sabotages;
+  };
+  using enum Sabotage;
+  CHECK(of("sqlite") == std::set{lease, handout, reread, room});
+  CHECK(of("postgres") == std::set(kExpiringSabotages.begin(), kExpiringSabotages.end()));
 }
 
 TEST_CASE("options: a control run differs from the run with a sabotage by the sabotage",
           "[torture]") {
-  for (const std::string name : {"lease", "handout", "reread", "room"}) {
-    const auto control =
-        runs_of(parse_command_line({"--control", name, "--store", "file", "--seconds", "30"}), 5);
+  for (const std::string name : {"lease", "handout", "reread", "room", "check", "compare"}) {
+    const auto control = runs_of(parse_command_line({"--control", name, "--seconds", "30"}), 5);
     const auto broken = runs_of(parse_command_line({"--sabotage", name}), 5);
     REQUIRE(control.size() == 1);
+    CHECK(control[0].store == broken[0].store);
     CHECK(control[0].sabotage == Sabotage::none);
     CHECK_FALSE(control[0].end_at_first_loss);
     CHECK(hash_of(make_schedule(5, control[0].length, control[0].rates)) ==
@@ -77,8 +122,10 @@ TEST_CASE("options: a control run differs from the run with a sabotage by the sa
 }
 
 TEST_CASE("worker: its command line says everything", "[torture]") {
-  const WorkerOptions options{.store = "sqlite",
-                              .folder = "/tmp/a",
+  const WorkerOptions options{.site = {.store = "postgres",
+                                       .folder = "/tmp/a",
+                                       .address = "postgresql://h:1/d",
+                                       .lease_time = 700ms},
                               .board = "/tmp/b",
                               .scene = {.pds = "p", .plc = "q", .subjects = {"s", "t"}},
                               .threads = 3,
@@ -87,18 +134,19 @@ TEST_CASE("worker: its command line says everything", "[torture]") {
   const WorkerOptions read = worker_options(to_words(options));
   CHECK(to_words(read) == to_words(options));
   CHECK(read.seed == options.seed);
+  CHECK(read.site.address == options.site.address);
+  CHECK(read.site.lease_time == 700ms);
   CHECK(read.scene.subjects == options.scene.subjects);
 }
 
 TEST_CASE("worker: a command line that is too short or no number is refused", "[torture]") {
   CHECK_THROWS_AS(worker_options({"sqlite"}), std::runtime_error);
-  Words words = to_words({.store = "file",
-                          .folder = "/tmp/a",
+  Words words = to_words({.site = {.store = "file", .folder = "/tmp/a"},
                           .board = "/tmp/b",
                           .scene = {.pds = "p", .plc = "q", .subjects = {"s"}}});
-  words[6] = "12x";
+  words[8] = "12x";
   CHECK_THROWS_AS(worker_options(words), std::runtime_error);
-  words[6] = "12";
-  words[7] = "everything";
+  words[8] = "12";
+  words[9] = "everything";
   CHECK_THROWS_AS(worker_options(words), std::runtime_error);
 }

@@ -3,7 +3,6 @@ module;
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 module latchkey.test.torture_place;
 import latchkey.atproto.client;
@@ -14,6 +13,9 @@ import latchkey.loopback.browser;
 import latchkey.store;
 import latchkey.store.filesystem;
 import latchkey.store.memory;
+import latchkey.store.postgres;
+import latchkey.store.postgres.database;
+import latchkey.store.postgres.vault;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
@@ -24,21 +26,42 @@ import latchkey.test.torture_watch;
 
 namespace latchkey::test {
 
-Result<Place> open_place(std::string_view store, const std::filesystem::path& folder) {
-  if (store == "memory") {
-    auto vault = memory_vault();
-    auto sessions = MemoryOAuthTokenStore::create(vault->sealer());
-    return Place{.vault = std::move(vault), .store = std::move(sessions)};
-  }
-  auto vault =
-      FileKeyVault::open(folder / "vault", MasterKey::key_file(folder / "config" / "vault.key"));
+namespace {
+
+MasterKey master_key_in(const std::filesystem::path& folder) {
+  return MasterKey::key_file(folder / "config" / "vault.key");
+}
+
+Result<Place> open_files(const Site& site) {
+  auto vault = FileKeyVault::open(site.folder / "vault", master_key_in(site.folder));
   if (!vault) return std::move(vault).error();
   auto sessions =
-      store == "file"
-          ? FilesystemOAuthTokenStore::open(folder / "sessions", (*vault)->sealer())
-          : SqliteOAuthTokenStore::open(folder / "data" / "sessions.db", (*vault)->sealer());
+      site.store == "file"
+          ? FilesystemOAuthTokenStore::open(site.folder / "sessions", (*vault)->sealer())
+          : SqliteOAuthTokenStore::open(site.folder / "data" / "sessions.db", (*vault)->sealer());
   if (!sessions) return std::move(sessions).error();
   return Place{.vault = *std::move(vault), .store = *std::move(sessions)};
+}
+
+Result<Place> open_database(const Site& site) {
+  auto database = PostgresDatabase::open(SecretString(site.address));
+  if (!database) return std::move(database).error();
+  auto vault = PostgresKeyVault::open(*database, master_key_in(site.folder));
+  if (!vault) return std::move(vault).error();
+  auto sessions =
+      PostgresOAuthTokenStore::open(*database, *vault, {.lease_time = site.lease_time});
+  if (!sessions) return std::move(sessions).error();
+  return Place{.vault = *std::move(vault), .store = *std::move(sessions)};
+}
+
+}  // namespace
+
+Result<Place> open_place(const Site& site) {
+  if (site.is_database()) return open_database(site);
+  if (site.store != "memory") return open_files(site);
+  auto vault = memory_vault();
+  auto sessions = MemoryOAuthTokenStore::create(vault->sealer());
+  return Place{.vault = std::move(vault), .store = std::move(sessions)};
 }
 
 Place watched_place(const Place& place, Sabotage sabotage, std::shared_ptr<Scoreboard> board,

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 export module latchkey.test.torture_place;
 import latchkey.atproto.client;
@@ -26,12 +25,21 @@ struct Scene {
   std::vector<std::string> subjects;  ///< DIDs
 };
 
+/// Where store and vault lie.
+struct Site {
+  std::string store;              ///< "file", "sqlite", "postgres" or "memory"
+  std::filesystem::path folder;   ///< for files; of a database's vault, the master key's
+  std::string address{};          ///< of the database
+  std::chrono::milliseconds lease_time{};  ///< of a store whose leases expire
+  [[nodiscard]] bool is_database() const { return store == "postgres"; }
+};
+
 struct Place {
   std::shared_ptr<KeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
 };
-/// `store`: "file" or "sqlite", in `folder`; every process opens its own. "memory": a new one.
-[[nodiscard]] Result<Place> open_place(std::string_view store, const std::filesystem::path& folder);
+/// Every process opens its own. "memory": a new one.
+[[nodiscard]] Result<Place> open_place(const Site& site);
 /// The same place, with a store that breaks a promise, and watched.
 [[nodiscard]] Place watched_place(const Place& place, Sabotage sabotage,
                                   std::shared_ptr<Scoreboard> board, const Scene& scene);

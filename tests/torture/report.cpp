@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <array>
 #include <cstddef>
 #include <iomanip>
 #include <map>
@@ -9,8 +8,8 @@ module;
 #include <string_view>
 #include <vector>
 module latchkey.test.torture_report;
-import latchkey.test.torture_books;
 import latchkey.test.torture_inspection;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_nurse;
 import latchkey.test.torture_run;
 import latchkey.test.torture_sabotage;
@@ -37,8 +36,10 @@ std::string listing(const std::map<std::string, unsigned>& counts) {
 
 std::string window(const Losses& losses) {
   std::map<std::string, unsigned> causes;
-  for (const Cause cause : {Cause::answer_lost, Cause::killed_posting, Cause::killed_saving}) {
-    if (losses.count(cause) != 0) causes[std::string(to_string(cause))] = losses.count(cause);
+  for (std::size_t i = 0; i < kCauses; ++i) {
+    const auto cause = static_cast<Cause>(i);
+    if (cause != Cause::lost && losses.count(cause) != 0)
+      causes[std::string(to_string(cause))] = losses.count(cause);
   }
   return listing(causes);
 }
@@ -63,6 +64,8 @@ void print_counts(std::ostream& out, const RunReport& report) {
            std::to_string(totals.adoptions) + ", saves that failed " +
            std::to_string(totals.unsaved));
   line(out, "kills", std::to_string(report.kills));
+  line(out, "pauses", listing(report.pauses));
+  if (report.options.store == "postgres") line(out, "outages", listing(report.outages));
   line(out, "faults", listing(report.faults));
   line(
       out, "phases",
@@ -102,7 +105,7 @@ std::vector<Fact> facts_of(const RunReport& report) {
       {"no store is corrupt", joined(report.losses.unreadable, findings.corrupt)},
       {"no lease is stuck", findings.stuck},
       {"no claim is left without a reason", findings.claimed},
-      {"no file is left that nobody removes", findings.litter},
+      {"nothing is left that nobody removes", findings.litter},
       {"every live session has its key", findings.keys},
       {"no worker crashes or hangs", report.crashes}};
   if (report.tokens.refreshes == 0)

@@ -47,8 +47,8 @@ TEST_CASE("room on a full disk is not used up by what others write before the sa
   CAPTURE(kind);
   Volume volume(own_mounts);
   REQUIRE(volume.is_small_disk());
-  const auto ours = open_place(kind, volume.path()).value().store;
-  const auto theirs = open_place(kind, volume.path()).value().store;
+  const auto ours = open_place({.store = kind, .folder = volume.path()}).value().store;
+  const auto theirs = open_place({.store = kind, .folder = volume.path()}).value().store;
   REQUIRE(ours->save(session_of(kOurs, 1), {}));
   REQUIRE(theirs->save(session_of(kTheirs, 1), {}));
 

@@ -14,14 +14,21 @@ module;
 module latchkey.test.torture_run;
 import latchkey.core;
 import latchkey.sandbox;
+import latchkey.refresh.run;
 import latchkey.test.folder;
+import latchkey.test.postgres_place;
 import latchkey.test.sandbox_world;
 import latchkey.test.torture_books;
 import latchkey.test.torture_inspection;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_nurse;
 import latchkey.test.torture_observer;
+import latchkey.test.torture_outages;
 import latchkey.test.torture_place;
+import latchkey.test.torture_sabotage;
 import latchkey.test.torture_schedule;
+import latchkey.test.torture_tables;
+import latchkey.test.torture_takeover;
 import latchkey.test.torture_volume;
 import latchkey.test.torture_worker;
 import latchkey.test.torture_workers;
@@ -37,13 +44,22 @@ constexpr auto kTick = 20ms;
 constexpr std::chrono::seconds kAccessLifetime{3};
 constexpr auto kNonceRotation = 2s;
 
+// Where a comparison is missed, whoever comes late must find what it may not overwrite.
+constexpr int kLongPatience = 50;
+
+// Only who is stopped can lose the lease of a database; those of the operating system stay.
+Books books_for(const RunOptions& options) {
+  if (options.store != "postgres") return {};
+  return Books(ExpiringLease{.time = options.lease_time, .claim_age = kClaimAge});
+}
+
 class Run {
  public:
   Run(const RunOptions& options, std::unique_ptr<sandbox::Sandbox> servers)
       : options_(options),
         servers_(std::move(servers)),
-        observer_(*servers_),
-        volume_(options.own_mounts && options.store != "memory") {
+        observer_(*servers_, books_for(options)),
+        volume_(options.own_mounts && has_files()) {
     scene_ = {.pds = servers_->pds(), .plc = servers_->plc(), .subjects = {}};
   }
 
@@ -66,6 +82,8 @@ class Run {
     if (options_.progress) options_.progress(what);
   }
   [[nodiscard]] bool in_memory() const { return options_.store == "memory"; }
+  [[nodiscard]] bool in_database() const { return options_.store == "postgres"; }
+  [[nodiscard]] bool has_files() const { return !in_memory() && !in_database(); }
 
   Result<void> prepare() {
     std::vector<std::string> handles;
@@ -75,17 +93,27 @@ class Run {
       scene_.subjects.push_back(account->did);
       handles.push_back(account->handle);
     }
+    if (in_database()) server_.emplace();
+    site_ = {.store = options_.store,
+             .folder = volume_.path(),
+             .address = server_ ? server_->address() : "",
+             .lease_time = options_.lease_time};
     if (in_memory()) {
-      auto place = open_place("memory", {});
+      auto place = open_place(site_);
       if (!place) return std::move(place).error();
       memory_ = *std::move(place);
     }
     nurse_ =
         std::make_unique<Nurse>(observer_, scene_, std::move(handles),
                                 std::make_shared<FollowingBrowser>(), [this] { return open(); });
+    if (options_.sabotage == Sabotage::compare) nurse_->set_patience(kLongPatience);
     if (auto all = nurse_->log_all_in(); !all) return all;
-    WorkerOptions worker{.store = options_.store,
-                         .folder = volume_.path(),
+    hire();
+    return {};
+  }
+
+  void hire() {
+    WorkerOptions worker{.site = site_,
                          .board = boards_.path() / "board",
                          .scene = scene_,
                          .threads = options_.threads,
@@ -93,14 +121,14 @@ class Run {
                          .sabotage = options_.sabotage};
     workers_ = in_memory() ? worker_threads(*memory_, std::move(worker))
                            : worker_processes(options_.program, std::move(worker),
-                                              options_.processes, boards_.path(),
-                                              [this](const auto& cut) { observer_.enter(cut); });
-    return {};
+                                              options_.processes, boards_.path(), observer_);
+    if (server_)
+      outages_.emplace(*server_, observer_, [this] { return workers_->under_way(); });
   }
 
   [[nodiscard]] Result<Place> open() const {
     if (memory_) return *memory_;
-    return open_place(options_.store, volume_.path());
+    return open_place(site_);
   }
 
   void play(const Schedule& schedule, Steady::time_point begin) {
@@ -139,6 +167,13 @@ class Run {
         return workers_->kill(event.number);
       case Event::Kind::expire:
         return servers_->expire_access_tokens();
+      case Event::Kind::pause:
+        return workers_->pause(event.number, event.aim, event.lasts);
+      case Event::Kind::kill_database:
+      case Event::Kind::restart_database:
+      case Event::Kind::pause_database:
+        if (outages_) outages_->begin(event);
+        return;
       case Event::Kind::fill_disk:
         return fill(event.number);
       case Event::Kind::free_disk:
@@ -187,10 +222,19 @@ class Run {
 
   void finish() {
     servers_->clear_faults();
+    if (outages_) outages_->finish();
     workers_->stop();
     nurse_->stop();
+    // Whoever was killed last may have held one.
+    if (in_database()) std::this_thread::sleep_for(options_.lease_time);
     report_.findings = inspect([this] { return open(); }, scene_, *nurse_, observer_);
-    if (!in_memory()) inspect_files(volume_.path(), options_.store, scene_, report_.findings);
+    if (has_files()) inspect_files(volume_.path(), options_.store, scene_, report_.findings);
+    if (in_database()) inspect_tables(site_, report_.findings);
+    fill_report();
+    name_missing_phases();
+  }
+
+  void fill_report() {
     const Books books = observer_.books();
     report_.replays = books.replays();
     report_.replays_outside = books.replays_outside();
@@ -199,15 +243,21 @@ class Run {
     report_.tokens = servers_->counts();
     report_.totals = workers_->totals();
     report_.kills = workers_->kills();
+    report_.pauses = workers_->pauses();
     report_.crashes = workers_->crashes();
     report_.losses = nurse_->losses();
-    name_missing_phases();
+    if (!outages_) return;
+    report_.outages = outages_->counts();
+    const auto& problems = outages_->problems();
+    report_.crashes.insert(report_.crashes.end(), problems.begin(), problems.end());
   }
 
   void name_missing_phases() {
     if (in_memory()) {
       report_.not_run.emplace_back(
-          "kills and phases of the disk: a memory store lives and dies with its process");
+          "kills, pauses and phases of the disk: a memory store lives and dies with its process");
+    } else if (in_database()) {
+      report_.not_run.emplace_back("phases of the disk: it is the database's own");
     } else if (!volume_.is_small_disk()) {
       report_.not_run.emplace_back(
           "full and read-only disk: this machine lets nobody mount one (root, or user namespaces)");
@@ -220,9 +270,12 @@ class Run {
   Volume volume_;
   TemporaryFolder boards_;
   Scene scene_;
+  std::optional<PrivateServer> server_;
+  Site site_;
   std::optional<Place> memory_;
   std::unique_ptr<Nurse> nurse_;
   std::unique_ptr<Workers> workers_;
+  std::optional<Outages> outages_;
   RunReport report_;
   bool full_ = false;
   bool read_only_ = false;

@@ -28,6 +28,7 @@ struct RunOptions {
   unsigned processes = 4;
   unsigned threads = 8;
   unsigned accounts = 16;
+  std::chrono::milliseconds lease_time{1'500};  ///< of the database's leases
   Rates rates{};
   Sabotage sabotage = Sabotage::none;
   bool own_mounts = false;  ///< see enter_own_mounts
@@ -43,8 +44,10 @@ struct RunReport {
   sandbox::TokenCounts tokens;
   std::map<std::string, unsigned> faults;  ///< that happened, by kind
   std::map<std::string, unsigned> phases;  ///< of the disk, by name
+  std::map<std::string, unsigned> outages; ///< of the database, by name
   std::vector<std::string> not_run;        ///< phases that this run could not have, and why
   unsigned kills = 0;
+  std::map<std::string, unsigned> pauses;  ///< of workers, by the stage of a refresh
   std::vector<std::string> crashes;
   Losses losses;
   std::size_t replays = 0;

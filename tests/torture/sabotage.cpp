@@ -108,12 +108,46 @@ class MakesNoRoom final : public ForwardingStore {
   Result<void> reserve_room(std::string_view, std::size_t) override { return {}; }
 };
 
-constexpr std::array<std::pair<Sabotage, std::string_view>, 5> kNames{
+class ChecksNothing final : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+  Result<std::unique_ptr<Lease>> lease(std::string_view subject, const LockWait& wait) override {
+    auto lease = inner().lease(subject, wait);
+    if (!lease) return lease;
+    return std::unique_ptr<Lease>(std::make_unique<Unchecked>(*std::move(lease)));
+  }
+
+ private:
+  class Unchecked final : public Lease {
+   public:
+    explicit Unchecked(std::unique_ptr<Lease> lease) : lease_(std::move(lease)) {}
+    bool still_held() override { return true; }
+
+   private:
+    std::unique_ptr<Lease> lease_;
+  };
+};
+
+class ComparesNothing final : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+  Result<void> save_record(const SealedRecord& record, Revision expected) override {
+    auto saved = inner().save_record(record, expected);
+    if (saved || saved.error().code != ErrorCode::conflict) return saved;
+    const auto stored = inner().load_record(record.summary.subject);
+    if (!stored || !stored->has_value()) return saved;
+    return inner().save_record(record, (*stored)->summary.revision);
+  }
+};
+
+constexpr std::array<std::pair<Sabotage, std::string_view>, 7> kNames{
     {{Sabotage::none, "none"},
      {Sabotage::lease, "lease"},
      {Sabotage::handout, "handout"},
      {Sabotage::reread, "reread"},
-     {Sabotage::room, "room"}}};
+     {Sabotage::room, "room"},
+     {Sabotage::check, "check"},
+     {Sabotage::compare, "compare"}}};
 
 }  // namespace
 
@@ -142,6 +176,10 @@ std::shared_ptr<OAuthTokenStore> sabotaged(Sabotage sabotage,
       return std::make_shared<ReadsBeforeLease>(std::move(store));
     case Sabotage::room:
       return std::make_shared<MakesNoRoom>(std::move(store));
+    case Sabotage::check:
+      return std::make_shared<ChecksNothing>(std::move(store));
+    case Sabotage::compare:
+      return std::make_shared<ComparesNothing>(std::move(store));
   }
   return store;
 }

@@ -18,9 +18,16 @@ enum class Sabotage {
   handout,  ///< a save is reported as done, and done a little later
   reread,   ///< under the lease the record is what it was before the lease was asked for
   room,     ///< no room is made for the coming save
+  check,    ///< the lease is not checked before the request
+  compare,  ///< a save goes over whatever record is there
 };
 inline constexpr std::array kSabotages{Sabotage::lease, Sabotage::handout, Sabotage::reread,
-                                       Sabotage::room};
+                                       Sabotage::room,  Sabotage::check,   Sabotage::compare};
+/// Those by which a session is lost where leases expire. The claim's own statement sees a missing
+/// lease and an old revision there, so that `lease` and `reread` cost nothing, nor does `room`: the
+/// disk is the database's.
+inline constexpr std::array kExpiringSabotages{Sabotage::handout, Sabotage::check,
+                                               Sabotage::compare};
 [[nodiscard]] std::string_view to_string(Sabotage sabotage) noexcept;
 [[nodiscard]] std::optional<Sabotage> sabotage_from(std::string_view name) noexcept;
 

@@ -2,13 +2,16 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 import latchkey.core;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.vault;
+import latchkey.test.forwarding_store;
 import latchkey.test.torture_sabotage;
 
 using namespace latchkey;
@@ -96,4 +99,39 @@ TEST_CASE("sabotage room: the store is not asked for any", "[torture]") {
   // Without a lease a real reservation of a subject that is none is refused.
   CHECK_FALSE(new_store()->reserve_room("", 100));
   CHECK(sabotaged(Sabotage::room, new_store())->reserve_room("", 100));
+}
+
+TEST_CASE("sabotage check: a lease that is lost says it is held", "[torture]") {
+  class Losing final : public ForwardingStore {
+   public:
+    using ForwardingStore::ForwardingStore;
+    Result<std::unique_ptr<Lease>> lease(std::string_view, const LockWait&) override {
+      class Lost final : public Lease {
+        bool still_held() override { return false; }
+      };
+      return std::unique_ptr<Lease>(std::make_unique<Lost>());
+    }
+  };
+  const auto store = std::make_shared<Losing>(new_store());
+  CHECK_FALSE(store->lease(kName, at_once()).value()->still_held());
+  CHECK(sabotaged(Sabotage::check, store)->lease(kName, at_once()).value()->still_held());
+}
+
+TEST_CASE("sabotage check: a lease that cannot be had is still refused", "[torture]") {
+  const auto broken = sabotaged(Sabotage::check, new_store());
+  const auto lease = broken->lease(kName, at_once());
+  REQUIRE(lease);
+  CHECK_FALSE(broken->lease(kName, at_once()));
+}
+
+TEST_CASE("sabotage compare: a save goes over a newer record, and over no other trouble",
+          "[torture]") {
+  const auto store = new_store();
+  REQUIRE(store->save(session_with(1), Revision{}));
+  REQUIRE(store->save(session_with(2), Revision{1}));
+  const auto broken = sabotaged(Sabotage::compare, store);
+  CHECK(broken->save(session_with(3), Revision{1}));
+  CHECK(stored_revision(*broken) == 3);
+  REQUIRE(store->remove(kName, Revision{3}));
+  CHECK_FALSE(broken->save(session_with(4), Revision{3}));  // nothing there to go over
 }

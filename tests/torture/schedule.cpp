@@ -7,12 +7,14 @@ module;
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 module latchkey.test.torture_schedule;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.sandbox;
+import latchkey.test.torture_notes;
 
 namespace latchkey::test {
 namespace {
@@ -24,7 +26,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // So that a new kind of event does not change when the others happen.
-enum class Stream : std::uint64_t { faults = 1, kills, expiries, phases };
+enum class Stream : std::uint64_t { faults = 1, kills, expiries, phases, pauses, database };
 
 Dice dice_for(std::uint64_t seed, Stream stream) {
   Dice mixed(seed);
@@ -93,6 +95,18 @@ Fault draw_fault(Dice& dice) {
   return fault;
 }
 
+// Most pauses cost a lease of a second or two, and are over before anybody has done anything about
+// the claim. The others are longer than its five seconds, too.
+Event draw_pause(Dice& dice, bool only_long) {
+  constexpr std::array kAims{Stage::idle, Stage::claimed, Stage::posting, Stage::answered};
+  Event event{.kind = Event::Kind::pause, .number = dice.below(1'000'000)};
+  event.aim = kAims[dice.below(kAims.size())];
+  const bool is_long = dice.below(3) == 0 || only_long;
+  event.lasts = is_long ? dice.between(milliseconds{6'000}, milliseconds{9'000})
+                        : dice.between(milliseconds{300}, milliseconds{4'000});
+  return event;
+}
+
 template <class Draw>
 void draw_stream(Schedule& schedule, milliseconds length, milliseconds every, Dice dice,
                  const Draw& draw) {
@@ -103,6 +117,25 @@ void draw_stream(Schedule& schedule, milliseconds length, milliseconds every, Di
     event.at = at;
     schedule.push_back(std::move(event));
     at += dice.between(every / 2, every + every / 2);
+  }
+}
+
+// One after the other, with some rest: programs need it to find their way back.
+void draw_database(Schedule& schedule, milliseconds length, milliseconds every, Dice dice) {
+  using enum Event::Kind;
+  if (every == milliseconds::zero()) return;
+  constexpr std::array kKinds{kill_database, pause_database, restart_database};
+  auto at = dice.between(every / 2, every);
+  for (std::size_t i = dice.below(kKinds.size());; ++i) {
+    Event event{.at = at, .kind = kKinds[i % kKinds.size()]};
+    if (event.kind == kill_database) {
+      event.lasts = dice.between(milliseconds{200}, milliseconds{3'000});
+    } else if (event.kind == pause_database) {
+      event.lasts = dice.between(milliseconds{500}, milliseconds{4'000});
+    }
+    if (at + event.lasts >= length) return;
+    at += event.lasts + dice.between(every / 2, every + every / 2);
+    schedule.push_back(std::move(event));
   }
 }
 
@@ -124,7 +157,9 @@ void draw_phases(Schedule& schedule, milliseconds length, const Rates& rates, Di
   }
 }
 
-const char* name_of(Event::Kind kind) {
+}  // namespace
+
+std::string_view name_of(Event::Kind kind) noexcept {
   switch (kind) {
     case Event::Kind::fault:
       return "fault";
@@ -132,6 +167,14 @@ const char* name_of(Event::Kind kind) {
       return "kill";
     case Event::Kind::expire:
       return "expire";
+    case Event::Kind::pause:
+      return "pause";
+    case Event::Kind::kill_database:
+      return "kill_database";
+    case Event::Kind::restart_database:
+      return "restart_database";
+    case Event::Kind::pause_database:
+      return "pause_database";
     case Event::Kind::fill_disk:
       return "fill_disk";
     case Event::Kind::free_disk:
@@ -143,8 +186,6 @@ const char* name_of(Event::Kind kind) {
   }
   return "allow_writes";
 }
-
-}  // namespace
 
 std::uint64_t Dice::roll() noexcept {
   state_ += 0x9E3779B97F4A7C15u;
@@ -160,9 +201,13 @@ milliseconds Dice::between(milliseconds least, milliseconds most) noexcept {
 }
 
 std::string to_string(const Event& event) {
-  std::string line = std::to_string(event.at.count()) + " ms " + name_of(event.kind);
-  if (event.kind == Event::Kind::kill || event.kind == Event::Kind::fill_disk)
+  std::string line = std::to_string(event.at.count()) + " ms " + std::string(name_of(event.kind));
+  if (event.kind == Event::Kind::kill || event.kind == Event::Kind::fill_disk ||
+      event.kind == Event::Kind::pause)
     line += ' ' + std::to_string(event.number);
+  if (event.aim != Stage::idle) line += " when " + std::string(to_string(event.aim));
+  if (event.lasts > milliseconds::zero())
+    line += " for " + std::to_string(event.lasts.count()) + " ms";
   if (event.kind != Event::Kind::fault) return line;
   const Fault& fault = event.fault;
   line += ' ' + std::string(sandbox::to_string(fault.kind)) + " at " +
@@ -185,6 +230,9 @@ Schedule make_schedule(std::uint64_t seed, milliseconds length, const Rates& rat
   });
   draw_stream(schedule, length, rates.expiry, dice_for(seed, Stream::expiries),
               [](Dice&) { return Event{.kind = Event::Kind::expire}; });
+  draw_stream(schedule, length, rates.pause, dice_for(seed, Stream::pauses),
+              [&rates](Dice& dice) { return draw_pause(dice, rates.only_long_pauses); });
+  draw_database(schedule, length, rates.database, dice_for(seed, Stream::database));
   draw_phases(schedule, length, rates, dice_for(seed, Stream::phases));
   // Within a stream no two events have one moment.
   std::sort(schedule.begin(), schedule.end(), [](const Event& a, const Event& b) {

@@ -3,13 +3,15 @@ module;
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 export module latchkey.test.torture_schedule;
 import latchkey.sandbox;
+import latchkey.test.torture_notes;
 
-// What goes wrong and when, drawn from a seed: faults of the server, kills, expiries, and the
-// phases in which the disk is full or read-only. Pure: the same seed gives the same schedule on
-// every machine.
+// What goes wrong and when, drawn from a seed: faults of the server, kills and pauses of workers,
+// expiries, the phases in which the disk is full or read-only, and what happens to the server of a
+// database. Pure: the same seed gives the same schedule on every machine.
 
 export namespace latchkey::test {
 
@@ -29,19 +31,26 @@ class Dice {
 
 struct Event {
   enum class Kind {
-    fault,          ///< `fault` is given to the server, and the one before is withdrawn
-    kill,           ///< SIGKILL for worker `number`, modulo how many there are
-    expire,         ///< all access tokens are refused from now on
-    fill_disk,      ///< until `number` pages are free
-    free_disk,      ///< the end of it
-    forbid_writes,  ///< workers are stopped, the disk turns read-only, workers are started again
-    allow_writes,   ///< the same back
+    fault,            ///< `fault` is given to the server, and the one before is withdrawn
+    kill,             ///< SIGKILL for worker `number`, modulo how many there are
+    expire,           ///< all access tokens are refused from now on
+    pause,            ///< SIGSTOP for worker `number` at `aim`, and SIGCONT when it `lasted`
+    kill_database,    ///< SIGKILL for all its processes; started again when it `lasted`
+    restart_database, ///< in order, with its connections cut
+    pause_database,   ///< SIGSTOP for all its processes, and SIGCONT when it `lasted`
+    fill_disk,        ///< until `number` pages are free
+    free_disk,        ///< the end of it
+    forbid_writes,    ///< workers are stopped, the disk turns read-only, workers are started again
+    allow_writes,     ///< the same back
   };
   std::chrono::milliseconds at{};
   Kind kind{};
   std::uint64_t number = 0;
   sandbox::Fault fault{};
+  std::chrono::milliseconds lasts{};
+  Stage aim = Stage::idle;  ///< of a refresh of the worker that is to be paused; idle: whatever
 };
+[[nodiscard]] std::string_view name_of(Event::Kind kind) noexcept;
 /// One line, with everything that makes the event.
 [[nodiscard]] std::string to_string(const Event& event);
 
@@ -50,6 +59,9 @@ struct Rates {
   std::chrono::milliseconds fault{300};
   std::chrono::milliseconds kill{1'000};
   std::chrono::milliseconds expiry{1'500};
+  std::chrono::milliseconds pause{2'500};
+  bool only_long_pauses = false;  ///< else a third of them are longer than a claim is respected
+  std::chrono::milliseconds database{0};        ///< between two things that happen to it
   std::chrono::milliseconds calm{3'000};       ///< between two phases of the disk
   std::chrono::milliseconds full{3'000};       ///< how long one lasts
   std::chrono::milliseconds read_only{1'200};  ///< how long one lasts

@@ -8,6 +8,7 @@
 #include <vector>
 
 import latchkey.sandbox;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_schedule;
 
 using namespace latchkey::test;
@@ -38,7 +39,7 @@ TEST_CASE("schedule: another seed gives others", "[torture]") {
 }
 
 TEST_CASE("schedule: the hash is the same on every machine", "[torture]") {
-  CHECK(hash_of(make_schedule(1, 10s, {})) == "a3fccb9ca51c3722");
+  CHECK(hash_of(make_schedule(1, 10s, {})) == "2adad5e9a9cdebe5");
 }
 
 TEST_CASE("schedule: a longer run begins like a shorter one, but for its phases", "[torture]") {
@@ -89,11 +90,64 @@ TEST_CASE("schedule: a run of twenty seconds has both phases, whatever its seed"
 
 TEST_CASE("schedule: a rate of zero is never, and changes nothing else", "[torture]") {
   const Schedule all = make_schedule(5, 30s, {});
-  const Schedule without = make_schedule(5, 30s, {.kill = 0ms, .full = 0ms, .read_only = 0ms});
+  const Schedule without =
+      make_schedule(5, 30s, {.kill = 0ms, .pause = 0ms, .full = 0ms, .read_only = 0ms});
   CHECK(count(without, Event::Kind::kill) == 0);
+  CHECK(count(without, Event::Kind::pause) == 0);
+  CHECK(count(all, Event::Kind::kill_database) == 0);
   CHECK(std::none_of(without.begin(), without.end(), is_phase));
   CHECK(count(without, Event::Kind::fault) == count(all, Event::Kind::fault));
   CHECK(count(without, Event::Kind::expire) == count(all, Event::Kind::expire));
+}
+
+TEST_CASE("schedule: pauses come in all lengths, and are aimed at every stage before the save",
+          "[torture]") {
+  std::set<Stage> aims;
+  unsigned shorter = 0, longer = 0;
+  for (const Event& event : make_schedule(3, 300s, {})) {
+    if (event.kind != Event::Kind::pause) continue;
+    aims.insert(event.aim);
+    CHECK(event.lasts >= 300ms);
+    ++(event.lasts > 6s ? longer : shorter);
+  }
+  CHECK(aims == std::set{Stage::idle, Stage::claimed, Stage::posting, Stage::answered});
+  CHECK(longer > 20);
+  CHECK(shorter > longer);
+}
+
+TEST_CASE("schedule: where only long pauses are asked for there are no others", "[torture]") {
+  const Schedule schedule = make_schedule(3, 60s, {.only_long_pauses = true});
+  REQUIRE(count(schedule, Event::Kind::pause) > 10);
+  for (const Event& event : schedule)
+    CHECK((event.kind != Event::Kind::pause || event.lasts >= 6s));
+}
+
+TEST_CASE("schedule: a database is killed, restarted and paused in turn, with rest in between",
+          "[torture]") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    auto end = 0ms;
+    std::set<Event::Kind> kinds;
+    for (const Event& event : make_schedule(seed, 60s, {.database = 4s})) {
+      if (event.kind != Event::Kind::kill_database && event.kind != Event::Kind::pause_database &&
+          event.kind != Event::Kind::restart_database)
+        continue;
+      kinds.insert(event.kind);
+      CHECK(event.at >= end + 2s);
+      end = event.at + event.lasts;
+      CHECK(end < 60s);
+    }
+    CHECK(kinds.size() == 3);
+  }
+}
+
+TEST_CASE("schedule: a line of a pause says whom, when and how long", "[torture]") {
+  CHECK(to_string(Event{.at = 5ms,
+                        .kind = Event::Kind::pause,
+                        .number = 7,
+                        .lasts = 900ms,
+                        .aim = Stage::posting}) == "5 ms pause 7 when posting for 900 ms");
+  CHECK(to_string(Event{.at = 5ms, .kind = Event::Kind::kill_database, .lasts = 900ms}) ==
+        "5 ms kill_database for 900 ms");
 }
 
 TEST_CASE("schedule: every kind of fault but held answers comes, and most cost nothing",

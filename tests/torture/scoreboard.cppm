@@ -8,19 +8,23 @@ module;
 #include <memory>
 #include <vector>
 export module latchkey.test.torture_scoreboard;
-import latchkey.test.torture_books;
+import latchkey.core.time;
+import latchkey.test.torture_notes;
 
 // What a worker is doing, in a file that it maps: what it wrote there stays readable when it is
 // killed. One writer process for each file, and the driver, which reads.
 
 export namespace latchkey::test {
 
-/// A refresh under way.
+/// A refresh under way, or one that has ended and was not collected yet.
 struct Slot {
   std::atomic<Stage> stage;
   std::atomic<std::uint32_t> subject;
   std::atomic<Mark> request;
+  std::atomic<std::int64_t> claimed, checked, saved;  ///< TimePoints; 0: not yet
 };
+/// For the times of a slot.
+void set(std::atomic<std::int64_t>& field, TimePoint time) noexcept;
 
 struct Counters {
   std::atomic<std::uint64_t> calls;
@@ -32,7 +36,7 @@ struct Counters {
 
 class Scoreboard {
  public:
-  static constexpr std::size_t kSlots = 256;
+  static constexpr std::size_t kSlots = 1024;
 
   /// Maps the file, making it (all idle) if it is not there. Throws std::runtime_error.
   explicit Scoreboard(const std::filesystem::path& file);
@@ -40,11 +44,15 @@ class Scoreboard {
   Scoreboard& operator=(const Scoreboard&) = delete;
   ~Scoreboard();
 
-  /// An idle slot, now `claimed`; null if all are taken.
-  [[nodiscard]] Slot* take(std::uint32_t subject) noexcept;
+  /// An idle slot, now `claimed`; null if all are taken: what is done then is in no book.
+  [[nodiscard]] Slot* take(std::uint32_t subject, TimePoint claimed) noexcept;
   [[nodiscard]] Counters& counters() noexcept;
+  /// What is under way.
+  [[nodiscard]] std::vector<RefreshNote> read() const;
+  /// What has ended; its slots are idle afterwards. To be called so often that slots are left.
+  [[nodiscard]] std::vector<RefreshNote> collect();
   /// What was under way; afterwards all slots are idle. For when the writer is gone.
-  [[nodiscard]] std::vector<CutRefresh> clear();
+  [[nodiscard]] std::vector<RefreshNote> clear();
 
  private:
   struct Layout;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,8 +16,8 @@ import latchkey.http;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.record;
-import latchkey.test.torture_books;
 import latchkey.test.forwarding_store;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_scoreboard;
 
 namespace latchkey::test {
@@ -28,14 +31,18 @@ class CurrentSlot {
   CurrentSlot(const CurrentSlot&) = delete;
   CurrentSlot& operator=(const CurrentSlot&) = delete;
   ~CurrentSlot() {
-    if (slot_ != nullptr && slot_->stage != Stage::unsaved) done();
+    if (slot_ != nullptr && slot_->stage != Stage::unsaved && slot_->stage != Stage::held_up)
+      done();
   }
   void got_lease() { claimed_ = false; }
-  void begin(std::shared_ptr<Scoreboard> board, std::uint32_t subject) {
+  void begin(std::shared_ptr<Scoreboard> board, std::uint32_t subject, TimePoint at) {
     done();
     claimed_ = true;
-    slot_ = board->take(subject);
+    slot_ = board->take(subject, at);
     board_ = std::move(board);
+  }
+  void checks(TimePoint at) {
+    if (slot_ != nullptr) set(slot_->checked, at);
   }
   void reach(Stage stage) {
     if (slot_ != nullptr) slot_->stage = stage;
@@ -44,8 +51,12 @@ class CurrentSlot {
     if (slot_ != nullptr) slot_->request = request;
     reach(Stage::posting);
   }
-  void done() {
-    reach(Stage::idle);
+  void saved() {
+    if (slot_ != nullptr) set(slot_->saved, SystemClock().now());
+    done(Stage::saved);
+  }
+  void done(Stage end = Stage::over) {
+    reach(end);
     slot_ = nullptr;
     board_.reset();
   }
@@ -70,13 +81,27 @@ class WatchedLease final : public Lease {
   ~WatchedLease() override {
     if (changed_ && !current.has_claimed()) ++counters_.adoptions;
   }
-  bool still_held() override { return inner_->still_held(); }
+  bool still_held() override {
+    const TimePoint begun = SystemClock().now();
+    const bool held = inner_->still_held();
+    if (held) current.checks(begun);
+    return held;
+  }
 
  private:
   std::unique_ptr<Lease> inner_;
   Counters& counters_;
   bool changed_;
 };
+
+// The store is as it was, and so is the room in it: it only cannot be had now.
+bool is_out_of_reach(const Error& error) {
+  constexpr std::array<std::string_view, 6> kDetails{
+      "postgres.connection_lost", "postgres.unreachable",   "postgres.starting",
+      "postgres.shutting_down",   "postgres.timeout", "postgres.too_many_connections"};
+  return error.code == ErrorCode::locked ||
+         std::find(kDetails.begin(), kDetails.end(), error.detail) != kDetails.end();
+}
 
 class WatchedStore final : public ForwardingStore {
  public:
@@ -97,7 +122,7 @@ class WatchedStore final : public ForwardingStore {
 
   Result<void> save_claim(const RefreshClaim& claim) override {
     const auto found = std::find(subjects_.begin(), subjects_.end(), claim.subject);
-    current.begin(board_, static_cast<std::uint32_t>(found - subjects_.begin()));
+    current.begin(board_, static_cast<std::uint32_t>(found - subjects_.begin()), claim.at);
     auto saved = inner().save_claim(claim);
     if (!saved) current.done();
     return saved;
@@ -113,10 +138,12 @@ class WatchedStore final : public ForwardingStore {
     auto saved = inner().save_record(record, expected);
     // A tombstone that can't be written loses nothing.
     const bool precious = record.summary.state == SessionState::active && current.is_taken();
-    if (saved || !precious || saved.error().code == ErrorCode::conflict) {
+    if (!precious || (!saved && saved.error().code == ErrorCode::conflict)) {
       current.done();
+    } else if (saved) {
+      current.saved();
     } else {
-      current.reach(Stage::unsaved);
+      current.reach(is_out_of_reach(saved.error()) ? Stage::held_up : Stage::unsaved);
       ++board_->counters().unsaved;
     }
     return saved;

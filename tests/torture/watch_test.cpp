@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 import latchkey.core;
@@ -19,8 +20,8 @@ import latchkey.store.record;
 import latchkey.store.vault;
 import latchkey.test.folder;
 import latchkey.test.scripted_transport;
-import latchkey.test.torture_books;
 import latchkey.test.forwarding_store;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_scoreboard;
 import latchkey.test.torture_watch;
 
@@ -37,9 +38,19 @@ class FullStore final : public ForwardingStore {
   using ForwardingStore::ForwardingStore;
   Result<void> save_record(const SealedRecord& record, Revision expected) override {
     if (is_full) return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+    if (out_of_reach) return *out_of_reach;
     return inner().save_record(record, expected);
   }
+  Result<std::unique_ptr<Lease>> lease(std::string_view subject, const LockWait& wait) override {
+    class Lost final : public Lease {
+      bool still_held() override { return false; }
+    };
+    if (lease_is_lost) return std::unique_ptr<Lease>(std::make_unique<Lost>());
+    return inner().lease(subject, wait);
+  }
   bool is_full = false;
+  bool lease_is_lost = false;
+  std::optional<Error> out_of_reach;
 };
 
 OAuthSession session_with(std::uint64_t revision, SessionState state = SessionState::active) {
@@ -51,6 +62,8 @@ OAuthSession session_with(std::uint64_t revision, SessionState state = SessionSt
   return session;
 }
 
+constexpr TimePoint kClaimedAt{Duration{7'000}};
+
 // The steps of a refresh, as the keeper takes them.
 struct Refresh {
   TemporaryFolder folder;
@@ -59,16 +72,17 @@ struct Refresh {
       std::make_shared<FullStore>(MemoryOAuthTokenStore::create(store_sessions_unsealed()));
   std::shared_ptr<OAuthTokenStore> store = watched_store(disk, board, {kOther, kName});
   bool kill_while_posting = false;
-  std::vector<CutRefresh> while_posting;
+  std::vector<RefreshNote> while_posting;
 
   // As if this process had been killed now.
-  [[nodiscard]] std::optional<CutRefresh> cut() const {
+  [[nodiscard]] std::optional<RefreshNote> cut() const {
     const auto all = board->clear();
     CHECK(all.size() <= 1);
     return all.empty() ? std::nullopt : std::optional(all[0]);
   }
   void claim() const {
-    CHECK(store->save_claim({.subject = kName, .revision = {1}, .id = 5, .at = {}, .host = {}}));
+    CHECK(store->save_claim(
+        {.subject = kName, .revision = {1}, .id = 5, .at = kClaimedAt, .host = {}}));
   }
   void post() {
     const auto inner = std::make_shared<ScriptedTransport>(
@@ -140,6 +154,79 @@ TEST_CASE("watch: after a save that failed the board says unsaved, until it work
     REQUIRE(refresh.store->save(session_with(2), Revision{}));
     CHECK_FALSE(refresh.cut());
   }
+}
+
+TEST_CASE("watch: a save that does not reach the store is held up, which is not unsaved",
+          "[torture]") {
+  Refresh refresh;
+  refresh.claim();
+  refresh.post();
+  for (const auto& [code, detail] : {std::pair(ErrorCode::locked, "sqlite.busy"),
+                                     std::pair(ErrorCode::io, "postgres.connection_lost"),
+                                     std::pair(ErrorCode::io, "postgres.unreachable")}) {
+    refresh.disk->out_of_reach = make_error(code, detail, "later");
+    CHECK_FALSE(refresh.store->save(session_with(2), Revision{}));
+    REQUIRE(refresh.board->read().size() == 1);
+    CHECK(refresh.board->read()[0].stage == Stage::held_up);
+  }
+  SECTION("killed") {
+    CHECK(refresh.cut()->stage == Stage::held_up);
+  }
+  SECTION("no room, after all") {
+    refresh.disk->out_of_reach = make_error(ErrorCode::io, "postgres.no_space", "full");
+    CHECK_FALSE(refresh.store->save(session_with(2), Revision{}));
+    CHECK(refresh.cut()->stage == Stage::unsaved);
+  }
+}
+
+TEST_CASE("watch: a refresh that went well has all its times, and is collected", "[torture]") {
+  Refresh refresh;
+  const TimePoint before = SystemClock().now();
+  const auto lease =
+      refresh.store->lease(kName, {.deadline = std::chrono::steady_clock::now()}).value();
+  refresh.claim();
+  REQUIRE(lease->still_held());
+  refresh.post();
+  REQUIRE(refresh.store->save(session_with(2), Revision{}));
+  const auto ended = refresh.board->collect();
+  REQUIRE(ended.size() == 1);
+  CHECK(ended[0].stage == Stage::saved);
+  CHECK(ended[0].claimed == kClaimedAt);
+  CHECK(ended[0].checked >= before);
+  CHECK(ended[0].saved >= ended[0].checked);
+}
+
+TEST_CASE("watch: a check that says no is none", "[torture]") {
+  Refresh refresh;
+  refresh.disk->lease_is_lost = true;
+  const auto lease =
+      refresh.store->lease(kName, {.deadline = std::chrono::steady_clock::now()}).value();
+  refresh.claim();
+  CHECK_FALSE(lease->still_held());
+  REQUIRE(refresh.board->read().size() == 1);
+  CHECK_FALSE(refresh.board->read()[0].checked);
+}
+
+TEST_CASE("watch: a refresh that ended without a save is over, and has no time of one",
+          "[torture]") {
+  Refresh refresh;
+  refresh.claim();
+  SECTION("its claim was cleared") {
+    REQUIRE(refresh.store->clear_claim(kName, 5));
+  }
+  SECTION("its session is dead") {
+    refresh.post();
+    REQUIRE(refresh.store->save(session_with(2, SessionState::dead), Revision{}));
+  }
+  SECTION("somebody else had saved") {
+    refresh.post();
+    REQUIRE(refresh.disk->save(session_with(3), Revision{}));
+    CHECK_FALSE(refresh.store->save(session_with(2), Revision{}));
+  }
+  const auto ended = refresh.board->collect();
+  REQUIRE(ended.size() == 1);
+  CHECK(ended[0].stage == Stage::over);
+  CHECK_FALSE(ended[0].saved);
 }
 
 TEST_CASE("watch: a tombstone that can't be written is no unsaved session", "[torture]") {

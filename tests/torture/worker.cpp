@@ -32,7 +32,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kFixedWords = 8;
+constexpr std::size_t kFixedWords = 10;
 constexpr milliseconds kOpenPause{200};
 
 void pause(milliseconds time, const std::stop_token& stop) {
@@ -90,7 +90,7 @@ class User {
 std::optional<Place> open_in_time(const WorkerOptions& options, Scoreboard& board,
                                   const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    auto place = open_place(options.store, options.folder);
+    auto place = open_place(options.site);
     if (place) return *std::move(place);
     ++board.counters().not_opened;
     pause(kOpenPause, stop);
@@ -118,8 +118,10 @@ void use_sessions(const Place& place, const Scene& scene, Scoreboard& board, uns
 }
 
 std::vector<std::string> to_words(const WorkerOptions& options) {
-  std::vector<std::string> words{options.store,
-                                 options.folder.string(),
+  std::vector<std::string> words{options.site.store,
+                                 options.site.folder.string(),
+                                 options.site.address,
+                                 std::to_string(options.site.lease_time.count()),
                                  options.board.string(),
                                  options.scene.pds,
                                  options.scene.plc,
@@ -132,16 +134,18 @@ std::vector<std::string> to_words(const WorkerOptions& options) {
 
 WorkerOptions worker_options(const std::vector<std::string>& words) {
   if (words.size() <= kFixedWords) throw std::runtime_error("a worker needs more words");
-  const auto sabotage = sabotage_from(words[7]);
-  if (!sabotage) throw std::runtime_error("no such sabotage: " + words[7]);
-  return {.store = words[0],
-          .folder = words[1],
-          .board = words[2],
-          .scene = {.pds = words[3],
-                    .plc = words[4],
+  const auto sabotage = sabotage_from(words[9]);
+  if (!sabotage) throw std::runtime_error("no such sabotage: " + words[9]);
+  return {.site = {.store = words[0],
+                   .folder = words[1],
+                   .address = words[2],
+                   .lease_time = milliseconds{number(words[3])}},
+          .board = words[4],
+          .scene = {.pds = words[5],
+                    .plc = words[6],
                     .subjects = {words.begin() + kFixedWords, words.end()}},
-          .threads = static_cast<unsigned>(number(words[5])),
-          .seed = number(words[6]),
+          .threads = static_cast<unsigned>(number(words[7])),
+          .seed = number(words[8]),
           .sabotage = *sabotage};
 }
 

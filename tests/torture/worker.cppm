@@ -16,9 +16,8 @@ import latchkey.test.torture_scoreboard;
 export namespace latchkey::test {
 
 struct WorkerOptions {
-  std::string store;             ///< see open_place
-  std::filesystem::path folder;  ///< of the store and the vault
-  std::filesystem::path board;   ///< the scoreboard's file
+  Site site;
+  std::filesystem::path board;  ///< the scoreboard's file
   Scene scene;
   unsigned threads = 8;
   std::uint64_t seed = 0;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <signal.h>
 #include <sys/wait.h>
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -14,8 +17,10 @@ module;
 #include <utility>
 #include <vector>
 module latchkey.test.torture_workers;
+import latchkey.core.time;
 import latchkey.test.child;
-import latchkey.test.torture_books;
+import latchkey.test.torture_notes;
+import latchkey.test.torture_observer;
 import latchkey.test.torture_place;
 import latchkey.test.torture_schedule;
 import latchkey.test.torture_scoreboard;
@@ -29,6 +34,9 @@ using Steady = std::chrono::steady_clock;
 
 // More than a request may take (SendOptions::timeout).
 constexpr auto kPatience = 45s;
+// How long a pause waits for the stage that it aims at, and how often it looks.
+constexpr auto kAimPatience = 300ms;
+constexpr auto kAimTick = 100us;
 
 void add(Totals& totals, Counters& counters) {
   totals.calls += counters.calls;
@@ -44,14 +52,27 @@ bool has_ended(const ChildProcess& process) {
          info.si_pid != 0;
 }
 
+bool has_stage(const std::vector<RefreshNote>& notes, Stage stage) {
+  return std::any_of(notes.begin(), notes.end(),
+                     [&](const RefreshNote& note) { return note.stage == stage; });
+}
+
+// False if it has ended instead.
+bool stand_still(const ChildProcess& process) {
+  siginfo_t info{};
+  return ::kill(process.id(), SIGSTOP) == 0 &&
+         waitid(P_PID, static_cast<id_t>(process.id()), &info, WSTOPPED | WEXITED | WNOWAIT) == 0 &&
+         info.si_code == CLD_STOPPED;
+}
+
 class Processes final : public Workers {
  public:
   Processes(std::string program, WorkerOptions options, unsigned count,
-            std::filesystem::path boards, OnCut on_cut)
+            std::filesystem::path boards, Observer& observer)
       : program_(std::move(program)),
         options_(std::move(options)),
         boards_folder_(std::move(boards)),
-        on_cut_(std::move(on_cut)),
+        observer_(observer),
         dice_(options_.seed),
         crew_(count) {
     for (unsigned i = 0; i < count; ++i)
@@ -71,8 +92,25 @@ class Processes final : public Workers {
     spawn(i);
   }
 
+  void pause(std::uint64_t number, Stage aim, std::chrono::milliseconds lasts) override {
+    const std::size_t i = number % crew_.size();
+    Member& member = crew_[i];
+    if (!member.process || member.pause) return;
+    const auto give_up = Steady::now() + (aim == Stage::idle ? 0ms : kAimPatience);
+    while (!has_stage(member.board->read(), aim) && Steady::now() < give_up)
+      std::this_thread::sleep_for(kAimTick);
+    const TimePoint from = SystemClock().now();
+    if (!stand_still(*member.process)) return;
+    member.pause = {.stop = {.worker = i, .from = from, .under_way = notes_of(i)},
+                    .wake = Steady::now() + lasts};
+    observer_.enter_stop(member.pause->stop);
+    count_pause(member.pause->stop);
+  }
+
   void look() override {
     for (std::size_t i = 0; i < crew_.size(); ++i) {
+      if (crew_[i].pause && Steady::now() >= crew_[i].pause->wake) wake(i);
+      hand_on(i);
       if (!crew_[i].process || !has_ended(*crew_[i].process)) continue;
       crashes_.push_back("a worker ended by itself, status " +
                          std::to_string(crew_[i].process->wait()));
@@ -81,9 +119,20 @@ class Processes final : public Workers {
     }
   }
 
+  std::vector<RefreshNote> under_way() override {
+    std::vector<RefreshNote> all;
+    for (std::size_t i = 0; i < crew_.size(); ++i) {
+      const auto notes = notes_of(i);
+      all.insert(all.end(), notes.begin(), notes.end());
+    }
+    return all;
+  }
+
   void stop() override {
-    for (Member& member : crew_) {
+    for (std::size_t i = 0; i < crew_.size(); ++i) {
+      Member& member = crew_[i];
       if (!member.process) continue;
+      wake(i);
       try {
         member.process->write_line("stop");
       } catch (const std::exception&) {
@@ -100,12 +149,18 @@ class Processes final : public Workers {
     return sum;
   }
   [[nodiscard]] unsigned kills() const override { return kills_; }
+  [[nodiscard]] std::map<std::string, unsigned> pauses() const override { return pauses_; }
   [[nodiscard]] std::vector<std::string> crashes() const override { return crashes_; }
 
  private:
+  struct Pause {
+    Stop stop;
+    Steady::time_point wake;
+  };
   struct Member {
     std::optional<ChildProcess> process;
     std::unique_ptr<Scoreboard> board;
+    std::optional<Pause> pause;
   };
 
   [[nodiscard]] std::filesystem::path board_file(std::size_t i) const {
@@ -121,9 +176,41 @@ class Processes final : public Workers {
     crew_[i].process.emplace(std::move(words));
   }
 
+  std::vector<RefreshNote> signed_by(std::size_t i, std::vector<RefreshNote> notes) const {
+    for (RefreshNote& note : notes) note.worker = i;
+    return notes;
+  }
+  std::vector<RefreshNote> notes_of(std::size_t i) const {
+    return signed_by(i, crew_[i].board->read());
+  }
+  // What is under way too: a death may have to be explained by who stands still over it.
+  void hand_on(std::size_t i) {
+    observer_.enter_notes(notes_of(i));
+    observer_.enter_notes(signed_by(i, crew_[i].board->collect()));
+  }
+
+  void wake(std::size_t i) {
+    if (!crew_[i].pause) return;
+    ::kill(crew_[i].process->id(), SIGCONT);
+    end_pause(i);
+  }
+  void end_pause(std::size_t i) {
+    if (!crew_[i].pause) return;
+    Stop stop = std::exchange(crew_[i].pause, std::nullopt)->stop;
+    stop.until = SystemClock().now();
+    observer_.enter_stop(std::move(stop));
+  }
+  void count_pause(const Stop& stop) {
+    Stage furthest = Stage::idle;
+    for (const RefreshNote& note : stop.under_way) furthest = std::max(furthest, note.stage);
+    ++pauses_[std::string(to_string(furthest))];
+  }
+
   void bury(std::size_t i) {
+    end_pause(i);
     crew_[i].process.reset();
-    if (const auto cut = crew_[i].board->clear(); !cut.empty()) on_cut_(cut);
+    hand_on(i);
+    observer_.enter_cut(signed_by(i, crew_[i].board->clear()));
   }
 
   void stop_one(std::size_t i, Steady::time_point deadline) {
@@ -142,10 +229,11 @@ class Processes final : public Workers {
   std::string program_;
   WorkerOptions options_;
   std::filesystem::path boards_folder_;
-  OnCut on_cut_;
+  Observer& observer_;
   Dice dice_;
   std::vector<Member> crew_;
   unsigned kills_ = 0;
+  std::map<std::string, unsigned> pauses_;
   std::vector<std::string> crashes_;
 };
 
@@ -163,7 +251,11 @@ class Threads final : public Workers {
   }
   // A process that is killed takes its memory with it: nothing would be left to look at.
   void kill(std::uint64_t) override {}
-  void look() override {}
+  // There is nobody else.
+  void pause(std::uint64_t, Stage, std::chrono::milliseconds) override {}
+  // No lease of theirs expires, and none of them is killed: their notes explain nothing.
+  void look() override { static_cast<void>(board_->collect()); }
+  std::vector<RefreshNote> under_way() override { return board_->read(); }
   void stop() override { thread_ = {}; }
   Totals totals() override {
     Totals sum;
@@ -171,6 +263,7 @@ class Threads final : public Workers {
     return sum;
   }
   [[nodiscard]] unsigned kills() const override { return 0; }
+  [[nodiscard]] std::map<std::string, unsigned> pauses() const override { return {}; }
   [[nodiscard]] std::vector<std::string> crashes() const override { return {}; }
 
  private:
@@ -186,9 +279,9 @@ Workers::~Workers() = default;
 
 std::unique_ptr<Workers> worker_processes(std::string program, WorkerOptions options,
                                           unsigned count, std::filesystem::path boards,
-                                          OnCut on_cut) {
+                                          Observer& observer) {
   return std::make_unique<Processes>(std::move(program), std::move(options), count,
-                                     std::move(boards), std::move(on_cut));
+                                     std::move(boards), observer);
 }
 
 std::unique_ptr<Workers> worker_threads(const Place& place, WorkerOptions options) {
