@@ -2,6 +2,7 @@
 module;
 #include <fcntl.h>
 #include <unistd.h>
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -36,6 +37,21 @@ Error connection_lost() {
   return make_error(ErrorCode::io, "postgres.connection_lost",
                     "lost the connection to the database: it was closed before the answer was "
                     "there; try again when the database can be reached");
+}
+
+// Not every exception of libpqxx carries its SQLSTATE. A verbose message does, whatever language it
+// is in: "ERROR:  42501: permission denied".
+std::string sqlstate_in(std::string_view message) {
+  constexpr std::string_view kBefore = ":  ";
+  constexpr std::size_t kSize = 5;
+  const auto from = message.find(kBefore);
+  if (from == std::string_view::npos) return {};
+  const auto rest = message.substr(from + kBefore.size());
+  const bool is_state =
+      rest.find(": ") == kSize && std::ranges::all_of(rest.substr(0, kSize), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+      });
+  return is_state ? std::string(rest.substr(0, kSize)) : std::string();
 }
 
 // A second descriptor of the socket: libpq closes its own as soon as it notices that the connection
@@ -126,6 +142,7 @@ struct PostgresConnection::Impl {
 #pragma clang diagnostic ignored "-Wdeprecated-declarations"
     connection.inhibit_reactivation(true);
 #pragma clang diagnostic pop
+    connection.set_verbosity(pqxx::connection_base::verbose);
   }
 
   template <class Work>
@@ -144,15 +161,10 @@ struct PostgresConnection::Impl {
       ++traffic.round_trips;
       pqxx::nontransaction statements(connection);
       return PostgresRows(std::make_unique<PostgresRows::Impl>(work(statements)));
-    } catch (const pqxx::sql_error& fault) {
-      if (!connection.is_open()) return connection_lost();
-      return postgres_error(fault.sqlstate(), fault.what());
-    } catch (const pqxx::failure&) {
-      return connection_lost();
     } catch (const std::exception& fault) {
-      return make_error(ErrorCode::io, "postgres.failed",
-                        "cannot use the database: " + printable(fault.what(), 300) +
-                            "; this is a defect, please report it");
+      const auto state = sqlstate_in(fault.what());
+      if (!connection.is_open() || state.empty()) return connection_lost();
+      return postgres_error(state, fault.what());
     }
   }
 

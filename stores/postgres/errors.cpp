@@ -33,6 +33,8 @@ constexpr std::array kMeanings{
             "read again what is there, then decide"},
     Meaning{"42P07", ErrorCode::conflict, "postgres.constraint",
             "another program makes the same tables; try again"},
+    Meaning{"42710", ErrorCode::conflict, "postgres.constraint",
+            "another program makes the same tables; try again"},
     Meaning{"57014", ErrorCode::io, "postgres.timeout",
             "nothing was changed; try again when the server has less to do"},
     Meaning{"25P03", ErrorCode::io, "postgres.timeout",
@@ -73,11 +75,12 @@ const Meaning& meaning_of(std::string_view sqlstate) {
   return found == kMeanings.end() ? kUnknown : *found;
 }
 
-// Further lines quote rows and parameters.
-std::string first_line(std::string_view message) {
-  constexpr std::string_view kLevel = "ERROR:  ";
-  if (message.starts_with(kLevel)) message.remove_prefix(kLevel.size());
-  return printable(message.substr(0, message.find('\n')), 200);
+// Without "ERROR:  42501: ", and without further lines, which quote rows and parameters.
+std::string first_line(std::string_view message, std::string_view sqlstate) {
+  message = message.substr(0, message.find('\n'));
+  const auto state = message.find(std::string(sqlstate) + ": ");
+  if (state != std::string_view::npos) message.remove_prefix(state + sqlstate.size() + 2);
+  return printable(message, 200);
 }
 
 struct Refusal {
@@ -159,8 +162,8 @@ const Refusal& refusal_of(std::string_view message) {
 Error postgres_error(std::string_view sqlstate, std::string_view message) {
   const Meaning& meaning = meaning_of(sqlstate);
   return make_error(meaning.code, meaning.detail,
-                    "the database refused: " + first_line(message) + " (" + printable(sqlstate, 5) +
-                        "); " + std::string(meaning.remedy));
+                    "the database refuses: " + first_line(message, sqlstate) + " (" +
+                        printable(sqlstate, 5) + "); " + std::string(meaning.remedy));
 }
 
 Error postgres_refusal(std::string_view message) {

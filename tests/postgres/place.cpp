@@ -86,13 +86,6 @@ PrivateServer::~PrivateServer() {
   }
 }
 
-std::uint16_t PrivateServer::port() const {
-  const Parts parts(address_);
-  std::uint16_t port = 0;
-  std::from_chars(&address_[parts.colon + 1], &address_[parts.slash], port);
-  return port;
-}
-
 void PrivateServer::start() {
   control("start", folder_);
 }
@@ -123,6 +116,13 @@ std::string shared_server() {
   return server.address();
 }
 
+std::uint16_t port_of(const std::string& address) {
+  const Parts parts(address);
+  std::uint16_t port = 0;
+  std::from_chars(&address[parts.colon + 1], &address[parts.slash], port);
+  return port;
+}
+
 std::string with_database(const std::string& address, const std::string& name) {
   return address.substr(0, Parts(address).slash + 1) + name;
 }
@@ -151,7 +151,11 @@ PostgresPlace::~PostgresPlace() {
 }
 
 PostgresRows PostgresPlace::run(const std::string& sql) {
-  if (!connection_ || !connection_->is_open()) connection_ = connect(address_);
+  if (!connection_) connection_ = connect(address_);
+  auto rows = connection_->script(sql);
+  if (rows) return *std::move(rows);
+  if (connection_->is_open()) throw std::runtime_error(rows.error().message);
+  connection_ = connect(address_);
   return run_or_throw(*connection_, sql);
 }
 

@@ -25,7 +25,6 @@ class PrivateServer {
 
   /// postgresql://postgres@127.0.0.1:port/postgres
   [[nodiscard]] const std::string& address() const noexcept { return address_; }
-  [[nodiscard]] std::uint16_t port() const;
   /// Where its data folder is.
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
   /// Again, on the same port and with the same data.
@@ -45,6 +44,7 @@ class PrivateServer {
 /// this program runs.
 [[nodiscard]] std::string shared_server();
 
+[[nodiscard]] std::uint16_t port_of(const std::string& address);
 /// The address with another database, user or port.
 [[nodiscard]] std::string with_database(const std::string& address, const std::string& name);
 [[nodiscard]] std::string with_user(const std::string& address, const std::string& user);
@@ -63,7 +63,8 @@ class PostgresPlace {
   [[nodiscard]] const std::string& address() const noexcept { return address_; }
   [[nodiscard]] SecretString secret_address() const { return SecretString(address_); }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  /// Runs statements on a connection of its own, the same for all; gives the last one's rows.
+  /// Runs statements on a connection of its own, the same for all, and on a new one when that was
+  /// lost; gives the last one's rows.
   PostgresRows run(const std::string& sql);
   /// The first column of the first row; empty if there is none, or it is NULL.
   [[nodiscard]] std::string value(const std::string& sql);

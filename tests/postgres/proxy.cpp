@@ -29,7 +29,17 @@ sockaddr_in loopback(std::uint16_t port) {
   return address;
 }
 
+// Empty when the other side is gone.
+std::string receive(int socket) {
+  std::string bytes(65'536, '\0');
+  const auto size = ::recv(socket, bytes.data(), bytes.size(), 0);
+  bytes.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return bytes;
+}
+
+// False when there is nothing to send, or nobody to send it to.
 bool send_all(int socket, std::string_view bytes) {
+  if (bytes.empty()) return false;
   while (!bytes.empty()) {
     const auto sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent <= 0) return false;
@@ -70,6 +80,11 @@ void PostgresProxy::cut_answer_with(std::string text) {
   answer_ = std::move(text);
 }
 
+void PostgresProxy::cut_answer_to(std::string text) {
+  const std::lock_guard lock(mutex_);
+  answered_ = std::move(text);
+}
+
 void PostgresProxy::serve() {
   pollfd waiting{listener_, POLLIN, 0};
   while (!is_ending_) {
@@ -85,25 +100,25 @@ void PostgresProxy::relay(int client) {
   const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = loopback(server_);
   bool goes_on = ::connect(server, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  bool loses_answer = false;
   std::array<pollfd, 2> sides{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
   while (goes_on && !is_ending_) {
     if (::poll(sides.data(), sides.size(), kLook) <= 0) continue;
-    if (sides[0].revents != 0) goes_on = pass(client, server, question_);
-    if (goes_on && sides[1].revents != 0) goes_on = pass(server, client, answer_);
+    if (sides[0].revents != 0) {
+      const auto question = receive(client);
+      loses_answer = loses_answer || is_met(answered_, question);
+      goes_on = !is_met(question_, question) && send_all(server, question);
+    }
+    if (goes_on && sides[1].revents != 0) {
+      const auto answer = receive(server);
+      goes_on = !loses_answer && !is_met(answer_, answer) && send_all(client, answer);
+    }
   }
   ::close(server);
   ::close(client);
 }
 
-bool PostgresProxy::pass(int from, int to, std::string& wanted) {
-  std::array<char, 65'536> bytes{};
-  const auto size = ::recv(from, bytes.data(), bytes.size(), 0);
-  if (size <= 0) return false;
-  const std::string_view received(bytes.data(), static_cast<std::size_t>(size));
-  return !is_to_be_cut(wanted, received) && send_all(to, received);
-}
-
-bool PostgresProxy::is_to_be_cut(std::string& wanted, std::string_view bytes) {
+bool PostgresProxy::is_met(std::string& wanted, std::string_view bytes) {
   const std::lock_guard lock(mutex_);
   if (wanted.empty() || bytes.find(wanted) == std::string_view::npos) return false;
   wanted.clear();

@@ -29,6 +29,8 @@ class PostgresProxy {
   /// The same with bytes from the server: it was carried out, and the client does not know.
   /// "COMMIT", "INSERT 0 1" and so on are how the server says what it did.
   void cut_answer_with(std::string text);
+  /// The same with the answer to the next bytes from a client with this text in them.
+  void cut_answer_to(std::string text);
   /// How many connections have been cut.
   [[nodiscard]] int cuts() const noexcept { return cuts_; }
   [[nodiscard]] int connections() const noexcept { return connections_; }
@@ -36,8 +38,7 @@ class PostgresProxy {
  private:
   void serve();
   void relay(int client);
-  [[nodiscard]] bool pass(int from, int to, std::string& wanted);
-  [[nodiscard]] bool is_to_be_cut(std::string& wanted, std::string_view bytes);
+  [[nodiscard]] bool is_met(std::string& wanted, std::string_view bytes);
 
   const std::uint16_t server_;
   std::uint16_t port_ = 0;
@@ -46,7 +47,7 @@ class PostgresProxy {
   std::atomic<int> cuts_ = 0;
   std::atomic<int> connections_ = 0;
   std::mutex mutex_;
-  std::string question_, answer_;  // what is waited for; empty: nothing
+  std::string question_, answer_, answered_;  // what is waited for; empty: nothing
   std::list<std::jthread> relays_;
   std::jthread thread_;
 };
