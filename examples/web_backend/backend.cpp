@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
+#include <chrono>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
@@ -13,6 +14,7 @@ import latchkey;
 import latchkey.examples.web_backend.http_server;
 import latchkey.examples.web_backend.pages;
 import latchkey.examples.web_backend.site;
+import latchkey.examples.web_backend.time_limit;
 import latchkey.examples.web_backend.visitors;
 
 namespace web_backend {
@@ -22,6 +24,10 @@ constexpr std::string_view kSessionCookie = "session";  // which visitor this br
 constexpr std::string_view kLoginCookie = "login";      // which login this browser began
 constexpr int kMonth = 30 * 24 * 3600;
 constexpr int kTenMinutes = 600;
+// Visitors name servers, which may be slow on purpose: so long a login may keep a thread. Below the
+// minute for which proxies wait.
+constexpr std::chrono::seconds kBeginLimit{15};
+constexpr std::chrono::seconds kEndLimit{45};
 
 std::string field(const latchkey::FormFields& form, std::string_view name) {
   const auto value = latchkey::form_value(form, name);
@@ -49,19 +55,26 @@ int status_of(const latchkey::Error& error) {
     case session_dead:
     case refresh_interrupted:
       return 401;
+    case cancelled:  // by a TimeLimit
+      return 504;
     default:
       return 502;
   }
 }
 
+Response failure_page(const latchkey::Error& error, std::string_view link) {
+  const int status = status_of(error);
+  return problem_page(
+      status, status == 504 ? "It took too long. Please try again later." : error.message, link);
+}
+
 }  // namespace
 
-Backend::Backend(latchkey::AtprotoClient client, Site site,
-                 const std::filesystem::path& visitors_file)
+Backend::Backend(latchkey::AtprotoClient client, Site site, std::shared_ptr<Visitors> visitors)
     : client_(std::move(client)),
       site_(std::move(site)),
       is_https_(site_.origin.starts_with("https:")),
-      visitors_(visitors_file) {
+      visitors_(std::move(visitors)) {
   if (is_page(site_.callback_path) || site_.documents.contains(site_.callback_path)) {
     throw std::invalid_argument("the redirect " + latchkey::printable(site_.redirect_uri, 200) +
                                 " leads to another page; give it a path such as /oauth/callback");
@@ -104,10 +117,12 @@ Response Backend::answer_post(const Request& request) {
 }
 
 Response Backend::begin_login(const latchkey::FormFields& form) {
-  const auto begun = client_.authorize(
-      field(form, "who"),
-      {.redirect_uri = site_.redirect_uri, .app_state = own_path(field(form, "return_to"))});
-  if (!begun) return problem_page(status_of(begun.error()), begun.error().message, "/");
+  const TimeLimit limit(kBeginLimit);
+  const auto begun =
+      client_.authorize(field(form, "who"), {.redirect_uri = site_.redirect_uri,
+                                             .app_state = own_path(field(form, "return_to")),
+                                             .stop = limit.token()});
+  if (!begun) return failure_page(begun.error(), "/");
   Response response = redirect(begun->url.text());
   response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, begun->browser_binding.expose(),
                                                      site_.callback_path, kTenMinutes));
@@ -115,15 +130,15 @@ Response Backend::begin_login(const latchkey::FormFields& form) {
 }
 
 Response Backend::end_login(const Request& request) {
+  const TimeLimit limit(kEndLimit);
   const auto end = client_.callback(
-      request.query, latchkey::SecretString(request.cookie(cookie_name(kLoginCookie))));
+      request.query, latchkey::SecretString(request.cookie(cookie_name(kLoginCookie))),
+      limit.token());
   const std::string return_to = own_path(end.app_state);
-  if (!end.session) {
-    return problem_page(status_of(end.session.error()), end.session.error().message, return_to);
-  }
+  if (!end.session) return failure_page(end.session.error(), return_to);
   // A new id at every login: one that somebody planted before is worth nothing.
-  visitors_.forget(request.cookie(cookie_name(kSessionCookie)));
-  const auto id = visitors_.welcome({.did = end.session->subject, .handle = end.session->handle});
+  visitors_->forget(request.cookie(cookie_name(kSessionCookie)));
+  const auto id = visitors_->welcome({.did = end.session->subject, .handle = end.session->handle});
   Response response = redirect(return_to);
   response.headers.emplace_back("Set-Cookie", cookie(kSessionCookie, id.expose(), "/", kMonth));
   response.headers.emplace_back("Set-Cookie", cookie(kLoginCookie, "", site_.callback_path, 0));
@@ -136,22 +151,22 @@ Response Backend::post(const Visitor& visitor, const latchkey::FormFields& form)
       {"createdAt", latchkey::format_rfc3339(latchkey::SystemClock{}.now())}};
   const auto made = client_.pds(visitor.did).create_record("app.bsky.feed.post", record.dump());
   if (made) return posted_page(made->uri);
-  const int status = status_of(made.error());
-  if (status == 401) visitors_.forget_account(visitor.did);  // they must log in again
-  return problem_page(status, made.error().message, "/compose");
+  // They must log in again.
+  if (status_of(made.error()) == 401) visitors_->forget_account(visitor.did);
+  return failure_page(made.error(), "/compose");
 }
 
 Response Backend::log_out(const Visitor& visitor) {
-  visitors_.forget_account(visitor.did);
+  visitors_->forget_account(visitor.did);
   const auto ended = client_.logout(visitor.did);
-  if (!ended) return problem_page(status_of(ended.error()), ended.error().message, "/");
+  if (!ended) return failure_page(ended.error(), "/");
   Response response = redirect("/");
   response.headers.emplace_back("Set-Cookie", cookie(kSessionCookie, "", "/", 0));
   return response;
 }
 
 std::optional<Visitor> Backend::visitor_of(const Request& request) const {
-  return visitors_.find(request.cookie(cookie_name(kSessionCookie)));
+  return visitors_->find(request.cookie(cookie_name(kSessionCookie)));
 }
 
 // "__Host-": browsers take such a cookie from this very host alone, so that no neighbour in its

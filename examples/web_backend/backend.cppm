@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,7 +19,7 @@ export namespace web_backend {
 class Backend {
  public:
   /// `client`: the site's. Throws std::exception if a page has the path of the callback.
-  Backend(latchkey::AtprotoClient client, Site site, const std::filesystem::path& visitors_file);
+  Backend(latchkey::AtprotoClient client, Site site, std::shared_ptr<Visitors> visitors);
 
   [[nodiscard]] Response answer(const Request& request);
 
@@ -38,7 +38,7 @@ class Backend {
   latchkey::AtprotoClient client_;
   Site site_;
   bool is_https_;
-  Visitors visitors_;
+  std::shared_ptr<Visitors> visitors_;
 };
 
 }  // namespace web_backend

@@ -4,6 +4,7 @@ module;
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -77,11 +78,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void start() {
+    is_reading_ = true;
     stream_.expires_after(kReadTimeout);
     http::async_read(stream_, buffer_, parser_,
                      [self = shared_from_this()](beast::error_code failed, std::size_t) {
+                       self->is_reading_ = false;
                        if (!failed) self->answer();
                      });
+  }
+
+  // Closes it, unless its request is there.
+  void end_if_reading() {
+    asio::post(stream_.get_executor(), [self = shared_from_this()] {
+      if (self->is_reading_) self->stream_.close();
+    });
   }
 
  private:
@@ -105,6 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   beast::tcp_stream stream_;
+  bool is_reading_ = false;
   const HttpServer::Handler& handler_;
   beast::flat_buffer buffer_;
   http::request_parser<http::string_body> parser_;
@@ -133,22 +144,37 @@ std::string_view Request::cookie(std::string_view name) const {
   return {};
 }
 
+// All on one strand but the connections, which have one each.
 struct HttpServer::Impl {
-  explicit Impl(std::uint16_t port) : acceptor(io, {asio::ip::address_v4::loopback(), port}) {}
+  explicit Impl(std::uint16_t port)
+      : acceptor(asio::make_strand(io), {asio::ip::address_v4::loopback(), port}) {}
 
   void accept() {
-    acceptor.async_accept(asio::make_strand(io),
-                          [this](beast::error_code failed, tcp::socket socket) {
-                            if (failed == asio::error::operation_aborted) return;
-                            if (!failed) {
-                              std::make_shared<Connection>(std::move(socket), handler)->start();
-                            }
-                            accept();
-                          });
+    acceptor.async_accept(
+        asio::make_strand(io), [this](beast::error_code failed, tcp::socket socket) {
+          if (!acceptor.is_open()) return;
+          if (!failed) {
+            const auto connection = std::make_shared<Connection>(std::move(socket), handler);
+            std::erase_if(connections, [](const auto& one) { return one.expired(); });
+            connections.push_back(connection);
+            connection->start();
+          }
+          accept();
+        });
+  }
+
+  // The io_context is out of work when the last connection has ended.
+  void finish() {
+    beast::error_code ignored;
+    acceptor.close(ignored);
+    for (const auto& one : connections) {
+      if (const auto connection = one.lock()) connection->end_if_reading();
+    }
   }
 
   asio::io_context io{kThreads};
   tcp::acceptor acceptor;
+  std::vector<std::weak_ptr<Connection>> connections;
   Handler handler;
 };
 
@@ -162,8 +188,11 @@ std::uint16_t HttpServer::port() const {
 
 void HttpServer::run(Handler handler) {
   impl_->handler = std::move(handler);
-  asio::signal_set signals(impl_->io, SIGINT, SIGTERM);
-  signals.async_wait([this](beast::error_code, int) { impl_->io.stop(); });
+  asio::signal_set signals(impl_->acceptor.get_executor(), SIGINT, SIGTERM);
+  signals.async_wait([&](beast::error_code, int) {
+    signals.clear();
+    impl_->finish();
+  });
   impl_->accept();
   std::vector<std::jthread> threads;
   for (unsigned i = 0; i < kThreads; ++i) {

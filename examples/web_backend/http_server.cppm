@@ -47,7 +47,8 @@ class HttpServer {
   ~HttpServer();
 
   [[nodiscard]] std::uint16_t port() const;
-  /// Serves until SIGINT or SIGTERM.
+  /// Serves until SIGINT or SIGTERM: then nobody new is let in, requests that are there are
+  /// answered, and it returns. A second signal ends the program at once.
   void run(Handler handler);
 
  private:

@@ -4,9 +4,10 @@ module;
 #include <string_view>
 #include <utility>
 module latchkey.examples.web_backend.pages;
-import latchkey;
+import latchkey.core;
 import latchkey.examples.web_backend.http_server;
 import latchkey.examples.web_backend.visitors;
+import latchkey.loopback.pages;
 
 namespace web_backend {
 namespace {

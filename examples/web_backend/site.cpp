@@ -41,7 +41,9 @@ std::string own_path_of(std::string_view name, const std::string& text, const st
 
 }  // namespace
 
-Site development_site(const std::string& origin) {
+Site development_site(const std::string& address) {
+  const std::string origin =
+      latchkey::parse_origin(address, latchkey::HttpRule::allow_http_for_loopback).value().origin();
   return {.origin = origin,
           .redirect_uri = origin + std::string(kCallbackPath),
           .callback_path = std::string(kCallbackPath),

@@ -21,8 +21,9 @@ struct Site {
   std::map<std::string, std::string, std::less<>> documents{};  ///< public JSON, by path
 };
 
-/// `origin`: http at this machine.
-[[nodiscard]] Site development_site(const std::string& origin);
+/// `address`: http at 127.0.0.1 or [::1], where the website listens or a proxy before it. Throws
+/// std::exception.
+[[nodiscard]] Site development_site(const std::string& address);
 
 struct Hosting {
   std::string origin;

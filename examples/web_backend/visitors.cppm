@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
-#include <map>
-#include <memory>
-#include <mutex>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
 export module latchkey.examples.web_backend.visitors;
-import latchkey;
+import latchkey.core;
 
 // Which browser is whose. The OAuth sessions are in the library's store; here is only the website's
-// own session: a random id in a cookie stands for an account, also after a restart. The file has no
-// ids in it, only their digests. It belongs to one process: a second one would write over it.
+// own session: a random id in a cookie stands for an account, also after a restart. Nothing that is
+// kept has the ids in it, only their digests. visitors_file is a place to keep them.
 
 export namespace web_backend {
 
@@ -21,32 +18,35 @@ struct Visitor {
   std::string handle;  ///< for display
 };
 
-/// Thread-safe. Throws latchkey::Exception if the file can't be read or written.
+/// How long a browser is known.
+inline constexpr std::chrono::hours kVisitLifetime{30 * 24};
+
+/// Thread-safe. All throw std::exception if what is kept can't be read or written.
 class Visitors {
  public:
-  explicit Visitors(std::filesystem::path file);
+  Visitors() = default;
+  Visitors(const Visitors&) = delete;
+  Visitors& operator=(const Visitors&) = delete;
+  virtual ~Visitors();
 
   /// Gives the id of a new session.
   [[nodiscard]] latchkey::SecretString welcome(const Visitor& visitor);
-  /// Empty if the id is unknown, or a month old.
-  [[nodiscard]] std::optional<Visitor> find(std::string_view id) const;
+  /// Empty if the id is unknown, or older than kVisitLifetime.
+  [[nodiscard]] std::optional<Visitor> find(std::string_view id);
   /// Ends one session.
   void forget(std::string_view id);
   /// Ends all sessions of an account.
-  void forget_account(std::string_view did);
+  virtual void forget_account(std::string_view did) = 0;
+  /// Removes those that are too old.
+  virtual void sweep() = 0;
 
  private:
-  struct Entry {
-    Visitor visitor;
-    latchkey::TimePoint until;
-  };
-  void read();
-  void write() const;
+  // By the digest of an id.
+  virtual void add(const std::string& digest, const Visitor& visitor) = 0;
+  [[nodiscard]] virtual std::optional<Visitor> look_up(const std::string& digest) = 0;
+  virtual void remove(const std::string& digest) = 0;
 
-  std::filesystem::path file_;
-  mutable std::mutex mutex_;
   latchkey::SystemRandom random_;
-  std::map<std::string, Entry, std::less<>> entries_;  // by digest of the id
 };
 
 }  // namespace web_backend

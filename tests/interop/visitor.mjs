@@ -11,6 +11,12 @@ export class Visitor {
     return this.#cookies.get(name)
   }
 
+  /** The cookies of `other` too. */
+  takeOver(other) {
+    for (const [name, value] of other.#cookies) this.#cookies.set(name, value)
+    return this
+  }
+
   /** One request; nothing followed, cookies remembered. */
   request(url, { method = 'GET', headers = {}, body } = {}) {
     const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ')

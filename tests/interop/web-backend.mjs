@@ -7,36 +7,43 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Visitor } from './visitor.mjs'
+import { WebSite } from './web-site.mjs'
 
 const program =
   process.env.LATCHKEY_WEB_BACKEND ??
   join(dirname(fileURLToPath(import.meta.url)), '../../build/dev/examples/web_backend/web_backend')
 
-/** A browser that knows the site by its https origin: what it asks for there, the proxy asks the program for. */
+/** A browser that knows the site by its origin: what it asks for there, `backend` is asked for, which may be changed. */
 class ProxiedVisitor extends Visitor {
-  #backend
-
   constructor(backend) {
     super()
-    this.#backend = backend
+    this.backend = backend
   }
 
   request(url, { headers, ...options } = {}) {
-    const { url: origin, address } = this.#backend
+    const { url: origin, address } = this.backend
     return super.request(url.replace(origin, address), { ...options, headers: { host: new URL(origin).host, ...headers } })
   }
 }
 
-/** `url` is the site's origin, and `address` where the program listens: the same but for a hosted one. */
-export class WebBackend {
+/** One process. `url` is the site's origin, and `address` where it listens: the same but for one behind a proxy. */
+export class WebBackend extends WebSite {
   #child
+  #words
 
-  /** `hosting`: {origin, document, keys}, the last two being files; null: development. */
-  static async start(server, hosting = null) {
-    const backend = new WebBackend()
-    backend.server = server
-    backend.hosting = hosting
+  /**
+   * `hosting`: {origin, document, keys}, the last two being files; null: development. `origin`: of a site in development that
+   * has a proxy before it. `words`: more options of the program's.
+   */
+  static async start(server, { hosting = null, origin = hosting?.origin, words = [] } = {}) {
+    const backend = new WebBackend(server)
+    backend.origin = origin
     backend.data = mkdtempSync(join(tmpdir(), 'latchkey-web-'))
+    backend.#words = [
+      ...(hosting ? ['--client-metadata', hosting.document, '--client-keys', hosting.keys] : []),
+      ...(origin ? ['--origin', origin] : []),
+      ...words,
+    ]
     try {
       await backend.#run(0)
     } catch (error) {
@@ -44,12 +51,6 @@ export class WebBackend {
       throw error
     }
     return backend
-  }
-
-  get #words() {
-    if (!this.hosting) return []
-    const { origin, document, keys } = this.hosting
-    return ['--client-metadata', document, '--client-keys', keys, '--origin', origin]
   }
 
   async #run(port) {
@@ -77,23 +78,26 @@ export class WebBackend {
     }
     this.#child.stdout.resume()
     this.address = text.trim()
-    this.url = this.hosting?.origin ?? this.address
+    this.url = this.origin ?? this.address
   }
 
-  async #end() {
-    const ended = new Promise((resolve) => this.#child.on('exit', resolve))
-    this.#child.kill()
-    await ended
+  /** Gives how it ended: {code, signal}. */
+  async end(signal = 'SIGTERM') {
+    const { exitCode: code, signalCode } = this.#child
+    if (code !== null || signalCode !== null) return { code, signal: signalCode }
+    const ended = new Promise((resolve) => this.#child.on('exit', (code, signal) => resolve({ code, signal })))
+    this.#child.kill(signal)
+    return ended
   }
 
   /** Another process, on the same data and port. */
   async restart() {
-    await this.#end()
+    await this.end()
     await this.#run(new URL(this.address).port)
   }
 
   async stop() {
-    await this.#end()
+    await this.end()
     this.#remove()
   }
 
@@ -101,36 +105,7 @@ export class WebBackend {
     rmSync(this.data, { recursive: true, force: true })
   }
 
-  /** A new browser. */
   visitor() {
-    return this.hosting ? new ProxiedVisitor(this) : new Visitor()
-  }
-
-  /** A form, as a browser without scripts sends it. `origin`: null leaves the header out. */
-  submit(visitor, path, fields, { origin = this.url } = {}) {
-    const headers = { 'content-type': 'application/x-www-form-urlencoded', ...(origin && { origin }) }
-    return visitor.request(this.url + path, { method: 'POST', headers, body: new URLSearchParams(fields).toString() })
-  }
-
-  /**
-   * Over HTTP, up to and without the callback: {visitor, callback: its URL}. `visitor` has the cookies of the browser that
-   * began.
-   */
-  async almostLogIn({ handle, password }, { visitor = this.visitor(), returnTo = '/', ...options } = {}) {
-    const begun = await this.submit(visitor, '/login', { who: handle, return_to: returnTo })
-    if (begun.status !== 303) throw new Error(`login: ${begun.status} ${begun.text}`)
-    const { redirect } = await this.server.signIn(begun.headers.location, handle, password, {
-      arriveThere: false,
-      ...options,
-    })
-    return { visitor, callback: redirect, cookies: begun.headers['set-cookie'] }
-  }
-
-  /** Over HTTP, to the end. */
-  async logIn(account, options) {
-    const { visitor, callback } = await this.almostLogIn(account, options)
-    const answer = await visitor.open(callback)
-    if (answer.status !== 303) throw new Error(`callback: ${answer.status} ${answer.text}`)
-    return { visitor, callback, answer }
+    return this.origin ? new ProxiedVisitor(this) : super.visitor()
   }
 }

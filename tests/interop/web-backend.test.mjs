@@ -3,12 +3,14 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { Browser } from './chromium.mjs'
-import { kPost, onServer, Place, Server } from './harness.mjs'
+import { onServer, Place, Server } from './harness.mjs'
+import { SlowServer } from './slow-server.mjs'
 import { Visitor } from './visitor.mjs'
 import { WebBackend } from './web-backend.mjs'
+import { withBrowser } from './web-site.mjs'
 
 // Never asked for: the server finds the document as it is published below.
 const kOrigin = 'https://app.latchkey.dev'
@@ -24,54 +26,19 @@ describe(onServer('web backend'), () => {
     await server?.stop()
   })
 
-  async function withBrowser(body) {
-    const browser = await Browser.open()
-    try {
-      await body(browser, browser.page)
-    } finally {
-      await browser.close()
-    }
-  }
-
-  /** In Chromium, from the page that was asked for to the one that it ends on. */
-  async function logInWith(browser, account, { from = '/', ...options } = {}) {
-    const open = async (page) => {
-      await page.goto(backend.url + from)
-      await page.getByLabel('Handle, DID or server').fill(account.handle)
-      await page.getByRole('button', { name: 'Log in' }).click()
-    }
-    const sign = server.signingIn(account.handle, account.password, options)
-    await browser.visit(new URL(server.issuer).origin, open, sign)
-    await browser.page.getByRole('heading').waitFor()
-    await browser.page.waitForLoadState()
-  }
-
-  const whoIs = async (page) => {
-    await page.goto(backend.url)
-    return page.locator('#did').innerText()
-  }
-
   const codesSent = async (mark) =>
     (await server.requests(mark, 'pds')).filter((e) => e.grant_type === 'authorization_code').length
 
-  async function posts(did) {
-    const query = new URLSearchParams({ repo: did, collection: kPost })
-    const answer = await fetch(`${server.pds}/xrpc/com.atproto.repo.listRecords?${query}`)
-    return (await answer.json()).records
-  }
-
   test('a person logs in, posts, is known after a restart, and logs out', () =>
     withBrowser(async (browser, page) => {
-      await logInWith(browser, server.alice, { from: '/compose' })
+      await backend.logInWith(browser, server.alice, { from: '/compose' })
       assert.equal(page.url(), `${backend.url}/compose`) // where they wanted to go
-      await page.getByLabel('As alice.test').fill('from a <b>web</b> backend')
-      await page.getByRole('button', { name: 'Post' }).click()
-      const uri = await page.locator('#uri').innerText()
-      const record = (await posts(server.alice.did)).find((one) => one.uri === uri)
+      const uri = await backend.postWith(page, server.alice, 'from a <b>web</b> backend')
+      const record = (await backend.posts(server.alice)).find((one) => one.uri === uri)
       assert.equal(record.value.text, 'from a <b>web</b> backend')
 
       await backend.restart()
-      assert.equal(await whoIs(page), server.alice.did)
+      assert.equal(await backend.whoIs(page), server.alice.did)
       const sessions = await server.sessionCount(server.alice.did)
       await page.getByRole('button', { name: 'Log out' }).click()
       await page.getByRole('heading', { name: 'Log in' }).waitFor()
@@ -82,14 +49,14 @@ describe(onServer('web backend'), () => {
 
   test('C5.1: a victim on the callback of an attacker stays who they were, and the code is not used', () =>
     withBrowser(async (browser, page) => {
-      await logInWith(browser, server.bob)
+      await backend.logInWith(browser, server.bob)
       const mark = await server.mark()
       const sessions = await server.sessionCount(server.alice.did)
       const { visitor, callback } = await backend.almostLogIn(server.alice)
       const answer = await page.goto(callback)
       assert.equal(answer.status(), 400)
       assert.match(await page.locator('#problem').innerText(), /another browser/)
-      assert.equal(await whoIs(page), server.bob.did)
+      assert.equal(await backend.whoIs(page), server.bob.did)
       // It is spent for the attacker too.
       assert.equal((await visitor.open(callback)).status, 400)
       assert.equal(await codesSent(mark), 0)
@@ -142,7 +109,7 @@ describe(onServer('web backend'), () => {
 
   test('C5.3: a person who says no is told, and can go back to where they were', () =>
     withBrowser(async (browser, page) => {
-      await logInWith(browser, server.alice, { from: '/compose', deny: true })
+      await backend.logInWith(browser, server.alice, { from: '/compose', deny: true })
       assert.match(await page.locator('#problem').innerText(), /said no|denied/i)
       await page.getByRole('link', { name: 'Go on' }).click()
       await page.getByRole('heading', { name: 'Log in' }).waitFor()
@@ -170,14 +137,14 @@ describe(onServer('web backend'), () => {
 
   test('forms of other sites change nothing', async () => {
     const { visitor } = await backend.logIn(server.alice)
-    const before = (await posts(server.alice.did)).length
+    const before = (await backend.posts(server.alice)).length
     for (const origin of [null, 'null', 'https://evil.test', server.pds]) {
       for (const path of ['/compose', '/logout', '/login']) {
         const answer = await backend.submit(visitor, path, { text: 'forged', who: 'bob.test' }, { origin })
         assert.equal(answer.status, 403, `${path} from ${origin}`)
       }
     }
-    assert.equal((await posts(server.alice.did)).length, before)
+    assert.equal((await backend.posts(server.alice)).length, before)
     assert.match((await visitor.open(backend.url)).text, new RegExp(server.alice.did))
   })
 
@@ -192,6 +159,52 @@ describe(onServer('web backend'), () => {
     }
     const elsewhere = await visitor.request(backend.url, { headers: { host: 'evil.test' } })
     assert.equal(elsewhere.status, 421)
+  })
+
+  async function withSlowServer(answers, body) {
+    const slow = await SlowServer.start(answers)
+    try {
+      await body(slow)
+    } finally {
+      await slow.stop()
+    }
+  }
+
+  test('a visitor who names a server that is slow on purpose is told so, before a proxy gives up', () => {
+    // Each of the two answers is within the time that it has; both together are not.
+    const resource = (url) => ({ resource: url, authorization_servers: [url] })
+    const answers = [{ ms: 8000, body: resource }, { ms: 9000, body: () => ({}) }]
+    return withSlowServer(answers, async (slow) => {
+      const start = Date.now()
+      const answer = await backend.submit(new Visitor(), '/login', { who: slow.url })
+      assert.equal(answer.status, 504)
+      assert.match(answer.text, /took too long/)
+      assert.ok(Date.now() - start < 16_500)
+    })
+  })
+
+  test('a backend that is told to end answers the requests that are there, and lets nobody in any more', () =>
+    withSlowServer([{ ms: 500, body: () => ({}) }], async (slow) => {
+      const visitor = new Visitor()
+      const answer = backend.submit(visitor, '/login', { who: slow.url })
+      // Like those that browsers open in advance: no request comes over it.
+      const idle = connect(new URL(backend.address).port, '127.0.0.1')
+      await new Promise((resolve) => idle.on('connect', resolve))
+      await slow.asked
+      const ended = backend.end()
+      const { status, text } = await answer
+      assert.equal(status, 502)
+      assert.match(text, /id="problem"/)
+      assert.deepEqual(await ended, { code: 0, signal: null })
+      await assert.rejects(visitor.open(backend.url), /ECONNREFUSED/)
+      idle.destroy()
+      await backend.restart()
+    }))
+
+  test('options that do not go together are refused with the usage', async () => {
+    const sets = [['--origin'], ['--unknown', 'x'], ['--client-keys', 'x'], ['--client-metadata', 'x', '--client-keys', 'x'],
+                  ['--origin', kOrigin], ['--origin', 'http://127.0.0.1', '--origin', 'http://127.0.0.1']]
+    for (const words of sets) await assert.rejects(WebBackend.start(server, { words }), /usage: web_backend DIR PORT/)
   })
 
   /** With document and keys of a confidential client at kOrigin, as the tool makes them. */
@@ -210,7 +223,7 @@ describe(onServer('web backend'), () => {
   }
 
   async function withHosted(hosting, body) {
-    const site = await WebBackend.start(server, hosting)
+    const site = await WebBackend.start(server, { hosting })
     try {
       await body(site)
     } finally {
@@ -269,6 +282,6 @@ describe(onServer('web backend'), () => {
         assert.ok(!JSON.stringify(jwks).includes('"d"'))
       })
       const elsewhere = { ...hosting, origin: 'https://other.latchkey.dev' }
-      await assert.rejects(WebBackend.start(server, elsewhere), /is not at https:\/\/other\.latchkey\.dev/)
+      await assert.rejects(WebBackend.start(server, { hosting: elsewhere }), /is not at https:\/\/other\.latchkey\.dev/)
     }))
 })
