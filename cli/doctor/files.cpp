@@ -20,7 +20,7 @@ import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.key_names;
 import latchkey.store.vault.place;
 
 // Files and folders: who may read them, what they lie on, what was left there.

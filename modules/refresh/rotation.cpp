@@ -2,6 +2,7 @@
 module;
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -26,13 +27,16 @@ namespace {
 
 constexpr std::size_t kPage = 500;
 
-Result<std::vector<ListedSession>> all_rows(OAuthTokenStore& store) {
-  std::vector<ListedSession> rows;
+// Page by page: there may be more sessions than fit into memory.
+Result<void> visit_sessions(OAuthTokenStore& store,
+                            const std::function<Result<void>(ListedSession&)>& visit) {
   for (std::string cursor;;) {
     auto page = store.list(cursor, kPage);
     if (!page) return std::move(page).error();
-    for (ListedSession& row : page->sessions) rows.push_back(std::move(row));
-    if (page->next.empty()) return rows;
+    for (ListedSession& row : page->sessions) {
+      if (auto visited = visit(row); !visited) return visited;
+    }
+    if (page->next.empty()) return {};
     cursor = std::move(page->next);
   }
 }
@@ -48,72 +52,33 @@ Result<void> save_resealed(OAuthTokenStore& store, OAuthSession session, Random&
   return store.save_claim(**claim);
 }
 
-Result<bool> is_unfinished(ManagedKeyVault& vault, OAuthTokenStore& store) {
+// Names the data key that the store seals with at this moment.
+Result<std::string> newest_data_key(OAuthTokenStore& store) {
+  const auto box = store.sealer().seal({}, {});
+  if (!box) return box.error();
+  return sealed_with(*box);
+}
+
+Result<bool> is_unfinished(ManagedKeyVault& vault, const SealedSessions& sessions) {
   const auto status = vault.status();
   if (!status) return status.error();
-  const auto sessions = count_sealed_sessions(store);
-  if (!sessions) return sessions.error();
-  return std::any_of(status->data_keys.begin() + 1, status->data_keys.end(),
-                     [&](const DataKeyUse& old) {
-                       return old.keys > 0 || sessions->by_data_key.contains(old.id);
-                     });
+  return std::any_of(
+      status->data_keys.begin() + 1, status->data_keys.end(),
+      [&](const DataKeyUse& old) { return old.keys > 0 || sessions.by_data_key.contains(old.id); });
 }
 
-Result<void> reseal_sessions(OAuthTokenStore& store, const RotationOptions& options,
-                             RotationReport& report) {
-  const auto random = options.random ? options.random : std::make_shared<SystemRandom>();
-  const auto clock = options.clock ? options.clock : std::make_shared<SystemClock>();
-  auto rows = all_rows(store);
-  if (!rows) return std::move(rows).error();
-  report.sessions = rows->size();
-  for (std::size_t i = 0; i < rows->size(); ++i) {
-    if (options.stop.stop_requested()) {
-      return make_error(ErrorCode::cancelled, "vault.cancelled",
-                        "stopped re-sealing sessions; run it again to go on");
-    }
-    ListedSession& row = (*rows)[i];
-    if (!row.error) {
-      auto resealed = reseal_session(
-          store, row.summary->subject, *random,
-          {.deadline = clock->steady_now() + options.lease_patience, .stop = options.stop});
-      if (resealed) {
-        report.sessions_resealed += *resealed ? 1 : 0;
-      } else {
-        row.error = std::move(resealed).error();
-      }
-    }
-    if (row.error) report.sessions_left.push_back(std::move(row));
-    if (options.progress) options.progress(RotationStage::sessions, i + 1, rows->size());
-  }
-  return {};
+std::size_t total_of(const SealedSessions& sessions) {
+  std::size_t total = sessions.unreadable.size();
+  for (const auto& [id, count] : sessions.by_data_key) total += count;
+  return total;
 }
 
-}  // namespace
-
-Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store) {
-  auto rows = all_rows(store);
-  if (!rows) return std::move(rows).error();
-  SealedSessions sessions;
-  for (ListedSession& row : *rows) {
-    if (!row.error) {
-      const auto record = store.load_record(row.summary->subject);
-      if (record && *record) ++sessions.by_data_key[sealed_with((*record)->box)];
-      if (!record) row.error = record.error();
-    }
-    if (row.error) sessions.unreadable.push_back(std::move(row));
-  }
-  return sessions;
-}
-
-Result<bool> reseal_session(OAuthTokenStore& store, std::string_view subject, Random& random,
-                            const LockWait& wait) {
-  auto record = store.load_record(subject);
-  if (!record) return std::move(record).error();
-  if (!*record || store.sealer().is_current((*record)->box)) return false;
+Result<bool> reseal_under_lease(OAuthTokenStore& store, std::string_view subject, Random& random,
+                                const LockWait& wait) {
   const auto lease = store.lease(subject, wait);
   if (!lease) return lease.error();
-  record = store.load_record(subject);
-  if (!record) return std::move(record).error();
+  const auto record = store.load_record(subject);
+  if (!record) return record.error();
   if (!*record || store.sealer().is_current((*record)->box)) return false;
   auto session = unseal_session(**record, store.sealer());
   if (!session) return std::move(session).error();
@@ -123,10 +88,91 @@ Result<bool> reseal_session(OAuthTokenStore& store, std::string_view subject, Ra
   return true;
 }
 
+// One rotation's way through the sessions of a store.
+class SessionResealing {
+ public:
+  SessionResealing(OAuthTokenStore& store, const RotationOptions& options, RotationReport& report)
+      : store_(store),
+        options_(options),
+        report_(report),
+        random_(options.random ? options.random : std::make_shared<SystemRandom>()),
+        clock_(options.clock ? options.clock : std::make_shared<SystemClock>()) {}
+
+  /// `expected`: how many sessions there were just before.
+  Result<void> run(std::size_t expected) {
+    auto newest = newest_data_key(store_);
+    if (!newest) return std::move(newest).error();
+    newest_ = *std::move(newest);
+    return visit_sessions(store_, [&](ListedSession& row) -> Result<void> {
+      if (options_.stop.stop_requested()) {
+        return make_error(ErrorCode::cancelled, "vault.cancelled",
+                          "stopped re-sealing sessions; run it again to go on");
+      }
+      take(row);
+      ++report_.sessions;
+      // Sessions that came meanwhile count too.
+      expected = std::max(expected, report_.sessions);
+      if (options_.progress) {
+        options_.progress(RotationStage::sessions, report_.sessions, expected);
+      }
+      return {};
+    });
+  }
+
+ private:
+  void take(ListedSession& row) {
+    if (!row.error && row.sealed_with == newest_) return;
+    if (!row.error) {
+      const auto resealed = reseal_under_lease(
+          store_, row.summary->subject, *random_,
+          {.deadline = clock_->steady_now() + options_.lease_patience, .stop = options_.stop});
+      if (resealed) {
+        report_.sessions_resealed += *resealed ? 1 : 0;
+        return;
+      }
+      row.error = resealed.error();
+    }
+    report_.sessions_left.push_back(std::move(row));
+  }
+
+  OAuthTokenStore& store_;
+  const RotationOptions& options_;
+  RotationReport& report_;
+  const std::shared_ptr<Random> random_;
+  const std::shared_ptr<Clock> clock_;
+  std::string newest_;
+};
+
+}  // namespace
+
+Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store) {
+  SealedSessions sessions;
+  const auto visited = visit_sessions(store, [&](ListedSession& row) {
+    if (row.error) {
+      sessions.unreadable.push_back(std::move(row));
+    } else {
+      ++sessions.by_data_key[row.sealed_with];
+    }
+    return Result<void>();
+  });
+  if (!visited) return visited.error();
+  return sessions;
+}
+
+Result<bool> reseal_session(OAuthTokenStore& store, std::string_view subject, Random& random,
+                            const LockWait& wait) {
+  const auto record = store.load_record(subject);
+  if (!record) return record.error();
+  if (!*record || store.sealer().is_current((*record)->box)) return false;
+  return reseal_under_lease(store, subject, random, wait);
+}
+
 Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& store,
                                     const RotationOptions& options) {
   RotationReport report;
-  const auto unfinished = is_unfinished(vault, store);
+  const auto sessions = count_sealed_sessions(store);
+  if (!sessions) return sessions.error();
+  const auto unfinished = is_unfinished(vault, *sessions);
   if (!unfinished) return unfinished.error();
   report.new_data_key = !*unfinished;
   if (report.new_data_key) {
@@ -141,7 +187,8 @@ Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& sto
   report.keys = keys->total;
   report.keys_resealed = keys->resealed;
   report.keys_left = std::move(keys->unreadable);
-  if (auto done = reseal_sessions(store, options, report); !done) return std::move(done).error();
+  const auto resealed = SessionResealing(store, options, report).run(total_of(*sessions));
+  if (!resealed) return resealed.error();
   return report;
 }
 

@@ -30,7 +30,7 @@ struct SealedSessions {
   /// Sessions that do not say, and why.
   std::vector<ListedSession> unreadable;
 };
-/// Reads every record, opens none. Errors: those of OAuthTokenStore::list.
+/// Lists all sessions, a page at a time, and opens none. Errors: those of OAuthTokenStore::list.
 [[nodiscard]] Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store);
 
 /// Seals one session with the newest data key: under its lease, with a new revision, its claim
@@ -43,7 +43,7 @@ struct SealedSessions {
 enum class RotationStage { keys, sessions };
 
 struct RotationOptions {
-  /// Called after each key and session.
+  /// Called after each key and session. The total grows when others add some meanwhile.
   std::function<void(RotationStage, std::size_t done, std::size_t total)> progress{};
   std::stop_token stop{};
   std::chrono::milliseconds lease_patience{5000};  ///< for each session

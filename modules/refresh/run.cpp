@@ -38,6 +38,8 @@ using SharedSession = std::shared_ptr<const OAuthSession>;
 // failed refresh.
 constexpr std::size_t kRoomSlack = 8 * 1024;
 
+constexpr std::string_view kLeaseLost = "lease.lost";
+
 SharedSession share(OAuthSession session) {
   return std::make_shared<const OAuthSession>(std::move(session));
 }
@@ -131,7 +133,6 @@ class RefreshRun {
     if (!claim) return std::move(claim).error();
     if (!claim->has_value() || (*claim)->revision != session_.revision) return std::nullopt;
     interrupted_ = true;
-    claim_id_ = (*claim)->id;
     const Duration age = context_.clock->now() - (*claim)->at;
     const Duration rest = std::clamp<Duration>(kClaimAge - age, Duration::zero(), kClaimAge);
     if (rest > Duration::zero() && !context_.clock->sleep_for(rest, order_.lease_wait.stop)) {
@@ -160,21 +161,37 @@ class RefreshRun {
       return make_error(ErrorCode::cancelled, "refresh.cancelled",
                         "the refresh was cancelled before it was sent");
     }
-    // A found claim keeps its id: its outcome stays unknown whatever this attempt learns.
-    if (!interrupted_) claim_id_ = draw_id(*context_.random);
+    // An id of its own also where a claim was found: whoever wrote that one may come back from a
+    // long pause, and must not clear this one.
+    claim_id_ = draw_id(*context_.random);
     auto saved = context_.store->save_claim({.subject = order_.subject,
                                              .revision = session_.revision,
                                              .id = claim_id_,
                                              .at = context_.clock->now(),
                                              .pid = process_id(),
                                              .host = host_name()});
-    if (!saved) return std::move(saved).error();
-    if (!lease_->still_held()) {
-      clear_own_claim();
-      return make_error(ErrorCode::locked, "lease.lost",
-                        "cannot refresh now: the lease ran out before the request; try again");
+    if (!saved) {
+      // A store whose leases can run out checks lease and revision with the claim.
+      const Error& error = saved.error();
+      if (error.code == ErrorCode::conflict || error.detail == kLeaseLost) return yield_lease();
+      return error;
     }
-    return std::nullopt;
+    if (lease_->still_held()) return std::nullopt;
+    clear_own_claim();
+    return yield_lease();
+  }
+
+  // Another process has taken the lease, after it had run out, or its former holder has saved over
+  // the revision that was read here: then there is a newer session.
+  Step yield_lease() {
+    auto stored = context_.store->load(order_.subject);
+    if (!stored) return std::move(stored).error();
+    if (!stored->has_value()) return absent_session_error(order_.subject);
+    if ((*stored)->state != SessionState::active) return unusable_session_error(**stored);
+    if (adoptable(**stored, order_.stale_token, context_.clock->now()))
+      return share(std::move(**stored));
+    return make_error(ErrorCode::locked, kLeaseLost,
+                      "cannot refresh now: the lease ran out before the request; try again");
   }
 
   Result<HttpResponse> send() {
@@ -271,6 +288,7 @@ class RefreshRun {
     return error;
   }
 
+  // Where a claim was found, the outcome stays unknown whatever this attempt learns.
   void clear_own_claim() {
     if (!interrupted_)
       static_cast<void>(context_.store->clear_claim(order_.subject, claim_id_).has_value());

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <fcntl.h>
+#include <unistd.h>
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -18,6 +22,7 @@ module latchkey.store.postgres.connection;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.store.postgres.watchdog;
 
 namespace latchkey {
 namespace {
@@ -33,6 +38,37 @@ Error connection_lost() {
                     "lost the connection to the database: it was closed before the answer was "
                     "there; try again when the database can be reached");
 }
+
+// Not every exception of libpqxx carries its SQLSTATE. A verbose message does, whatever language it
+// is in: "ERROR:  42501: permission denied".
+std::string sqlstate_in(std::string_view message) {
+  constexpr std::string_view kBefore = ":  ";
+  constexpr std::size_t kSize = 5;
+  const auto from = message.find(kBefore);
+  if (from == std::string_view::npos) return {};
+  const auto rest = message.substr(from + kBefore.size());
+  const bool is_state =
+      rest.find(": ") == kSize && std::ranges::all_of(rest.substr(0, kSize), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+      });
+  return is_state ? std::string(rest.substr(0, kSize)) : std::string();
+}
+
+// A second descriptor of the socket: libpq closes its own as soon as it notices that the connection
+// is lost, and the number may belong to another file by the time that it is to be shut down.
+struct Lifeline {
+  Lifeline(PostgresWatchdog& dog, int original, std::chrono::milliseconds time)
+      : watchdog(dog), socket(::fcntl(original, F_DUPFD_CLOEXEC, 0)), patience(time) {}
+  Lifeline(const Lifeline&) = delete;
+  Lifeline& operator=(const Lifeline&) = delete;
+  ~Lifeline() {
+    if (socket >= 0) ::close(socket);
+  }
+
+  PostgresWatchdog& watchdog;
+  const int socket;
+  const std::chrono::milliseconds patience;
+};
 
 }  // namespace
 
@@ -52,8 +88,8 @@ struct PostgresRows::Impl {
   pqxx::result result;
 
   [[nodiscard]] pqxx::field field(std::size_t row, int column) const {
-    return result.at(static_cast<pqxx::result::size_type>(row),
-                     static_cast<pqxx::row::size_type>(column));
+    return result.at(static_cast<pqxx::result::size_type>(row))
+        .at(static_cast<pqxx::row::size_type>(column));
   }
 };
 
@@ -106,29 +142,37 @@ struct PostgresConnection::Impl {
 #pragma clang diagnostic ignored "-Wdeprecated-declarations"
     connection.inhibit_reactivation(true);
 #pragma clang diagnostic pop
+    connection.set_verbosity(pqxx::connection_base::verbose);
   }
 
   template <class Work>
   Result<PostgresRows> attempt(const Work& work) {
+    std::optional<PostgresWatchdog::Watch> watch;
+    if (lifeline) watch.emplace(lifeline->watchdog, lifeline->socket, lifeline->patience);
+    auto rows = carry_out(work);
+    if (!rows) ++traffic.failures;
+    return rows;
+  }
+
+  template <class Work>
+  Result<PostgresRows> carry_out(const Work& work) {
     if (!connection.is_open()) return connection_lost();
     try {
+      ++traffic.round_trips;
       pqxx::nontransaction statements(connection);
       return PostgresRows(std::make_unique<PostgresRows::Impl>(work(statements)));
-    } catch (const pqxx::sql_error& fault) {
-      if (!connection.is_open()) return connection_lost();
-      return postgres_error(fault.sqlstate(), fault.what());
-    } catch (const pqxx::failure&) {
-      return connection_lost();
     } catch (const std::exception& fault) {
-      return make_error(ErrorCode::io, "postgres.failed",
-                        "cannot use the database: " + printable(fault.what(), 300) +
-                            "; this is a defect, please report it");
+      const auto state = sqlstate_in(fault.what());
+      if (!connection.is_open() || state.empty()) return connection_lost();
+      return postgres_error(state, fault.what());
     }
   }
 
   pqxx::connection connection;
   pqxx::quiet_errorhandler quiet;
   std::set<const char*> prepared;
+  PostgresTraffic traffic;
+  std::optional<Lifeline> lifeline;
 };
 
 PostgresConnection::PostgresConnection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -155,7 +199,10 @@ Result<PostgresRows> PostgresConnection::run(const char* sql, const PostgresValu
   }
   return impl_->attempt([&](pqxx::nontransaction& statements) {
     const std::string name = name_of(sql);
-    if (impl_->prepared.insert(sql).second) impl_->connection.prepare(name, sql);
+    if (impl_->prepared.insert(sql).second) {
+      impl_->connection.prepare(name, sql);  // sent with its first use
+      ++impl_->traffic.round_trips;
+    }
     return statements.exec_prepared(name, pqxx::prepare::make_dynamic_params(forms));
   });
 }
@@ -164,12 +211,21 @@ Result<PostgresRows> PostgresConnection::script(const std::string& sql) {
   return impl_->attempt([&](pqxx::nontransaction& statements) { return statements.exec(sql); });
 }
 
+void PostgresConnection::be_watched(PostgresWatchdog& watchdog,
+                                    std::chrono::milliseconds patience) {
+  impl_->lifeline.emplace(watchdog, impl_->connection.sock(), patience);
+}
+
+const PostgresTraffic& PostgresConnection::traffic() const noexcept {
+  return impl_->traffic;
+}
+
 bool PostgresConnection::is_open() const noexcept {
   return impl_->connection.is_open();
 }
 
-int PostgresConnection::socket() const noexcept {
-  return impl_->connection.sock();
+void PostgresConnection::close() noexcept {
+  impl_->connection.disconnect();
 }
 
 }  // namespace latchkey

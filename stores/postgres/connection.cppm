@@ -13,6 +13,7 @@ export module latchkey.store.postgres.connection;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.store.postgres.watchdog;
 
 // PostgreSQL as the store and the vault use it: connections that never reconnect by themselves,
 // statements that are prepared once, and results instead of exceptions. The only place that
@@ -64,6 +65,11 @@ class PostgresRows {
   std::unique_ptr<Impl> impl_;
 };
 
+struct PostgresTraffic {
+  std::uint64_t round_trips = 0;  ///< preparing a statement, once a connection, is one too
+  std::uint64_t failures = 0;     ///< statements that gave an error
+};
+
 /// One connection. Not thread-safe. Once it is lost it stays so.
 class PostgresConnection {
  public:
@@ -84,9 +90,14 @@ class PostgresConnection {
   /// Runs statements that are not kept and have no parameters; gives the rows of the last.
   [[nodiscard]] Result<PostgresRows> script(const std::string& sql);
 
+  /// From now on a statement that takes longer than `patience` loses the connection. The watchdog
+  /// must outlive it.
+  void be_watched(PostgresWatchdog& watchdog, std::chrono::milliseconds patience);
+
+  /// What has been asked of the server through this connection.
+  [[nodiscard]] const PostgresTraffic& traffic() const noexcept;
   [[nodiscard]] bool is_open() const noexcept;
-  /// Its descriptor, for shutdown(2) by whoever watches over time; -1 once it is lost.
-  [[nodiscard]] int socket() const noexcept;
+  void close() noexcept;
 
  private:
   struct Impl;
@@ -94,17 +105,20 @@ class PostgresConnection {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What a SQLSTATE means here. Errors: locked, "postgres.busy" (a lock is held too long, or too
-/// many connections); conflict, "postgres.serialization" (to be run again), "postgres.constraint";
-/// io, "postgres.timeout", "postgres.no_space", "postgres.read_only", "postgres.shutting_down",
-/// "postgres.failed"; insecure_location, "postgres.privilege"; corrupt, "postgres.schema" (a table
-/// or column is not there), "postgres.damaged"; invalid_argument, "postgres.text".
+/// What a SQLSTATE means here; of the message the first line is repeated. Errors: locked,
+/// "postgres.busy" (a lock is held too long, or too many connections); conflict,
+/// "postgres.serialization" (to be run again), "postgres.constraint"; io, "postgres.timeout",
+/// "postgres.no_space", "postgres.read_only", "postgres.shutting_down", "postgres.connection_lost"
+/// (a pooler's, of its own to the server), "postgres.session_lost" (a prepared statement is gone,
+/// which a pooler does), "postgres.failed"; insecure_location, "postgres.privilege"; corrupt,
+/// "postgres.schema" (a table or column is not there), "postgres.damaged"; invalid_argument,
+/// "postgres.text".
 [[nodiscard]] Error postgres_error(std::string_view sqlstate, std::string_view message);
 
 /// Why a connection could not be made, by libpq's text, of which nothing that may hold a password
 /// is repeated. Errors: io, "postgres.unreachable", "postgres.tls", "postgres.refused" (password,
-/// user or database), "postgres.starting", "postgres.too_many_connections"; invalid_argument,
-/// "postgres.address".
+/// user or database), "postgres.starting", "postgres.too_many_connections", "postgres.read_only"
+/// (no server that takes writes); invalid_argument, "postgres.address".
 [[nodiscard]] Error postgres_refusal(std::string_view message);
 
 }  // namespace latchkey

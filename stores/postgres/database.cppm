@@ -3,7 +3,6 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,13 +12,16 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.postgres.connection;
+import latchkey.store.postgres.transaction;
 
 // A database that keeps sessions and keys of many machines: a pool of connections, and the schema
 // brought up to date. The store and the vault share one.
 
 export namespace latchkey {
 
-/// All times are bounds of single steps; what a call may take together is a small multiple.
+/// All times are bounds of single steps. A call takes at most pool_wait, then one statement, then
+/// `recovery` and what was begun in it. Looking up a host's name takes as long as the system lets
+/// it.
 struct PostgresOptions {
   std::size_t max_connections = 8;
   /// How long a call waits for a connection of the pool to become free.
@@ -30,8 +32,8 @@ struct PostgresOptions {
   /// given up a second later.
   std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds lock_timeout{3'000};
-  /// How long a call goes on trying when connections break or can't be made (a restart, a
-  /// failover), with pauses from 50 ms doubling to 1 s.
+  /// How long a call goes on trying, from the first failure on, when connections break or can't be
+  /// made (a restart, a failover), with pauses from 50 ms doubling to 1 s.
   std::chrono::milliseconds recovery{15'000};
   /// Brings an older schema up to date; false: `locked`, "postgres.schema_old".
   bool migrate = true;
@@ -41,17 +43,19 @@ struct PostgresOptions {
 
 struct PostgresCounts {
   std::size_t connections = 0;   ///< open now
-  std::uint64_t statements = 0;  ///< round trips, those of transactions included
+  std::uint64_t statements = 0;  ///< round trips, those of transactions and of connecting included
   std::uint64_t connects = 0;    ///< connections made
-  std::uint64_t repeated = 0;    ///< statements and transactions that were run again
+  std::uint64_t repeated = 0;    ///< attempts after one that was lost, or asked to be repeated
 };
 
-/// Thread-safe.
+/// Thread-safe. Pauses follow the clock of the options; pool_wait and the end of statements that
+/// are not answered follow real time.
 class PostgresDatabase {
  public:
   /// `address`: a URI or keywords as libpq takes them (PGHOST and so on, pg_service.conf and
   /// .pgpass included); may be empty. Reads and writes go to the primary: target_session_attrs is
-  /// read-write unless the address says otherwise. Errors: those of postgres_refusal and
+  /// read-write unless the address says otherwise. A server that nobody answers for is not waited
+  /// for here, one that is starting is. Errors: those of postgres_refusal and
   /// postgres_error; schema_too_new, "postgres.schema_version"; corrupt, "postgres.foreign" (tables
   /// of these names are not latchkey's); invalid_argument, "postgres.encoding" (the database is not
   /// in UTF-8).
@@ -69,10 +73,11 @@ class PostgresDatabase {
   /// `recovery` there was no way to learn the outcome); locked, "postgres.pool" (all connections
   /// are in use).
   [[nodiscard]] Result<PostgresRows> run(const char* sql, const PostgresValues& values = {});
-  /// Runs `work` in one transaction and commits it, unless it gives an error. `work` is run again
-  /// as in run(), whole: it must be able to find that it has been done already.
-  [[nodiscard]] Result<void> transaction(
-      const std::function<Result<void>(PostgresConnection&)>& work);
+  /// Runs `work` in one transaction and commits it, unless it gives an error, or a statement of it
+  /// gave one that it did not hand on (io, "postgres.failed"). `work` uses only the connection that
+  /// it is given, and is run again as in run(), whole: it must be able to find that it has been
+  /// done already.
+  [[nodiscard]] Result<void> transaction(const PostgresWork& work);
 
   [[nodiscard]] PostgresCounts counts() const noexcept;
   [[nodiscard]] const PostgresOptions& options() const noexcept;  ///< with all defaults set

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <set>
 #include <string>
+#include <utility>
 module latchkey.store.postgres.schema;
 import latchkey.core.error;
 import latchkey.store.postgres.connection;
+import latchkey.store.postgres.transaction;
 
 namespace latchkey {
 namespace {
@@ -76,7 +82,7 @@ CREATE TABLE IF NOT EXISTS latchkey_vault (
   only_row BIGINT PRIMARY KEY,
   header BYTEA NOT NULL,
   changes BIGINT NOT NULL,
-  rotated_at BIGINT
+  rotation BYTEA
 );
 CREATE TABLE IF NOT EXISTS latchkey_quarantined (
   id BIGINT PRIMARY KEY,
@@ -121,5 +127,119 @@ CREATE TABLE IF NOT EXISTS latchkey_quarantined_keys (
 constexpr std::array kMigrations{kVersion1};
 static_assert(kMigrations.size() == kPostgresSchemaVersion);
 
+// One row, which is also the lock under which the tables are changed.
+constexpr const char* kBegin = R"(
+CREATE TABLE IF NOT EXISTS latchkey_schema (
+  only_row BIGINT PRIMARY KEY,
+  application TEXT NOT NULL,
+  version BIGINT NOT NULL
+);
+INSERT INTO latchkey_schema (only_row, application, version)
+VALUES (1, 'latchkey', 0) ON CONFLICT (only_row) DO NOTHING;
+)";
+
+constexpr const char* kVersion = R"(
+SELECT application, version FROM latchkey_schema WHERE only_row = 1)";
+constexpr const char* kVersionAndLock = R"(
+SELECT application, version FROM latchkey_schema WHERE only_row = 1 FOR UPDATE)";
+constexpr const char* kTables = R"(
+SELECT tablename FROM pg_catalog.pg_tables
+WHERE schemaname = current_schema() AND left(tablename, 9) = 'latchkey_')";
+
+Error foreign() {
+  return make_error(ErrorCode::corrupt, "postgres.foreign",
+                    "cannot use the database: it has tables called latchkey_... that are not "
+                    "latchkey's; choose another database, or another schema with search_path");
+}
+
+Error too_new(std::int64_t version) {
+  return make_error(ErrorCode::schema_too_new, "postgres.schema_version",
+                    "cannot use the database: it has schema version " + std::to_string(version) +
+                        ", and this program knows " + std::to_string(kPostgresSchemaVersion) +
+                        "; use the newer program that wrote it");
+}
+
+Error too_old(std::int64_t version) {
+  return make_error(ErrorCode::locked, "postgres.schema_old",
+                    "cannot use the database: " +
+                        (version == 0 ? std::string("it has no tables of latchkey's")
+                                      : "it has schema version " + std::to_string(version)) +
+                        ", and this program may not change them; let one start that may");
+}
+
+// Without a row its maker has not got further yet.
+Result<std::int64_t> version_in(const PostgresRows& rows) {
+  if (rows.size() == 0) return 0;
+  const auto version = rows.integer(0, 1);
+  if (rows.text(0, 0).value_or("") != "latchkey" || !version || *version < 0) return foreign();
+  if (*version > kPostgresSchemaVersion) return too_new(*version);
+  return *version;
+}
+
+// The latchkey_... tables that are there.
+Result<std::set<std::string, std::less<>>> tables_of(PostgresConnection& connection) {
+  const auto rows = connection.run(kTables);
+  if (!rows) return rows.error();
+  std::set<std::string, std::less<>> tables;
+  for (std::size_t row = 0; row < rows->size(); ++row) {
+    tables.emplace(rows->text(row, 0).value_or(""));
+  }
+  return tables;
+}
+
+// 0: nothing is there.
+Result<std::int64_t> version_of(PostgresConnection& connection) {
+  auto rows = connection.run(kVersion);
+  if (rows) return version_in(*rows);
+  if (rows.error().detail != "postgres.schema") return std::move(rows).error();
+  const auto tables = tables_of(connection);
+  if (!tables) return tables.error();
+  if (tables->empty()) return 0;
+  if (!tables->contains("latchkey_schema")) return foreign();
+  // Another program may have made it between the two questions.
+  rows = connection.run(kVersion);
+  if (rows) return version_in(*rows);
+  if (rows.error().detail == "postgres.schema") return foreign();
+  return std::move(rows).error();
+}
+
+// Of two who make a table at once, PostgreSQL refuses one, though it says IF NOT EXISTS.
+Result<void> begin(PostgresConnection& connection) {
+  auto made = connection.script(kBegin);
+  if (!made && made.error().detail == "postgres.constraint") made = connection.script(kBegin);
+  if (!made) return std::move(made).error();
+  return {};
+}
+
+Result<void> climb(PostgresConnection& connection) {
+  const auto rows = connection.run(kVersionAndLock);
+  if (!rows) return rows.error();
+  const auto from = version_in(*rows);
+  if (!from) return from.error();
+  for (auto version = static_cast<std::size_t>(*from); version < kMigrations.size(); ++version) {
+    if (auto done = connection.script(kMigrations[version]); !done) return std::move(done).error();
+  }
+  const auto done = connection.script("UPDATE latchkey_schema SET version = " +
+                                      std::to_string(kPostgresSchemaVersion));
+  if (!done) return done.error();
+  return {};
+}
+
 }  // namespace
+
+Result<void> migrate_postgres(PostgresConnection& connection) {
+  const auto version = version_of(connection);
+  if (!version) return version.error();
+  if (*version == kPostgresSchemaVersion) return {};
+  if (auto begun = begin(connection); !begun) return begun;
+  return PostgresTransaction(connection).run(climb);
+}
+
+Result<void> check_postgres_schema(PostgresConnection& connection) {
+  const auto version = version_of(connection);
+  if (!version) return version.error();
+  if (*version == kPostgresSchemaVersion) return {};
+  return too_old(*version);
+}
+
 }  // namespace latchkey

@@ -3,7 +3,9 @@ module;
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,6 +17,7 @@ import latchkey.store.vault;
 import latchkey.store.vault.header;
 import latchkey.store.vault.opening;
 import latchkey.store.vault.place;
+import latchkey.store.vault.shelf;
 
 namespace latchkey {
 namespace {
@@ -46,23 +49,25 @@ class LiveSealer final : public Sealer {
 
 }  // namespace
 
-DataKeys::DataKeys(VaultPlace place, UnlockedVault vault, std::uint64_t seen)
-    : place_(std::move(place)), seen_(seen) {
+DataKeys::DataKeys(std::shared_ptr<VaultShelf> shelf, UnlockedVault vault, std::uint64_t seen)
+    : shelf_(std::move(shelf)), seen_(seen) {
   use(vault.data_keys);
   master_keys_.push_back(std::move(vault.master_key));
 }
 
 void DataKeys::use(const std::vector<SecretBytes>& data_keys) {
+  const auto& random = shelf_->seams().random;
   sealers_ = std::make_shared<const DataSealers>(
-      DataSealers{.keys = make_sealer(data_keys, kVaultKeysPurpose, place_.random),
-                  .sessions = make_sealer(data_keys, kSessionsPurpose, place_.random),
-                  .rotation = make_sealer(data_keys, kRotationPurpose, place_.random)});
+      DataSealers{.keys = make_sealer(data_keys, kVaultKeysPurpose, random),
+                  .sessions = make_sealer(data_keys, kSessionsPurpose, random),
+                  .rotation = make_sealer(data_keys, kRotationPurpose, random)});
 }
 
 std::shared_ptr<const DataSealers> DataKeys::current() {
+  const auto changes = shelf_->header_changes();
   {
     const std::scoped_lock lock(mutex_);
-    if (header_changes(place_) == seen_) return sealers_;
+    if (changes == seen_) return sealers_;
   }
   static_cast<void>(reload());
   const std::scoped_lock lock(mutex_);
@@ -71,27 +76,27 @@ std::shared_ptr<const DataSealers> DataKeys::current() {
 
 Result<UnlockedVault> DataKeys::reload() {
   const std::scoped_lock lock(mutex_);
-  const auto changes = header_changes(place_);  // one that comes while we read is seen next time
-  auto bytes = read_header(place_);
+  const auto changes = shelf_->header_changes();  // one that comes while we read is seen next time
+  auto bytes = shelf_->read_header();
   if (!bytes) return std::move(bytes).error();
   if (!*bytes) {
-    return cannot_open(
-        ErrorCode::corrupt, "vault.header_missing",
-        "its vault.header is gone from " + shown(place_.folder) + "; restore it from a copy");
+    return cannot_open(ErrorCode::corrupt, "vault.header_missing",
+                       "its header is gone from " + shelf_->where() + "; restore it from a copy");
   }
-  const auto header_bytes = (*bytes)->expose();
-  auto header = parse_header(header_bytes);
+  auto header = parse_header(**bytes);
   if (!header) return std::move(header).error();
   for (const SecretBytes& master_key : master_keys_) {
-    auto data_keys = unlock_header(header_bytes, master_key);
+    auto data_keys = unlock_header(**bytes, master_key);
     if (!data_keys && data_keys.error().code == ErrorCode::wrong_key) continue;
     if (!data_keys) return std::move(data_keys).error();
     use(*data_keys);
     seen_ = changes;
     return UnlockedVault{.header = *std::move(header),
                          .master_key = master_key.clone(),
-                         .data_keys = *std::move(data_keys)};
+                         .data_keys = *std::move(data_keys),
+                         .bytes = *std::move(bytes)};
   }
+  seen_ = changes;  // looking again is of no use before it changes again
   return cannot_open(ErrorCode::locked, "vault.rewrapped",
                      "its master key was changed since this program opened it; start the program "
                      "again");

@@ -10,10 +10,10 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.store.vault;
 import latchkey.store.vault.opening;
-import latchkey.store.vault.place;
+import latchkey.store.vault.shelf;
 
 // The data keys of an open vault, kept up to date with the header while other processes rotate
-// them. For file_vault.
+// them. For the vaults.
 
 export namespace latchkey {
 
@@ -27,17 +27,18 @@ struct DataSealers {
   std::shared_ptr<Sealer> rotation;  ///< kRotationPurpose
 };
 
-/// Thread-safe. Changes of the header that any process announces are seen before the next sealing,
-/// for nanoseconds; what cannot be read then leaves the old keys in use: they open what they
-/// sealed, and a session that cannot be sealed would be lost.
+/// Thread-safe. Changes of the header are seen as soon as the shelf tells of them; what cannot be
+/// read then leaves the old keys in use: they open what they sealed, and a session that cannot be
+/// sealed would be lost.
 class DataKeys : public std::enable_shared_from_this<DataKeys> {
  public:
   /// `seen`: header_changes() from before the vault was read.
-  DataKeys(VaultPlace place, UnlockedVault vault, std::uint64_t seen);
+  DataKeys(std::shared_ptr<VaultShelf> shelf, UnlockedVault vault, std::uint64_t seen);
 
   [[nodiscard]] std::shared_ptr<const DataSealers> current();
   /// Reads the header anew. Errors: locked, "vault.rewrapped" (another process has changed the
-  /// master key: open the vault again); those of read_header, parse_header and unlock_header.
+  /// master key: open the vault again); those of VaultShelf::read_header, parse_header and
+  /// unlock_header.
   [[nodiscard]] Result<UnlockedVault> reload();
   /// Before a header under another master key is written.
   void expect_master_key(const SecretBytes& master_key);
@@ -50,7 +51,7 @@ class DataKeys : public std::enable_shared_from_this<DataKeys> {
  private:
   void use(const std::vector<SecretBytes>& data_keys);
 
-  const VaultPlace place_;
+  const std::shared_ptr<VaultShelf> shelf_;
   std::mutex mutex_;
   std::uint64_t seen_;
   std::vector<SecretBytes> master_keys_;  ///< newest first; any may be that of the header

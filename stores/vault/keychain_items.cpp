@@ -4,9 +4,11 @@ module;
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 module latchkey.store.vault.keychain_items;
 import latchkey.core.encoding;
@@ -22,20 +24,19 @@ namespace {
 constexpr std::size_t kItemSize = std::tuple_size_v<KeychainItem>;
 constexpr std::size_t kMaxNoted = 64;
 
-std::filesystem::path note_path(const VaultPlace& place) {
-  return place.folder / kVaultItemsName;
-}
-
 }  // namespace
 
 std::string name_of(const KeychainItem& item) {
   return hex_encode(item);
 }
 
-std::vector<KeychainItem> noted_items(const VaultPlace& place) {
+KeychainItems::KeychainItems(std::shared_ptr<FileSystem> files, const std::filesystem::path& folder)
+    : files_(std::move(files)), path_(folder / kVaultItemsName) {}
+
+std::vector<KeychainItem> KeychainItems::noted() const {
   std::vector<KeychainItem> items;
-  if (!place.files->check_private(note_path(place))) return items;
-  const auto bytes = place.files->read(note_path(place), kMaxNoted * kItemSize);
+  if (!files_->check_private(path_)) return items;
+  const auto bytes = files_->read(path_, kMaxNoted * kItemSize);
   if (!bytes || !*bytes || (*bytes)->size() % kItemSize != 0) return items;
   const auto all = (*bytes)->expose();
   for (std::size_t at = 0; at < all.size(); at += kItemSize) {
@@ -45,23 +46,21 @@ std::vector<KeychainItem> noted_items(const VaultPlace& place) {
   return items;
 }
 
-Result<void> note_item(const VaultPlace& place, const KeychainItem& item) {
-  auto items = noted_items(place);
+Result<void> KeychainItems::note(const KeychainItem& item) const {
+  auto items = noted();
   if (items.size() == kMaxNoted) items.erase(items.begin());
   items.push_back(item);
   Bytes bytes;
   for (const KeychainItem& each : items) bytes.insert(bytes.end(), each.begin(), each.end());
-  return replace_file(place.files, note_path(place), bytes);
+  return replace_file(files_, path_, bytes);
 }
 
-void remove_left_items(const VaultPlace& place, KeyKeeper& keeper,
-                       const std::optional<KeychainItem>& current) {
-  for (const KeychainItem& item : noted_items(place)) {
+void KeychainItems::remove_left(KeyKeeper& keeper,
+                                const std::optional<KeychainItem>& current) const {
+  for (const KeychainItem& item : noted()) {
     if (item != current && !keeper.remove(name_of(item))) return;
   }
-  if (place.files->remove(note_path(place))) {
-    static_cast<void>(place.files->sync_folder(place.folder));
-  }
+  if (files_->remove(path_)) static_cast<void>(files_->sync_folder(path_.parent_path()));
 }
 
 }  // namespace latchkey

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 module latchkey.store.vault.master_key_source;
 import latchkey.core.crypto;
@@ -15,6 +13,7 @@ import latchkey.core.error;
 import latchkey.core.os.command;
 import latchkey.core.os.files;
 import latchkey.core.os.locks;
+import latchkey.core.os.mounted_secret;
 import latchkey.core.secret;
 import latchkey.store.vault.aead;
 import latchkey.store.vault.header;
@@ -22,6 +21,7 @@ import latchkey.store.vault.keychain_items;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.place;
 import latchkey.store.vault.printed_key;
+import latchkey.store.vault.shelf;
 
 namespace latchkey {
 namespace {
@@ -35,28 +35,10 @@ std::string words_for(Kind kind) {
   return kind == Kind::key_file ? "key file" : std::string(to_string(kind));
 }
 
-// With links resolved as far as the path exists.
-Path resolved(const Path& path) {
-  std::error_code fault;
-  const auto absolute = std::filesystem::absolute(path, fault);
-  if (fault) return path.lexically_normal();
-  auto canonical = std::filesystem::weakly_canonical(absolute, fault);
-  return fault ? absolute.lexically_normal() : canonical.lexically_normal();
-}
-
-Result<void> check_key_file(const Path& folder, const Path& file) {
-  if (!file.has_filename()) {
-    return make_error(ErrorCode::invalid_argument, "vault.key_file_name",
-                      "cannot use a key file: its path " + shown(file) + " does not name a file");
-  }
-  const Path vault = resolved(folder), key = resolved(file);
-  if (std::mismatch(vault.begin(), vault.end(), key.begin(), key.end()).first != vault.end()) {
-    return {};
-  }
-  return make_error(ErrorCode::insecure_location, "vault.key_file_beside_vault",
-                    "cannot use the key file " + shown(file) +
-                        ": it lies in the vault's own folder, so that whoever copies one has both; "
-                        "keep it elsewhere");
+Result<void> check_key_file(const Path& file) {
+  if (file.has_filename()) return {};
+  return make_error(ErrorCode::invalid_argument, "vault.key_file_name",
+                    "cannot use a key file: its path " + shown(file) + " does not name a file");
 }
 
 Result<void> check_passphrase(const MasterKey& master) {
@@ -70,12 +52,10 @@ Result<void> check_passphrase(const MasterKey& master) {
                     "and 8 MiB to 1 GiB");
 }
 
-}  // namespace
-
-Result<void> check_master_key(const Path& folder, const MasterKey& master) {
+Result<void> check_description(const MasterKey& master) {
   switch (master.kind()) {
     case Kind::key_file:
-      return check_key_file(folder, master.path());
+      return check_key_file(master.path());
     case Kind::passphrase:
       return check_passphrase(master);
     case Kind::keychain:
@@ -88,6 +68,13 @@ Result<void> check_master_key(const Path& folder, const MasterKey& master) {
   if (!master.words().empty() && !master.words().front().empty()) return {};
   return cannot_open(ErrorCode::invalid_argument, "vault.no_command",
                      "no command was given that prints its key; name a program");
+}
+
+}  // namespace
+
+Result<void> check_master_key(const VaultShelf& shelf, const MasterKey& master) {
+  if (auto good = check_description(master); !good) return good;
+  return shelf.accepts(master);
 }
 
 Result<void> MasterKeySource::prepare() {
@@ -167,15 +154,17 @@ Result<SecretBytes> MasterKeySource::make(VaultHeader& header) {
       break;
   }
   header.kdf.cost = master_.cost();
-  place_.random->fill(header.kdf.salt);
+  shelf_.seams().random->fill(header.kdf.salt);
   return derive_master_key(*passphrase_, header.kdf);
 }
 
 Result<std::optional<SecretBytes>> MasterKeySource::read_key_file() {
-  if (auto secure = place_.files->check_private(master_.path()); !secure) {
+  FileSystem& files = *shelf_.seams().files;
+  if (auto secure = files.check_private(master_.path());
+      !secure && !is_mounted_secret(master_.path())) {
     return std::move(secure).error();
   }
-  auto bytes = place_.files->read(master_.path(), kMaxKeyFileRead);
+  auto bytes = files.read(master_.path(), kMaxKeyFileRead);
   const bool too_large = !bytes && bytes.error().detail == "file.too_large";
   if (!bytes && !too_large) return std::move(bytes).error();
   if (!too_large && (!*bytes || (*bytes)->size() == kMasterKeySize)) return bytes;
@@ -184,25 +173,37 @@ Result<std::optional<SecretBytes>> MasterKeySource::read_key_file() {
       "its key file " + shown(master_.path()) + " does not have 32 bytes; restore it from a copy");
 }
 
-// Several vaults may share a key file: two that are created at once must not each make one.
-Result<SecretBytes> MasterKeySource::make_key_file() {
+// Empty if there is none; durable otherwise: it may be left from a creation that ended before that.
+Result<std::optional<SecretBytes>> MasterKeySource::kept_key_file() {
+  auto found = read_key_file();
+  if (!found || !*found) return found;
   const auto folder = master_.path().parent_path();
-  if (auto made = place_.files->make_folder(folder); !made) return std::move(made).error();
+  if (auto synced = shelf_.seams().files->sync_folder(folder); !synced) {
+    return std::move(synced).error();
+  }
+  return found;
+}
+
+// Several vaults may share a key file: two that are created at once must not each make one. One
+// that is there already may lie where nothing can be made.
+Result<SecretBytes> MasterKeySource::make_key_file() {
+  const VaultSeams& seams = shelf_.seams();
+  auto found = kept_key_file();
+  if (!found) return std::move(found).error();
+  if (*found) return std::move(**found);
+  const auto folder = master_.path().parent_path();
+  if (auto made = seams.files->make_folder(folder); !made) return std::move(made).error();
   auto lock_path = master_.path();
   lock_path += ".lock";
-  auto lock = LockFile::open(lock_path, place_.clock);
+  auto lock = LockFile::open(lock_path, seams.clock);
   if (!lock) return std::move(lock).error();
-  auto held = lock_whole(**lock, *place_.clock);
+  auto held = lock_whole(**lock, *seams.clock);
   if (!held) return std::move(held).error();
-  auto found = read_key_file();
+  found = kept_key_file();
   if (!found) return std::move(found).error();
-  if (*found) {
-    // It may be left from a creation that ended before this step.
-    if (auto synced = place_.files->sync_folder(folder); !synced) return std::move(synced).error();
-    return std::move(**found);
-  }
-  SecretBytes key = random_key(*place_.random);
-  if (auto written = replace_file(place_.files, master_.path(), key.expose()); !written) {
+  if (*found) return std::move(**found);
+  SecretBytes key = random_key(*seams.random);
+  if (auto written = replace_file(seams.files, master_.path(), key.expose()); !written) {
     return std::move(written).error();
   }
   return key;
@@ -220,9 +221,9 @@ Result<SecretBytes> MasterKeySource::find_item(const KeychainItem& item) {
 
 // The note comes first: an item that nobody knows of would stay for ever.
 Result<SecretBytes> MasterKeySource::make_item(KeychainItem& item) {
-  place_.random->fill(item);
-  if (auto noted = note_item(place_, item); !noted) return std::move(noted).error();
-  SecretBytes key = random_key(*place_.random);
+  shelf_.seams().random->fill(item);
+  if (auto noted = shelf_.keychain_items()->note(item); !noted) return std::move(noted).error();
+  SecretBytes key = random_key(*shelf_.seams().random);
   if (auto kept = master_.keeper()->keep(name_of(item), key); !kept) return std::move(kept).error();
   auto found = find_item(item);
   if (!found) return std::move(found).error();

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
 #include <optional>
 export module latchkey.store.vault.master_key_source;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.store.vault.header;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.place;
+import latchkey.store.vault.shelf;
 
 // From the description of a master key to its 32 bytes. For opening and rewrapping a vault.
 
@@ -15,15 +14,14 @@ export namespace latchkey {
 
 /// What can be refused before anything is asked or made. Errors: insecure_location,
 /// "vault.key_file_beside_vault"; invalid_argument, "vault.key_file_name", "vault.no_passphrase",
-/// "vault.kdf_cost", "vault.no_keychain", "vault.no_command".
-[[nodiscard]] Result<void> check_master_key(const std::filesystem::path& folder,
-                                            const MasterKey& master);
+/// "vault.kdf_cost", "vault.no_keychain", "vault.keychain_for_fleet", "vault.no_command".
+[[nodiscard]] Result<void> check_master_key(const VaultShelf& shelf, const MasterKey& master);
 
 /// One master key on its way. Both arguments must outlive it.
 class MasterKeySource {
  public:
-  MasterKeySource(const VaultPlace& place, const MasterKey& master)
-      : place_(place), master_(master) {}
+  MasterKeySource(const VaultShelf& shelf, const MasterKey& master)
+      : shelf_(shelf), master_(master) {}
 
   /// Does all that waits for a person or a program, once: asks for the passphrase, runs the
   /// command. Call it before the vault is locked. Errors: what the passphrase's `ask` gives;
@@ -42,11 +40,12 @@ class MasterKeySource {
   Result<void> ask();
   Result<void> run();
   Result<std::optional<SecretBytes>> read_key_file();
+  Result<std::optional<SecretBytes>> kept_key_file();
   Result<SecretBytes> make_key_file();
   Result<SecretBytes> find_item(const KeychainItem& item);
   Result<SecretBytes> make_item(KeychainItem& item);
 
-  const VaultPlace& place_;
+  const VaultShelf& shelf_;
   const MasterKey& master_;
   std::optional<SecretString> passphrase_;
   std::optional<SecretBytes> printed_;

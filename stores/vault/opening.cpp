@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 module latchkey.store.vault.opening;
 import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.os.files;
-import latchkey.core.os.locks;
 import latchkey.core.secret;
 import latchkey.store.vault;
 import latchkey.store.vault.aead;
@@ -22,147 +16,101 @@ import latchkey.store.vault.keychain_items;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.master_key_source;
 import latchkey.store.vault.place;
+import latchkey.store.vault.shelf;
 
 namespace latchkey {
 namespace {
 
-constexpr std::string_view kHeaderChanges = "vault.header";
-constexpr std::string_view kBase32 = "abcdefghijklmnopqrstuvwxyz234567";
-constexpr std::string_view kKeySuffix = ".key";
-
-std::filesystem::path header_path(const VaultPlace& place) {
-  return place.folder / kVaultHeaderName;
-}
-
-Result<UnlockedVault> unlock(const SecretBytes& header_bytes, MasterKeySource& source) {
-  auto header = parse_header(header_bytes.expose());
+Result<UnlockedVault> unlock(const Bytes& bytes, MasterKeySource& source) {
+  auto header = parse_header(bytes);
   if (!header) return std::move(header).error();
   auto master_key = source.find(*header);
   if (!master_key) return std::move(master_key).error();
-  auto data_keys = unlock_header(header_bytes.expose(), *master_key);
+  auto data_keys = unlock_header(bytes, *master_key);
   if (!data_keys) return std::move(data_keys).error();
   return UnlockedVault{.header = *std::move(header),
                        .master_key = *std::move(master_key),
-                       .data_keys = *std::move(data_keys)};
+                       .data_keys = *std::move(data_keys),
+                       .bytes = bytes};
 }
 
 // Another process may have changed the master key between our look at the header and at the key.
-Result<UnlockedVault> unlock_as_it_is_now(const VaultPlace& place, SecretBytes header_bytes,
-                                          MasterKeySource& source) {
+Result<UnlockedVault> unlock_as_it_is_now(VaultShelf& shelf, Bytes bytes, MasterKeySource& source) {
   for (;;) {
-    auto unlocked = unlock(header_bytes, source);
+    auto unlocked = unlock(bytes, source);
     if (unlocked) return unlocked;
-    auto now = read_header(place);
-    if (!now || !*now || **now == header_bytes) return unlocked;
-    header_bytes = std::move(**now);
+    auto now = shelf.read_header();
+    if (!now || !*now || **now == bytes) return unlocked;
+    bytes = std::move(**now);
   }
 }
 
 // Sealed keys without a header mean that the header was lost: a new one could never open them.
-Result<void> check_no_keys(const VaultPlace& place) {
-  auto entries = place.files->list(place.folder);
-  if (!entries) return std::move(entries).error();
-  for (const auto& entry : *entries) {
-    if (!id_of_key_file(entry.name)) continue;
-    return cannot_open(ErrorCode::corrupt, "vault.header_missing",
-                       "there are keys in " + shown(place.folder) +
-                           " and no vault.header; restore it from a copy, or remove the folder");
-  }
-  return {};
+Result<void> check_no_keys(VaultShelf& shelf) {
+  const auto page = shelf.list_keys({}, KeyPart::names);
+  if (!page) return page.error();
+  if (page->keys.empty()) return {};
+  return cannot_open(ErrorCode::corrupt, "vault.header_missing",
+                     "there are keys in " + shelf.where() +
+                         " and no header; restore it from a copy, or remove the keys");
 }
 
-Result<UnlockedVault> create(const VaultPlace& place, const MasterKey& master,
-                             MasterKeySource& source) {
-  if (auto empty = check_no_keys(place); !empty) return std::move(empty).error();
-  // Of a creation that was cut off.
-  if (master.keeper()) remove_left_items(place, *master.keeper(), std::nullopt);
+// Keychain items that creations or changes of the master key have left, but for this one.
+void tidy_keychain(const VaultShelf& shelf, const MasterKey& master,
+                   const std::optional<KeychainItem>& current) {
+  if (!master.keeper() || !shelf.keychain_items()) return;
+  shelf.keychain_items()->remove_left(*master.keeper(), current);
+}
+
+// Empty if another process has created it meanwhile.
+Result<std::optional<UnlockedVault>> create(VaultShelf& shelf, const MasterKey& master,
+                                            MasterKeySource& source) {
+  if (auto empty = check_no_keys(shelf); !empty) return std::move(empty).error();
+  tidy_keychain(shelf, master, std::nullopt);
   UnlockedVault vault;
   auto master_key = source.make(vault.header);
   if (!master_key) return std::move(master_key).error();
   vault.master_key = *std::move(master_key);
-  vault.data_keys.push_back(random_key(*place.random));
-  if (auto written = write_header(place, vault); !written) return std::move(written).error();
-  if (master.keeper()) remove_left_items(place, *master.keeper(), vault.header.item);
-  return vault;
+  vault.data_keys.push_back(random_key(*shelf.seams().random));
+  const auto written = write_header(shelf, vault);
+  if (!written) return written.error();
+  if (!*written) return std::optional<UnlockedVault>();
+  tidy_keychain(shelf, master, vault.header.item);
+  return std::optional(std::move(vault));
 }
 
 }  // namespace
 
-Result<UnlockedVault> open_or_create(const VaultPlace& place, const MasterKey& master) {
-  MasterKeySource source(place, master);
-  auto bytes = read_header(place);
+Result<UnlockedVault> open_or_create(VaultShelf& shelf, const MasterKey& master) {
+  MasterKeySource source(shelf, master);
+  auto bytes = shelf.read_header();
   if (!bytes) return std::move(bytes).error();
-  if (*bytes) return unlock_as_it_is_now(place, std::move(**bytes), source);
+  if (*bytes) return unlock_as_it_is_now(shelf, std::move(**bytes), source);
   if (auto ready = source.prepare(); !ready) return std::move(ready).error();
-  auto held = lock_vault(place);
-  if (!held) return std::move(held).error();
-  // Another process may have created it meanwhile.
-  bytes = read_header(place);
-  if (!bytes) return std::move(bytes).error();
-  return *bytes ? unlock(**bytes, source) : create(place, master, source);
-}
-
-Result<std::optional<SecretBytes>> read_header(const VaultPlace& place) {
-  if (auto secure = place.files->check_private(header_path(place)); !secure) {
-    return std::move(secure).error();
+  const auto held = shelf.lock();
+  if (!held) return held.error();
+  for (;;) {
+    // Another process may have created it meanwhile.
+    bytes = shelf.read_header();
+    if (!bytes) return std::move(bytes).error();
+    if (*bytes) return unlock(**bytes, source);
+    auto created = create(shelf, master, source);
+    if (!created) return std::move(created).error();
+    if (*created) return std::move(**created);
   }
-  auto bytes = place.files->read(header_path(place), kMaxHeaderSize);
-  if (!bytes || !*bytes) return bytes;
-  // Whoever wrote it may have been cut off before this, or not be there yet: what is sealed with a
-  // data key must not reach the disk before the header that holds the key.
-  if (auto synced = place.files->sync_folder(place.folder); !synced) {
-    return std::move(synced).error();
-  }
-  return bytes;
 }
 
-// A write whose last step failed may be in place all the same.
-Result<void> write_header(const VaultPlace& place, const UnlockedVault& vault) {
-  const Bytes bytes = build_header(vault.header, vault.master_key, vault.data_keys, *place.random);
-  auto written = replace_file(place.files, header_path(place), bytes);
-  announce_header(place);
-  return written;
+Result<bool> write_header(VaultShelf& shelf, const UnlockedVault& vault) {
+  const Bytes bytes =
+      build_header(vault.header, vault.master_key, vault.data_keys, *shelf.seams().random);
+  return shelf.replace_header(vault.bytes, bytes);
 }
 
-std::uint64_t header_changes(const VaultPlace& place) noexcept {
-  return place.lock->change_count(kHeaderChanges);
-}
-
-void announce_header(const VaultPlace& place) noexcept {
-  place.lock->announce_change(kHeaderChanges);
-}
-
-std::string key_file_name(std::string_view id) {
-  std::string name;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : id) {
-    bits = bits << 8 | static_cast<unsigned char>(c);
-    for (count += 8; count >= 5; count -= 5) name += kBase32[bits >> (count - 5) & 31];
-    bits &= (1u << count) - 1;
-  }
-  if (count > 0) name += kBase32[bits << (5 - count) & 31];
-  return name.append(kKeySuffix);
-}
-
-std::optional<std::string> id_of_key_file(std::string_view name) {
-  if (!name.ends_with(kKeySuffix)) return std::nullopt;
-  std::string id;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : name.substr(0, name.size() - kKeySuffix.size())) {
-    const auto value = kBase32.find(c);
-    if (value == std::string_view::npos) return std::nullopt;
-    bits = bits << 5 | static_cast<std::uint32_t>(value);
-    if ((count += 5) >= 8) {
-      count -= 8;
-      id += static_cast<char>(bits >> count);
-      bits &= (1u << count) - 1;
-    }
-  }
-  // One id has one name: what encodes to another is not ours.
-  if (!check_key_id(id) || key_file_name(id) != name) return std::nullopt;
-  return id;
+Result<std::optional<MasterKey::Kind>> kind_in(const std::optional<Bytes>& header) {
+  if (!header) return std::optional<MasterKey::Kind>();
+  const auto parsed = parse_header(*header);
+  if (!parsed) return parsed.error();
+  return std::optional(parsed->kind);
 }
 
 }  // namespace latchkey

@@ -22,10 +22,6 @@ Result<std::unique_ptr<HeldLock>> lock_whole(LockFile& lock, const Clock& clock)
   return lock.acquire(LockKind::whole, "vault", {.deadline = clock.steady_now() + kLockPatience});
 }
 
-Result<std::unique_ptr<HeldLock>> lock_vault(const VaultPlace& place) {
-  return lock_whole(*place.lock, *place.clock);
-}
-
 std::string shown(const std::filesystem::path& path) {
   return printable(path.native(), 300);
 }

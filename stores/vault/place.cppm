@@ -5,24 +5,13 @@ module;
 #include <string>
 #include <string_view>
 export module latchkey.store.vault.place;
-import latchkey.core.crypto;
 import latchkey.core.error;
-import latchkey.core.os.files;
 import latchkey.core.os.locks;
 import latchkey.core.time;
 
-// Where a file vault is, what it works through, and its one lock. For the modules of a file vault.
+// What the modules of a vault share: the names of its files, its lock, how its errors begin.
 
 export namespace latchkey {
-
-/// All pointers are set.
-struct VaultPlace {
-  std::filesystem::path folder;
-  std::shared_ptr<FileSystem> files;
-  std::shared_ptr<Random> random;
-  std::shared_ptr<Clock> clock;
-  std::shared_ptr<LockFile> lock;  ///< in the folder
-};
 
 /// The files of a vault folder that are not keys.
 inline constexpr std::string_view kVaultHeaderName = "vault.header";
@@ -32,8 +21,6 @@ inline constexpr std::string_view kVaultItemsName = "vault.keychain-items";
 
 /// Takes a lock file as a whole; waits up to half a minute. Error: locked, "lock.held".
 [[nodiscard]] Result<std::unique_ptr<HeldLock>> lock_whole(LockFile& lock, const Clock& clock);
-/// The vault's one lock, held by whoever changes it. Error: locked, "lock.held".
-[[nodiscard]] Result<std::unique_ptr<HeldLock>> lock_vault(const VaultPlace& place);
 
 /// A path as a message shows it.
 [[nodiscard]] std::string shown(const std::filesystem::path& path);

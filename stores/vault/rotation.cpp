@@ -5,7 +5,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 #include <span>
@@ -17,48 +17,42 @@ module;
 module latchkey.store.vault.rotation;
 import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.os.files;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.vault;
 import latchkey.store.vault.aead;
 import latchkey.store.vault.data_keys;
 import latchkey.store.vault.header;
-import latchkey.store.vault.key_files;
 import latchkey.store.vault.keychain_items;
 import latchkey.store.vault.managed;
 import latchkey.store.vault.master_key;
 import latchkey.store.vault.master_key_source;
 import latchkey.store.vault.opening;
-import latchkey.store.vault.place;
+import latchkey.store.vault.sealed_keys;
+import latchkey.store.vault.shelf;
 
 namespace latchkey {
 namespace {
 
-constexpr std::size_t kMaxNoteSize = 256;
-
-std::filesystem::path note_path(const VaultPlace& place) {
-  return place.folder / kVaultRotationName;
-}
-
 // When the newest data key became so, sealed with it.
-Result<void> write_note(const VaultPlace& place, Sealer& sealer) {
+Result<void> write_note(VaultShelf& shelf, Sealer& sealer) {
   const auto now = static_cast<std::uint64_t>(
-      std::chrono::floor<std::chrono::milliseconds>(place.clock->now().time_since_epoch()).count());
+      std::chrono::floor<std::chrono::milliseconds>(shelf.seams().clock->now().time_since_epoch())
+          .count());
   std::array<unsigned char, 8> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] = static_cast<unsigned char>(now >> (56 - 8 * i));
   }
   const auto box = sealer.seal(bytes, "");
   if (!box) return box.error();
-  return replace_file(place.files, note_path(place), *box);
+  return shelf.write_note(*box);
 }
 
 // Empty if there is no note of the newest data key that can be believed.
-std::optional<TimePoint> read_note(const VaultPlace& place, Sealer& sealer) {
-  const auto bytes = place.files->read(note_path(place), kMaxNoteSize);
-  if (!bytes || !*bytes || !sealer.is_current((*bytes)->expose())) return std::nullopt;
-  const auto text = sealer.open((*bytes)->expose(), "");
+std::optional<TimePoint> read_note(VaultShelf& shelf, Sealer& sealer) {
+  const auto bytes = shelf.read_note();
+  if (!bytes || !*bytes || !sealer.is_current(**bytes)) return std::nullopt;
+  const auto text = sealer.open(**bytes, "");
   if (!text || text->size() != 8) return std::nullopt;
   std::uint64_t at = 0;
   for (const unsigned char byte : text->expose()) at = at << 8 | byte;
@@ -76,15 +70,15 @@ Error too_early(std::chrono::milliseconds left) {
   return error;
 }
 
-Result<void> check_grace(const VaultPlace& place, Sealer& sealer) {
-  const auto rotated = read_note(place, sealer);
-  const auto now = place.clock->now();
+Result<void> check_grace(VaultShelf& shelf, Sealer& sealer) {
+  const auto rotated = read_note(shelf, sealer);
+  const auto now = shelf.seams().clock->now();
   if (rotated && *rotated <= now) {
     if (now - *rotated >= kDataKeyGrace) return {};
     return too_early(std::chrono::ceil<std::chrono::milliseconds>(*rotated + kDataKeyGrace - now));
   }
   // Lost, altered, or the clock was set back: the time runs from now.
-  if (auto written = write_note(place, sealer); !written) return written;
+  if (auto written = write_note(shelf, sealer); !written) return written;
   return too_early(kDataKeyGrace);
 }
 
@@ -92,129 +86,188 @@ std::string hex_id(const SecretBytes& data_key) {
   return hex_encode(key_id_of(data_key));
 }
 
-// The data keys that seal key files.
-Result<std::set<std::string>> used_by_keys(const KeyFiles& files) {
-  auto keys = files.list();
-  if (!keys) return std::move(keys).error();
+// The data keys that seal keys.
+Result<std::set<std::string>> used_by_keys(const OpenVault& vault) {
   std::set<std::string> used;
-  for (const VaultKeyInfo& key : *keys) {
-    auto data_key = files.data_key_of(key.id);
-    if (!data_key) return std::move(data_key).error();
+  const auto visited = visit_keys(*vault.shelf, KeyPart::bytes, [&](ShelvedKey& key) {
+    auto data_key = data_key_of(vault, key);
+    if (!data_key) return Result<void>(std::move(data_key).error());
     used.insert(*std::move(data_key));
-  }
+    return Result<void>();
+  });
+  if (!visited) return visited.error();
   return used;
+}
+
+// Reads the header, lets `edit` change what it keeps, and writes it, until nobody has been faster.
+// `edit` says whether there is something to write.
+Result<void> change_header(const OpenVault& vault,
+                           const std::function<Result<bool>(UnlockedVault&)>& edit) {
+  const auto held = vault.shelf->lock();
+  if (!held) return held.error();
+  for (;;) {
+    auto now = vault.data_keys->reload();
+    if (!now) return std::move(now).error();
+    const auto edited = edit(*now);
+    if (!edited) return edited.error();
+    if (!*edited) return {};
+    const auto written = write_header(*vault.shelf, *now);
+    if (!written) return written.error();
+    if (*written) return {};
+  }
+}
+
+Result<void> use_changed_header(const OpenVault& vault) {
+  if (auto read = vault.data_keys->reload(); !read) return std::move(read).error();
+  return {};
 }
 
 // True if it was sealed with an older data key. Under the lock of each key only, so that others can
 // go on using the vault.
-Result<bool> reseal_key_file(const OpenVault& vault, const std::string& id) {
-  const auto held = lock_vault(vault.place);
+Result<bool> reseal_key(const OpenVault& vault, ShelvedKey& key) {
+  const std::string& id = key.info.id;
+  const auto held = vault.shelf->lock();
   if (!held) return held.error();
-  const auto key = vault.key_files.read(id);
-  if (!key) return key.error();
-  const auto current = vault.key_files.is_current(id);
-  if (!current) return current.error();
-  if (!*key || *current) return false;
-  if (auto written = vault.key_files.write(id, **key); !written) return std::move(written).error();
-  return true;
+  for (Result<std::optional<Bytes>> bytes = key.bytes ? std::exchange(key.bytes, {})
+                                                      : vault.shelf->read_key(id);
+       ; bytes = vault.shelf->read_key(id)) {
+    if (!bytes) return std::move(bytes).error();
+    if (!*bytes) return false;
+    const auto current = vault.keys.is_current(id, **bytes);
+    if (!current || *current) return current ? Result<bool>(false) : current.error();
+    const auto opened = vault.keys.open(id, **bytes);
+    if (!opened) return opened.error();
+    const auto sealed = vault.keys.seal(id, *opened);
+    if (!sealed) return sealed.error();
+    const auto replaced = vault.shelf->replace_key(id, **bytes, *sealed);
+    if (!replaced || *replaced) return replaced;
+  }
+}
+
+void note_resealed(ResealedKeys& result, const Result<bool>& resealed) {
+  if (resealed) {
+    result.resealed += *resealed ? 1 : 0;
+  } else {
+    result.unreadable.push_back(resealed.error());
+  }
+}
+
+bool ends_resealing(const Result<bool>& resealed) {
+  return !resealed &&
+         (resealed.error().code == ErrorCode::io || resealed.error().code == ErrorCode::locked);
 }
 
 }  // namespace
 
+Result<void> visit_keys(VaultShelf& shelf, KeyPart part,
+                        const std::function<Result<void>(ShelvedKey&)>& visit) {
+  for (std::string after;;) {
+    auto page = shelf.list_keys(after, part);
+    if (!page) return std::move(page).error();
+    for (ShelvedKey& key : page->keys) {
+      if (auto visited = visit(key); !visited) return visited;
+    }
+    if (page->is_last) return {};
+    after = std::move(page->keys.back().info.id);
+  }
+}
+
+Result<std::string> data_key_of(const OpenVault& vault, const ShelvedKey& key) {
+  if (key.bytes) return vault.keys.data_key_of(key.info.id, *key.bytes);
+  const auto bytes = vault.shelf->read_key(key.info.id);
+  if (!bytes) return bytes.error();
+  return *bytes ? vault.keys.data_key_of(key.info.id, **bytes) : std::string();
+}
+
 Result<void> rewrap_vault(const OpenVault& vault, const MasterKey& old, const MasterKey& fresh) {
-  const VaultPlace& place = vault.place;
-  if (auto good = check_master_key(place.folder, fresh); !good) return good;
-  MasterKeySource source(place, fresh);
+  VaultShelf& shelf = *vault.shelf;
+  if (auto good = check_master_key(shelf, fresh); !good) return good;
+  MasterKeySource source(shelf, fresh);
   if (auto ready = source.prepare(); !ready) return ready;
-  const auto held = lock_vault(place);
-  if (!held) return held.error();
-  auto now = vault.data_keys.reload();
-  if (!now) return std::move(now).error();
-  const VaultHeader before = now->header;
-  const bool was_in_keychain = before.kind == MasterKey::Kind::keychain;
-  if (was_in_keychain) {
-    if (auto noted = note_item(place, before.item); !noted) return noted;
-  }
-  auto master_key = source.make(now->header);
-  if (!master_key) return std::move(master_key).error();
-  now->master_key = *std::move(master_key);
-  vault.data_keys.expect_master_key(now->master_key);
-  if (auto written = write_header(place, *now); !written) return written;
+  std::optional<KeychainItem> item;
+  const auto changed = change_header(vault, [&](UnlockedVault& now) -> Result<bool> {
+    if (now.header.kind == MasterKey::Kind::keychain) {
+      if (auto noted = shelf.keychain_items()->note(now.header.item); !noted) return noted.error();
+    }
+    auto master_key = source.make(now.header);
+    if (!master_key) return std::move(master_key).error();
+    now.master_key = *std::move(master_key);
+    vault.data_keys->expect_master_key(now.master_key);
+    if (fresh.kind() == MasterKey::Kind::keychain) item = now.header.item;
+    return true;
+  });
+  if (!changed) return changed;
   const auto& keeper = fresh.keeper() ? fresh.keeper() : old.keeper();
-  if (keeper) {
-    const bool in_keychain = fresh.kind() == MasterKey::Kind::keychain;
-    remove_left_items(place, *keeper, in_keychain ? std::optional(now->header.item) : std::nullopt);
-  }
+  if (keeper) shelf.keychain_items()->remove_left(*keeper, item);
   return {};
 }
 
 Result<void> add_data_key(const OpenVault& vault) {
-  const VaultPlace& place = vault.place;
-  const auto held = lock_vault(place);
-  if (!held) return held.error();
-  auto now = vault.data_keys.reload();
-  if (!now) return std::move(now).error();
-  if (now->data_keys.size() == kMaxDataKeys) {
-    return make_error(ErrorCode::conflict, "vault.too_many_data_keys",
-                      "cannot rotate the vault: it keeps 32 data keys already; drop old ones that "
-                      "nothing is sealed with any more");
-  }
-  now->data_keys.insert(now->data_keys.begin(), random_key(*place.random));
-  const auto sealer = make_sealer(now->data_keys, kRotationPurpose, place.random);
-  if (auto noted = write_note(place, *sealer); !noted) return noted;
-  if (auto written = write_header(place, *now); !written) return written;
-  auto read = vault.data_keys.reload();
-  if (!read) return std::move(read).error();
-  return {};
+  VaultShelf& shelf = *vault.shelf;
+  const auto changed = change_header(vault, [&](UnlockedVault& now) -> Result<bool> {
+    if (now.data_keys.size() == kMaxDataKeys) {
+      return make_error(ErrorCode::conflict, "vault.too_many_data_keys",
+                        "cannot rotate the vault: it keeps 32 data keys already; drop old ones "
+                        "that nothing is sealed with any more");
+    }
+    now.data_keys.insert(now.data_keys.begin(), random_key(*shelf.seams().random));
+    const auto sealer = make_sealer(now.data_keys, kRotationPurpose, shelf.seams().random);
+    if (auto noted = write_note(shelf, *sealer); !noted) return std::move(noted).error();
+    return true;
+  });
+  if (!changed) return changed;
+  return use_changed_header(vault);
 }
 
-Result<ResealedKeys> reseal_key_files(const OpenVault& vault, const RotationProgress& progress,
-                                      std::stop_token stop) {
+Result<ResealedKeys> reseal_keys(const OpenVault& vault, const RotationProgress& progress,
+                                 std::stop_token stop) {
+  VaultShelf& shelf = *vault.shelf;
   // Others learn of the new key at the latest now, if who made it died before it could say so.
-  announce_header(vault.place);
-  auto keys = vault.key_files.list();
-  if (!keys) return std::move(keys).error();
-  ResealedKeys result{.total = keys->size(), .resealed = 0, .unreadable = {}};
-  for (std::size_t i = 0; i < keys->size(); ++i) {
+  shelf.announce_header();
+  const auto count = shelf.count_keys();
+  if (!count) return count.error();
+  ResealedKeys result{.total = *count, .resealed = 0, .unreadable = {}};
+  std::size_t done = 0;
+  const auto visited = visit_keys(shelf, KeyPart::bytes, [&](ShelvedKey& key) -> Result<void> {
     if (stop.stop_requested()) {
       return make_error(ErrorCode::cancelled, "vault.cancelled",
                         "stopped re-sealing the vault's keys; run it again to go on");
     }
-    const auto resealed = reseal_key_file(vault, (*keys)[i].id);
-    if (resealed) {
-      result.resealed += *resealed ? 1 : 0;
-    } else if (resealed.error().code == ErrorCode::io ||
-               resealed.error().code == ErrorCode::locked) {
-      return resealed.error();
-    } else {
-      result.unreadable.push_back(resealed.error());
-    }
-    if (progress) progress(i + 1, keys->size());
-  }
+    const auto resealed = reseal_key(vault, key);
+    if (ends_resealing(resealed)) return resealed.error();
+    note_resealed(result, resealed);
+    // Keys that came meanwhile count too.
+    result.total = std::max(result.total, ++done);
+    if (progress) progress(done, result.total);
+    return {};
+  });
+  if (!visited) return visited.error();
+  result.total = done;
   return result;
 }
 
 Result<std::size_t> drop_data_keys(const OpenVault& vault,
                                    std::span<const std::string> still_used) {
-  const VaultPlace& place = vault.place;
-  announce_header(place);
-  const auto held = lock_vault(place);
-  if (!held) return held.error();
-  auto now = vault.data_keys.reload();
-  if (!now) return std::move(now).error();
-  if (now->data_keys.size() == 1) return std::size_t{0};
-  const auto sealers = vault.data_keys.current();
-  if (auto over = check_grace(place, *sealers->rotation); !over) return std::move(over).error();
-  auto used = used_by_keys(vault.key_files);
-  if (!used) return std::move(used).error();
-  used->insert(still_used.begin(), still_used.end());
-  used->insert(hex_id(now->data_keys.front()));
-  const auto dropped = std::erase_if(now->data_keys, [&](const SecretBytes& data_key) {
-    return !used->contains(hex_id(data_key));
+  VaultShelf& shelf = *vault.shelf;
+  shelf.announce_header();
+  std::size_t dropped = 0;
+  const auto changed = change_header(vault, [&](UnlockedVault& now) -> Result<bool> {
+    if (now.data_keys.size() == 1) return false;
+    const auto sealers = vault.data_keys->current();
+    if (auto over = check_grace(shelf, *sealers->rotation); !over) return std::move(over).error();
+    auto used = used_by_keys(vault);
+    if (!used) return std::move(used).error();
+    used->insert(still_used.begin(), still_used.end());
+    used->insert(hex_id(now.data_keys.front()));
+    dropped = std::erase_if(now.data_keys, [&](const SecretBytes& data_key) {
+      return !used->contains(hex_id(data_key));
+    });
+    return dropped > 0;
   });
-  if (dropped == 0) return dropped;
-  if (auto written = write_header(place, *now); !written) return std::move(written).error();
-  if (auto read = vault.data_keys.reload(); !read) return std::move(read).error();
+  if (!changed) return changed.error();
+  if (dropped > 0) {
+    if (auto used = use_changed_header(vault); !used) return std::move(used).error();
+  }
   return dropped;
 }
 

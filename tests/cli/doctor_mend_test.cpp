@@ -14,7 +14,7 @@ import latchkey.store;
 import latchkey.store.file_names;
 import latchkey.store.sqlite_connection;
 import latchkey.store.vault;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.key_names;
 import latchkey.test.examined;
 import latchkey.test.folder;
 import latchkey.test.tool;

@@ -15,7 +15,7 @@ import latchkey.session;
 import latchkey.store;
 import latchkey.store.sqlite_connection;
 import latchkey.store.vault;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.key_names;
 import latchkey.test.examined;
 import latchkey.test.folder;
 import latchkey.test.tool;

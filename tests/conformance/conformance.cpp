@@ -47,6 +47,9 @@ StorePlace::~StorePlace() {}
 std::shared_ptr<Clock> StorePlace::clock() {
   return std::make_shared<SystemClock>();
 }
+Duration StorePlace::staleness() {
+  return Duration::zero();
+}
 bool StorePlace::damage(std::string_view) {
   return false;
 }

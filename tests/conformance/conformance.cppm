@@ -29,6 +29,9 @@ class StorePlace {
   [[nodiscard]] virtual Result<std::shared_ptr<OAuthTokenStore>> open() = 0;
   /// The clock that its instances wait by.
   [[nodiscard]] virtual std::shared_ptr<Clock> clock();
+  /// How long a change by one instance may be unknown to the change counters of others, which then
+  /// move by the clock alone. Zero: they are told.
+  [[nodiscard]] virtual Duration staleness();
   /// Makes this subject's record unreadable, behind the store's back. False: that cannot happen
   /// here.
   [[nodiscard]] virtual bool damage(std::string_view subject);

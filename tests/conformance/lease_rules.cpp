@@ -98,8 +98,14 @@ void lease_can_be_cancelled(StorePlace& place) {
 // The counter
 // ------------------------------------------------------------------------------------------------------
 
+// Until others' changes are known here.
+void let_be_known(StorePlace& place) {
+  if (place.staleness() > Duration::zero()) place.clock()->sleep_for(place.staleness(), {});
+}
+
 void counter_moves(StorePlace& place) {
   const auto store = open(place);
+  const bool by_clock = place.staleness() > Duration::zero();
   const auto changed_by = [&](std::string_view what, const Result<void>& done,
                               std::uint64_t before) {
     need(done, what);
@@ -107,13 +113,14 @@ void counter_moves(StorePlace& place) {
            std::string("the change counter moves on ") + std::string(what));
   };
   auto before = store->change_count(kAlice);
-  expect(store->change_count(kAlice) == before, "the change counter stands while nothing happens");
+  expect(by_clock || store->change_count(kAlice) == before,
+         "the change counter stands while nothing happens");
   changed_by("the first save", put(*store, kAlice, 1), before);
   before = store->change_count(kAlice);
   changed_by("a save", put(*store, kAlice, 2, {1}), before);
   before = store->change_count(kAlice);
   static_cast<void>(need(store->load_record(kAlice), "loading"));
-  expect(store->change_count(kAlice) == before,
+  expect(by_clock || store->change_count(kAlice) == before,
          "the change counter stands while sessions are read");
   changed_by("a removal", store->remove(kAlice, {2}), before);
 }
@@ -123,9 +130,11 @@ void counter_moves_elsewhere(StorePlace& place) {
   const auto other = open(place);
   const auto before = cache->change_count(kAlice);
   need(put(*other, kAlice, 1), "a save by another instance");
+  let_be_known(place);
   const auto between = cache->change_count(kAlice);
   expect(between != before, "the change counter moves on another instance's save");
   need(other->remove(kAlice, {1}), "a removal by another instance");
+  let_be_known(place);
   expect(cache->change_count(kAlice) != between,
          "the change counter moves on another instance's removal");
 }
@@ -151,6 +160,7 @@ void counter_follows_the_record(StorePlace& place) {
       counter = now;
       cached = stored(*reader, kAlice);
     }
+    let_be_known(place);
     if (reader->change_count(kAlice) != counter) cached = stored(*reader, kAlice);
     expect(cached == kSaves,
            "a cache that follows the change counter ends up with the last record");

@@ -298,11 +298,12 @@ std::unique_ptr<SessionKeeper> World::keeper() const {
   return std::make_unique<SessionKeeper>(context);
 }
 
-std::unique_ptr<World> running_world() {
+std::unique_ptr<World> running_world(std::shared_ptr<OAuthTokenStore> inner,
+                                     std::shared_ptr<KeyVault> keys) {
   const auto clock = std::make_shared<SystemClock>();
-  const auto vault = memory_vault();
-  auto world =
-      std::make_unique<World>(MemoryOAuthTokenStore::create(vault->sealer(), clock), vault);
+  const auto vault = keys ? std::move(keys) : memory_vault();
+  if (!inner) inner = MemoryOAuthTokenStore::create(vault->sealer(), clock);
+  auto world = std::make_unique<World>(std::move(inner), vault);
   world->context.clock = clock;
   OAuthSession session = sample_session(world->jkt);
   session.issued_at = session.session_started_at = clock->now() - std::chrono::hours{2};

@@ -43,7 +43,7 @@ CONCRETE = {
     "latchkey.http": ["latchkey.http.cpprest", "latchkey.http.curl", "latchkey.http.cares"],
 }
 DEFAULT_TRANSPORTS = ["latchkey.atproto.client", "latchkey.flows.environment"]
-FOREIGN = re.compile(r"(cpprest|pplx|openssl|SQLiteCpp|nlohmann|boost|curl|CLI|catch2|libsecret|pqxx)/|(sodium|sqlite3|ares)\.h$")
+FOREIGN = re.compile(r"(cpprest|pplx|openssl|SQLiteCpp|nlohmann|boost|curl|CLI|catch2|libsecret|pqxx)/|(sodium|sqlite3|ares|libpq-fe)\.h$")
 ALARMS = {"interface": 250, "implementation": 500, "test": 400}
 
 

@@ -14,7 +14,7 @@ import latchkey.core;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.key_names;
 import latchkey.test.support;
 
 // Power cuts and failing disks at every step of creating a vault and of changing it.

@@ -17,7 +17,7 @@ import latchkey.store.record;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.key_names;
 import latchkey.test.memory_keeper;
 import latchkey.test.sample;
 import latchkey.test.support;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,36 +12,19 @@
 
 import latchkey.core;
 import latchkey.store.vault;
-import latchkey.store.vault.file_vault;
-import latchkey.store.vault.master_key;
 import latchkey.test.key_ids;
-import latchkey.test.support;
+import latchkey.test.outcome;
+import latchkey.test.vault_kinds;
 
-// What every KeyVault promises, over both of ours.
+// What every KeyVault promises, over the kinds of this program.
 
 using namespace latchkey;
-using test::outcome;
+using namespace latchkey::test;
 
 namespace {
 
-struct Subject {
-  test::TemporaryFolder folder;
-  std::shared_ptr<KeyVault> vault;
-};
-
-enum class Kind { memory, file };
-
-Subject make(Kind kind) {
-  Subject subject;
-  if (kind == Kind::memory) {
-    subject.vault = memory_vault();
-  } else {
-    subject.vault =
-        FileKeyVault::open(subject.folder.path() / "vault",
-                           MasterKey::key_file(subject.folder.path() / "config" / "vault.key"))
-            .value();
-  }
-  return subject;
+VaultUnderTest any_vault() {
+  return GENERATE(from_range(vault_kinds())).make();
 }
 
 SecretBytes key(std::string_view text) {
@@ -57,7 +40,7 @@ std::string text_of(KeyVault& vault, std::string_view id) {
 }  // namespace
 
 TEST_CASE("key vault: keeps keys under their ids, byte for byte", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   CHECK(text_of(vault, "one") == "absent");
   CHECK(outcome(vault.put("one", key("first key"))) == "ok");
@@ -67,7 +50,7 @@ TEST_CASE("key vault: keeps keys under their ids, byte for byte", "[vault]") {
 }
 
 TEST_CASE("key vault: ids that differ in case only are two ids", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   REQUIRE(vault.put("aB", key("1")));
   REQUIRE(vault.put("Ab", key("2")));
@@ -76,7 +59,7 @@ TEST_CASE("key vault: ids that differ in case only are two ids", "[vault]") {
 }
 
 TEST_CASE("key vault: never overwrites a key with another", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   REQUIRE(vault.put("id", key("mine")));
   CHECK(outcome(vault.put("id", key("mine"))) == "ok");
@@ -86,7 +69,7 @@ TEST_CASE("key vault: never overwrites a key with another", "[vault]") {
 }
 
 TEST_CASE("key vault: removes what is there, and does not mind what is not", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   REQUIRE(vault.put("id", key("mine")));
   CHECK(outcome(vault.remove("id")) == "ok");
@@ -97,16 +80,16 @@ TEST_CASE("key vault: removes what is there, and does not mind what is not", "[v
 }
 
 TEST_CASE("key vault: lists ids in ascending order", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   CHECK(vault.list().value().empty());
   for (const std::string_view id : {"b", "a", "_", "B", "-0", "ab"})
     REQUIRE(vault.put(id, key(id)));
-  CHECK(test::key_ids(vault) == std::vector<std::string>{"-0", "B", "_", "a", "ab", "b"});
+  CHECK(key_ids(vault) == std::vector<std::string>{"-0", "B", "_", "a", "ab", "b"});
 }
 
 TEST_CASE("key vault: takes ids of 1 to 128 characters of base64url only", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   CHECK(outcome(vault.put(std::string(128, 'Z'), key("long"))) == "ok");
   CHECK(text_of(vault, std::string(128, 'Z')) == "long");
@@ -121,7 +104,7 @@ TEST_CASE("key vault: takes ids of 1 to 128 characters of base64url only", "[vau
 }
 
 TEST_CASE("key vault: takes keys of 1 byte to 16 KiB only", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   auto& vault = *subject.vault;
   const std::string largest(kMaxVaultKeySize, 'k');
   CHECK(outcome(vault.put("largest", key(largest))) == "ok");
@@ -132,8 +115,8 @@ TEST_CASE("key vault: takes keys of 1 byte to 16 KiB only", "[vault]") {
 }
 
 TEST_CASE("key vault: its sealer opens what it sealed, and nothing of another vault", "[vault]") {
-  const auto kind = GENERATE(Kind::memory, Kind::file);
-  const auto subject = make(kind), other = make(kind);
+  const auto kind = GENERATE(from_range(vault_kinds()));
+  const auto subject = kind.make(), other = kind.make();
   const auto box = subject.vault->sealer()->seal(as_bytes("text"), "c").value();
   CHECK(as_text(subject.vault->sealer()->open(box, "c").value().expose()) == "text");
   CHECK(outcome(other.vault->sealer()->open(box, "c")) == "wrong_key box.unknown_key");
@@ -141,7 +124,7 @@ TEST_CASE("key vault: its sealer opens what it sealed, and nothing of another va
 
 TEST_CASE("key vault: of threads that put different keys under one id exactly one wins",
           "[vault][concurrency]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   constexpr std::size_t kThreads = 8;
   std::vector<std::string> outcomes(kThreads);
   {
@@ -164,7 +147,7 @@ TEST_CASE("key vault: of threads that put different keys under one id exactly on
 }
 
 TEST_CASE("key vault: tells when each key was stored", "[vault]") {
-  const auto subject = make(GENERATE(Kind::memory, Kind::file));
+  const auto subject = any_vault();
   const auto before = SystemClock().now();
   REQUIRE(subject.vault->put("one", key("first")));
   const auto stored = subject.vault->list().value().at(0).stored_at;

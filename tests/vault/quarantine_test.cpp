@@ -14,7 +14,7 @@ import latchkey.store.quarantine;
 import latchkey.store.vault;
 import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.opening;
+import latchkey.store.vault.key_names;
 import latchkey.test.key_ids;
 import latchkey.test.support;
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+#include <catch2/catch_test_macros.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+import latchkey.core;
+import latchkey.refresh.keeper;
+import latchkey.session;
+import latchkey.store;
+import latchkey.store.memory;
+import latchkey.store.vault;
+import latchkey.test.forwarding_store;
+import latchkey.test.outcome;
+import latchkey.test.refresh_world;
+
+// A store whose leases can run out, and what a refresh does when its own has.
+
+using namespace latchkey;
+using namespace latchkey::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Something happens at the two moments at which a lost lease is found out.
+class LosingStore final : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+
+  Result<std::unique_ptr<Lease>> lease(std::string_view, const LockWait&) override {
+    struct Asked final : Lease {
+      explicit Asked(LosingStore& owner) : store(owner) {}
+      bool still_held() override { return store.at_check(); }
+      LosingStore& store;
+    };
+    return std::make_unique<Asked>(*this);
+  }
+  Result<void> save_claim(const RefreshClaim& claim) override {
+    if (auto refusal = at_claim()) return *std::move(refusal);
+    return ForwardingStore::save_claim(claim);
+  }
+
+  std::function<std::optional<Error>()> at_claim = [] { return std::nullopt; };
+  std::function<bool()> at_check = [] { return true; };
+};
+
+struct LosingWorld {
+  std::shared_ptr<KeyVault> vault = memory_vault();
+  std::shared_ptr<LosingStore> store =
+      std::make_shared<LosingStore>(MemoryOAuthTokenStore::create(vault->sealer()));
+  World world{store, vault};
+  Revision revision = world.log_in();
+
+  LosingWorld() { world.clock->advance(1h); }
+
+  [[nodiscard]] std::string refresh() const {
+    const auto session = world.keeper()->fresh(kSubject);
+    return session ? std::string((*session)->access_token.expose()) : outcome(session);
+  }
+  /// What the process that has the lease now has saved.
+  void save_as_other(const std::function<void(OAuthSession&)>& change) const {
+    OAuthSession session = world.stored();
+    session.revision = Revision{99};
+    change(session);
+    REQUIRE(world.store->save(session, revision));
+  }
+  void renew_as_other() const {
+    save_as_other([this](OAuthSession& session) {
+      session.access_token = SecretString("theirs");
+      session.expires_at = world.clock->now() + 1h;
+    });
+  }
+  [[nodiscard]] std::optional<RefreshClaim> claim() const {
+    return world.store->load_claim(kSubject).value();
+  }
+};
+
+Error lost() {
+  return make_error(ErrorCode::locked, "lease.lost", "the lease is another's");
+}
+Error outdated() {
+  return make_error(ErrorCode::conflict, "store.conflict", "the record has another revision");
+}
+
+}  // namespace
+
+TEST_CASE("a lease lost before the request: the session that another has renewed is adopted",
+          "[keeper]") {
+  LosingWorld w;
+  w.store->at_check = [&] {
+    w.renew_as_other();
+    return false;
+  };
+  CHECK(w.refresh() == "theirs");
+  CHECK(w.world.server.refreshes() == 0);
+}
+
+TEST_CASE("a lease lost before the request, and nobody has renewed: nothing is sent", "[keeper]") {
+  LosingWorld w;
+  w.store->at_check = [] { return false; };
+  CHECK(w.refresh() == "locked lease.lost");
+  CHECK(w.world.server.refreshes() == 0);
+  CHECK_FALSE(w.claim().has_value());
+  CHECK(w.world.stored().revision == w.revision);
+}
+
+TEST_CASE("a lost lease is no failure to back off from: the next call refreshes", "[keeper]") {
+  LosingWorld w;
+  const auto keeper = w.world.keeper();
+  w.store->at_check = [] { return false; };
+  CHECK(outcome(keeper->fresh(kSubject)) == "locked lease.lost");
+  w.store->at_check = [] { return true; };
+  CHECK(keeper->fresh(kSubject).has_value());
+  CHECK(w.world.server.refreshes() == 1);
+}
+
+TEST_CASE("a lease lost before the request, and the session was logged out meanwhile", "[keeper]") {
+  LosingWorld w;
+  w.store->at_check = [&] {
+    REQUIRE(w.world.store->remove(kSubject, w.revision));
+    return false;
+  };
+  CHECK(w.refresh() == "login_required session.absent");
+  CHECK(w.world.server.refreshes() == 0);
+}
+
+TEST_CASE("a lease lost before the request, and the session has ended meanwhile", "[keeper]") {
+  LosingWorld w;
+  w.store->at_check = [&] {
+    w.save_as_other([](OAuthSession& session) {
+      session.state = SessionState::dead;
+      session.state_cause = "refresh.interrupted";
+    });
+    return false;
+  };
+  CHECK(w.refresh() == "refresh_interrupted refresh.interrupted");
+  CHECK(w.world.server.refreshes() == 0);
+}
+
+TEST_CASE("a lease lost before the request: a new revision with the same due token is not adopted",
+          "[keeper]") {
+  LosingWorld w;
+  w.store->at_check = [&] {
+    w.save_as_other([](OAuthSession&) {});
+    return false;
+  };
+  CHECK(w.refresh() == "locked lease.lost");
+  CHECK(w.world.server.refreshes() == 0);
+}
+
+TEST_CASE("a claim that is refused, since lease or revision are not ours: what is there is adopted",
+          "[keeper]") {
+  for (const Error& refusal : {lost(), outdated()}) {
+    CAPTURE(refusal.detail);
+    LosingWorld w;
+    w.store->at_claim = [&] {
+      w.renew_as_other();
+      return std::optional(refusal);
+    };
+    CHECK(w.refresh() == "theirs");
+    CHECK(w.world.server.refreshes() == 0);
+    CHECK_FALSE(w.claim().has_value());
+  }
+}
+
+TEST_CASE("a claim that is refused, and nobody has renewed: nothing is sent", "[keeper]") {
+  for (const Error& refusal : {lost(), outdated()}) {
+    CAPTURE(refusal.detail);
+    LosingWorld w;
+    w.store->at_claim = [&] { return std::optional(refusal); };
+    CHECK(w.refresh() == "locked lease.lost");
+    CHECK(w.world.server.refreshes() == 0);
+  }
+}
+
+TEST_CASE("a claim beside a found one has an id of its own: the former holder cannot clear it",
+          "[keeper]") {
+  LosingWorld w;
+  const RefreshClaim theirs{.subject = std::string(kSubject),
+                            .revision = w.revision,
+                            .id = 5,
+                            .at = w.world.clock->now() - 1h,
+                            .pid = 1,
+                            .host = "elsewhere"};
+  REQUIRE(w.world.store->save_claim(theirs));
+  std::optional<RefreshClaim> ours;
+  w.store->at_check = [&] {
+    ours = w.claim();
+    REQUIRE(w.world.store->clear_claim(kSubject, theirs.id));
+    return true;
+  };
+  w.world.server.next(RotatingServer::Fault::drop_before);
+  CHECK(w.refresh() == "unreachable test.lost");
+  REQUIRE(ours.has_value());
+  CHECK(ours->id != theirs.id);
+  CHECK(w.claim() == ours);
+}
