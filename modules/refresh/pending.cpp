@@ -79,4 +79,10 @@ Result<std::string> pending_jkt(const PendingRecord& record, Sealer& sealer) {
   return std::move(login->dpop_jkt);
 }
 
+Result<PendingRecord> reseal_pending(const PendingRecord& record, Sealer& from, Sealer& to) {
+  const auto bytes = open(record, from);
+  if (!bytes) return bytes.error();
+  return seal(record.key, record.expires_at, *bytes, to);
+}
+
 }  // namespace latchkey

@@ -38,4 +38,8 @@ export namespace latchkey {
 /// opening it.
 [[nodiscard]] Result<std::string> pending_jkt(const PendingRecord& record, Sealer& sealer);
 
+/// The same record sealed by another sealer, whatever is in it. Errors: those of both.
+[[nodiscard]] Result<PendingRecord> reseal_pending(const PendingRecord& record, Sealer& from,
+                                                   Sealer& to);
+
 }  // namespace latchkey

@@ -24,6 +24,7 @@ import latchkey.oauth.token;
 import latchkey.refresh.classify;
 import latchkey.refresh.context;
 import latchkey.refresh.events;
+import latchkey.refresh.moving;
 import latchkey.session;
 import latchkey.store;
 
@@ -353,6 +354,12 @@ Error unusable_session_error(const SessionSummary& session) {
   if (session.state == SessionState::revoking) {
     return make_error(ErrorCode::login_required, "session.logged_out",
                       "no session for " + subject + ": it was logged out; log in again");
+  }
+  if (is_being_moved(session)) {
+    return make_error(ErrorCode::locked, std::string(kMovingCause),
+                      "the session of " + subject +
+                          " is on its way to another store; use that one, and if the migration was "
+                          "cut off, run it again");
   }
   if (session.state_cause == "refresh.interrupted") {
     return make_error(

@@ -49,7 +49,7 @@ using Refreshed =
                                   Refreshed& result);
 
 /// The error of a session that cannot be used, from its state: session_dead, refresh_interrupted,
-/// login_required.
+/// login_required; locked, "session.moving" (see latchkey.refresh.moving).
 [[nodiscard]] Error unusable_session_error(const SessionSummary& session);
 [[nodiscard]] Error absent_session_error(std::string_view subject);
 

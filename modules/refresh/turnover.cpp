@@ -15,7 +15,9 @@ import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.refresh.context;
 import latchkey.refresh.events;
+import latchkey.refresh.moving;
 import latchkey.refresh.run;
+import latchkey.refresh.saving;
 import latchkey.session;
 import latchkey.store;
 
@@ -57,15 +59,6 @@ Result<std::optional<OAuthSession>> newest(const SessionContext& context, std::s
   return stored;
 }
 
-// A save whose last step failed may have put its record in place all the same; then the second one
-// succeeds.
-Result<void> save_firmly(const SessionContext& context, const OAuthSession& session,
-                         Revision expected) {
-  auto saved = context.store->save(session, expected);
-  if (saved || saved.error().code == ErrorCode::conflict) return saved;
-  return context.store->save(session, expected) ? Result<void>{} : saved;
-}
-
 bool is_stored(const SessionContext& context, const OAuthSession& session) {
   const auto stored = context.store->load(session.subject);
   return stored && stored->has_value() && (*stored)->revision == session.revision;
@@ -75,7 +68,7 @@ bool is_stored(const SessionContext& context, const OAuthSession& session) {
 // before it away.
 Result<void> save_whole(const SessionContext& context, const OAuthSession& session,
                         const std::optional<OAuthSession>& before) {
-  auto saved = save_firmly(context, session, before ? before->revision : Revision{});
+  auto saved = save_firmly(*context.store, session, before ? before->revision : Revision{});
   if (saved || !is_stored(context, session)) return saved;
   if (before) {
     OAuthSession back = before->clone();
@@ -126,7 +119,7 @@ Result<void> keep_beside(const SessionContext& context, const OAuthSession& revo
   if (beside.subject.size() + 1 + revoking.subject.size() <= kMaxSubject)
     beside.subject += "|" + revoking.subject;
   beside.revision = draw_revision(*context.random);
-  auto saved = save_firmly(context, beside, Revision{});
+  auto saved = save_firmly(*context.store, beside, Revision{});
   if (!saved && saved.error().code == ErrorCode::conflict) return {};  // kept by an earlier attempt
   return saved;
 }
@@ -188,7 +181,7 @@ namespace {
 Result<void> mark_revoking(const SessionContext& context, OAuthSession& session) {
   if (session.state == SessionState::revoking) return {};
   OAuthSession marked = as_revoking(context, session, "session.logged_out");
-  auto saved = save_firmly(context, marked, session.revision);
+  auto saved = save_firmly(*context.store, marked, session.revision);
   if (!saved && !is_stored(context, marked)) return saved;
   session = std::move(marked);
   return {};
@@ -223,6 +216,8 @@ EndOfSession end_session(const SessionContext& context, std::string_view subject
   if (!found) return {.outcome = std::move(found).error(), .settled = false};
   if (!found->has_value()) return {.outcome = EndedAs::not_logged_in, .settled = true};
   OAuthSession session = std::move(**found);
+  // Its usable copy may be elsewhere by now: who logs out here must not believe that it is over.
+  if (is_being_moved(session)) return {.outcome = unusable_session_error(session)};
   if (session.state == SessionState::dead || !has_tokens(session)) {
     return {.outcome = erase(context, session, EndedAs::not_logged_in), .settled = true};
   }

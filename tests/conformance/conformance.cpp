@@ -17,7 +17,7 @@ namespace {
 std::vector<Rule> all_rules() {
   std::vector<Rule> rules;
   for (auto part : {record_rules(), list_rules(), lease_rules(), refresh_rules(), login_rules(),
-                    aside_rules(), durability_rules()}) {
+                    aside_rules(), sweep_rules(), durability_rules()}) {
     rules.insert(rules.end(), part.begin(), part.end());
   }
   return rules;

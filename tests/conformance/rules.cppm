@@ -86,6 +86,7 @@ struct Rule {
 [[nodiscard]] std::vector<Rule> refresh_rules();
 [[nodiscard]] std::vector<Rule> login_rules();
 [[nodiscard]] std::vector<Rule> aside_rules();
+[[nodiscard]] std::vector<Rule> sweep_rules();
 [[nodiscard]] std::vector<Rule> durability_rules();
 
 }  // namespace latchkey::test

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -210,6 +211,65 @@ struct OneNonceForAllKeys final : ForwardingStore {
   }
 };
 
+struct SweepsNothing final : ForwardingStore {
+  using ForwardingStore::ForwardingStore;
+  Result<Swept> sweep(TimePoint) override { return Swept{}; }
+};
+
+// By its own clock, not by the one it is given.
+struct SweepsByAnotherClock final : ForwardingStore {
+  using ForwardingStore::ForwardingStore;
+  Result<Swept> sweep(TimePoint now) override {
+    return inner().sweep(now + std::chrono::hours(24 * 365));
+  }
+};
+
+struct SweepsEndedSessions final : ForwardingStore {
+  using ForwardingStore::ForwardingStore;
+  Result<Swept> sweep(TimePoint now) override {
+    const auto page = inner().list("", 100);
+    if (!page) return page.error();
+    for (const auto& row : page->sessions) {
+      if (row.summary && row.summary->state == SessionState::dead)
+        static_cast<void>(inner().remove(row.name, row.summary->revision).has_value());
+    }
+    return inner().sweep(now);
+  }
+};
+
+struct SweepsAllClaims final : ForwardingStore {
+  using ForwardingStore::ForwardingStore;
+  Result<Swept> sweep(TimePoint now) override {
+    const auto side = inner().side_records();
+    if (!side) return side.error();
+    for (const auto& row : side->claims) {
+      if (row.claim)
+        static_cast<void>(inner().clear_claim(row.claim->subject, row.claim->id).has_value());
+    }
+    return inner().sweep(now);
+  }
+};
+
+struct SweepsPendingAlone final : ForwardingStore {
+  using ForwardingStore::ForwardingStore;
+  Result<Swept> sweep(TimePoint now) override {
+    const auto orphans = orphaned_claims();
+    auto swept = inner().sweep(now);
+    for (const auto& claim : orphans) static_cast<void>(inner().save_claim(claim).has_value());
+    return swept;
+  }
+  [[nodiscard]] std::vector<RefreshClaim> orphaned_claims() {
+    std::vector<RefreshClaim> claims;
+    if (const auto side = inner().side_records()) {
+      for (const auto& row : side->claims) {
+        const auto record = inner().load_record(row.name);
+        if (row.claim && record && !*record) claims.push_back(*row.claim);
+      }
+    }
+    return claims;
+  }
+};
+
 // Waits pass at once.
 struct PlaceWithoutWaiting final : MemoryPlace {
   PlaceWithoutWaiting() : MemoryPlace(std::make_shared<ManualClock>(TimePoint{})) {}
@@ -225,7 +285,9 @@ TEST_CASE("conformance: a store that only forwards passes what the broken ones f
   for (const auto* rule :
        {"save.compares_revisions", "load.unreadable_is_an_error", "lease.has_one_holder",
         "pending.is_single_use", "counter.moves_for_other_instances",
-        "list.reports_unreadable_records", "remove.compares_revisions"}) {
+        "list.reports_unreadable_records", "remove.compares_revisions",
+        "sweep.removes_expired_pending", "sweep.keeps_sessions",
+        "sweep.removes_claims_of_nobody"}) {
     INFO(rule);
     CHECK(outcome_of<Sound>(rule) == RuleOutcome::passed);
   }
@@ -309,6 +371,18 @@ TEST_CASE("conformance: finds a store that ignores case in subjects", "[store]")
 
 TEST_CASE("conformance: finds nonces that are not kept by key", "[store]") {
   CHECK(outcome_of<OneNonceForAllKeys>("nonce.is_kept_by_origin_and_key") == RuleOutcome::failed);
+}
+
+TEST_CASE("conformance: finds a sweep that removes too little", "[store]") {
+  CHECK(outcome_of<SweepsNothing>("sweep.removes_expired_pending") == RuleOutcome::failed);
+  CHECK(outcome_of<SweepsPendingAlone>("sweep.removes_claims_of_nobody") == RuleOutcome::failed);
+}
+
+TEST_CASE("conformance: finds a sweep that removes too much", "[store]") {
+  CHECK(outcome_of<SweepsByAnotherClock>("sweep.removes_expired_pending") == RuleOutcome::failed);
+  CHECK(outcome_of<SweepsEndedSessions, SqlitePlace>("sweep.keeps_sessions") ==
+        RuleOutcome::failed);
+  CHECK(outcome_of<SweepsAllClaims>("sweep.removes_claims_of_nobody") == RuleOutcome::failed);
 }
 
 TEST_CASE("conformance: finds a file store that does not sync", "[store]") {
