@@ -174,6 +174,20 @@ TEST_CASE("PostgresDatabase: what the server refuses keeps its SQLSTATE", "[post
   CHECK(database->counts().connects == 1);
 }
 
+// Behind a pooler, programs share sessions, and may be of different versions.
+TEST_CASE("PostgresDatabase: a prepared statement is called by its text", "[postgres]") {
+  PostgresPlace place;
+  const auto database = open(place, {.max_connections = 1});
+  CHECK(outcome(database->run("SELECT 'something to be kept'")) == "ok");
+  const auto rows = database->run(
+      "SELECT count(*), sum(CASE WHEN name = 'latchkey_' || "
+      "left(encode(sha256(convert_to(statement, 'UTF8')), 'hex'), 32) THEN 0 ELSE 1 END) "
+      "FROM pg_prepared_statements");
+  REQUIRE(outcome(rows) == "ok");
+  CHECK(rows->integer(0, 0) >= 2);
+  CHECK(rows->integer(0, 1) == 0);
+}
+
 TEST_CASE("PostgresDatabase: a transaction whose work fails leaves nothing", "[postgres]") {
   PostgresPlace place;
   const auto database = open(place);

@@ -55,6 +55,20 @@ TEST_CASE("migrate_postgres: an empty database gets its tables, once", "[postgre
   CHECK(place.value("SELECT count(*) FROM latchkey_nonces") == "1");
 }
 
+TEST_CASE("migrate_postgres: a session of usual size lies in one table with its box",
+          "[postgres]") {
+  PostgresPlace place;
+  CHECK(opened(place) == "ok");
+  place.run(
+      "INSERT INTO latchkey_sessions SELECT n, 1, 'i', 'r', 't', 'v', 'p', 'c', 'm', 'k', 'u', "
+      "'s', 'y', 'j', 'h', 0, 0, 0, 0, 1, 'active', '', NULL, box FROM (SELECT n::text AS n, "
+      "string_agg(sha256((n * 100 + part)::text::bytea), '') AS box "
+      "FROM generate_series(1, 50) AS n, generate_series(1, 90) AS part GROUP BY n) AS boxes");
+  CHECK(place.value("SELECT min(length(box)) FROM latchkey_sessions") == "2880");
+  CHECK(place.value("SELECT pg_relation_size(reltoastrelid) FROM pg_class "
+                    "WHERE relname = 'latchkey_sessions'") == "0");
+}
+
 TEST_CASE("migrate_postgres: of programs that start at once one makes the tables",
           "[postgres][concurrency]") {
   PostgresPlace place;

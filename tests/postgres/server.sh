@@ -10,14 +10,17 @@
 #   server.sh remove FOLDER                  ends it and deletes the folder
 #
 # The user postgres has no password; the user needs_password has "correct horse". As root it runs as user postgres.
-# fsync is off: such a server survives being killed, but no power cut.
+# If that user cannot reach FOLDER, the data lie in a folder in /tmp, and FOLDER says where. fsync is off: such a server
+# survives being killed, but no power cut.
 set -euo pipefail
 
 die() { printf 'server.sh: %s\n' "$*" >&2; exit 1; }
 [ $# -ge 2 ] || die "usage: server.sh start|stop|kill|pause|resume|remove FOLDER [NAME=VALUE...]"
-verb=$1 folder=$2
+verb=$1 folder=$(realpath -m "$2")
 shift 2
-data=$folder/data
+cd /  # which the server's user can be in
+home=$(cat "$folder/home" 2>/dev/null || printf '%s' "$folder")
+data=$home/data
 
 find_programs() {
   local found
@@ -46,11 +49,23 @@ signal_all() {
   pkill "-$1" -P "$id" 2>/dev/null || true
 }
 
-make() {
+give_to_server() {
+  chmod 0755 "$1"
+  [ "$(id -u)" != 0 ] || chown postgres: "$1"
+}
+
+make_home() {
   mkdir -p "$folder"
-  chmod 0755 "$folder"
-  [ "$(id -u)" != 0 ] || chown postgres: "$folder"
-  as_server test -w "$folder" || die "user postgres cannot write to $folder; choose a folder that it can reach, such as one in /tmp"
+  give_to_server "$folder"
+  as_server test -w "$folder" && return
+  home=$(mktemp -d /tmp/latchkey_server.XXXXXX)
+  data=$home/data
+  printf '%s' "$home" >"$folder/home"
+  give_to_server "$home"
+}
+
+make() {
+  make_home
   as_server "$programs/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$folder/initdb.log" 2>&1 ||
     die "initdb failed, see $folder/initdb.log"
   local setting
@@ -63,7 +78,7 @@ make() {
 }
 
 launch() {
-  as_server "$programs/pg_ctl" start -D "$data" -w -t 60 -l "$folder/log" -o "-p $(cat "$folder/port")" >/dev/null 2>&1 </dev/null
+  as_server "$programs/pg_ctl" start -D "$data" -w -t 60 -l "$home/log" -o "-p $(cat "$folder/port")" >/dev/null 2>&1 </dev/null
 }
 
 # The port may have been taken since it was seen to be free.
@@ -73,13 +88,13 @@ launch_first() {
     free_port >"$folder/port"
     launch && return
   done
-  die "the server does not start, see $folder/log"
+  die "the server does not start, see $home/log"
 }
 
 start() {
   find_programs
   if [ -f "$folder/address" ]; then
-    is_running || launch || die "the server does not start again, see $folder/log"
+    is_running || launch || die "the server does not start again, see $home/log"
   else
     rm -rf "$data"
     make "$@"
@@ -95,7 +110,7 @@ stop() {
   find_programs
   is_running || return 0
   signal_all CONT
-  as_server "$programs/pg_ctl" stop -D "$data" -w -m "$1" >/dev/null || die "the server does not stop, see $folder/log"
+  as_server "$programs/pg_ctl" stop -D "$data" -w -m "$1" >/dev/null || die "the server does not stop, see $home/log"
 }
 
 case $verb in
@@ -106,7 +121,7 @@ case $verb in
   resume) signal_all CONT ;;
   remove)
     stop immediate
-    rm -rf "$folder"
+    rm -rf "$home" "$folder"
     ;;
   *) die "there is no verb $verb" ;;
 esac
