@@ -26,16 +26,14 @@ constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{1000};
 
 constexpr const char* kTable =
-    "CREATE TABLE IF NOT EXISTS web_visitors (digest TEXT PRIMARY KEY, did "
-    "TEXT NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS web_visitors (digest TEXT PRIMARY KEY, did TEXT NOT NULL,"
     " handle TEXT NOT NULL, until TIMESTAMPTZ NOT NULL)";
 constexpr const char* kByAccount =
     "CREATE INDEX IF NOT EXISTS web_visitors_by_did ON web_visitors (did)";
 // Times are the database's: the machines' clocks may differ.
 constexpr const char* kAdd =
     "INSERT INTO web_visitors (digest, did, handle, until)"
-    " VALUES ($1, $2, $3, now() + $4 * INTERVAL '1 hour') ON CONFLICT (digest) "
-    "DO NOTHING";
+    " VALUES ($1, $2, $3, now() + $4 * INTERVAL '1 hour') ON CONFLICT (digest) DO NOTHING";
 constexpr const char* kLookUp =
     "SELECT did, handle FROM web_visitors WHERE digest = $1 AND until > now()";
 constexpr const char* kRemove = "DELETE FROM web_visitors WHERE digest = $1";
@@ -56,14 +54,13 @@ std::unique_ptr<pqxx::connection> connect(const latchkey::SecretString& address)
 
 }  // namespace
 
-// As many connections as statements run at once; those that are not in use are
-// kept.
+// As many connections as statements run at once; those that are not in use are kept.
 class PostgresVisitors::Connections {
  public:
   explicit Connections(latchkey::SecretString address) : address_(std::move(address)) {}
 
-  // Every statement here may be run again after it was carried out: it is, when
-  // the connection breaks before the answer is there.
+  // Every statement here may be run again after it was carried out: it is, when the connection
+  // breaks before the answer is there.
   pqxx::result run(const char* sql, const std::vector<std::string>& values = {}) {
     const auto last = steady_clock::now() + kRecovery;
     for (milliseconds pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
@@ -121,8 +118,8 @@ PostgresVisitors::PostgresVisitors(latchkey::SecretString address)
     try {
       connections_->run(sql);
     } catch (const pqxx::sql_error&) {
-      // IF NOT EXISTS looks before it makes: of two processes that start at
-      // once one may fail here, and finds it made now.
+      // IF NOT EXISTS looks before it makes: of two processes that start at once one may fail here,
+      // and finds it made now.
       connections_->run(sql);
     }
   }

@@ -10,12 +10,11 @@ import latchkey.examples.web_backend.visitors;
 
 export namespace web_backend {
 
-/// In a table of the website's own, for all of its processes. A restart of the
-/// database is waited for, up to fifteen seconds.
+/// In a table of the website's own, for all of its processes. A restart of the database is waited
+/// for, up to fifteen seconds.
 class PostgresVisitors final : public Visitors {
  public:
-  /// Makes the table if it is not there. `address`: as libpq takes it. Throws
-  /// std::exception.
+  /// Makes the table if it is not there. `address`: as libpq takes it. Throws std::exception.
   explicit PostgresVisitors(latchkey::SecretString address);
   ~PostgresVisitors() override;
 

@@ -10,8 +10,8 @@ import { WebBackend } from './web-backend.mjs'
 import { WebSite } from './web-site.mjs'
 
 /**
- * `url` is nginx, `backends` are the two processes, whose visitors go to them straight. Each has a folder of its own, as on a machine of its own; what they share
- * is the database, and the master key, which somebody has put on both machines.
+ * `url` is nginx, `backends` are the two processes, whose visitors go to them straight. Each has a folder of its own, as on a
+ * machine of its own; what they share is the database, and the master key, which somebody has put on both machines.
  */
 export class WebFleet extends WebSite {
   #folder
@@ -35,10 +35,9 @@ export class WebFleet extends WebSite {
     const port = await freePort()
     this.url = `http://127.0.0.1:${port}`
     const words = ['--store', this.postgres.address, '--master-key-file', join(this.#folder, 'vault.key')]
-    const start = () => WebBackend.start(this.server, { origin: this.url, words })
-    // One makes the vault and the key file.
-    this.backends.push(await start())
-    this.backends.push(await start())
+    const start = async () => this.backends.push(await WebBackend.start(this.server, { origin: this.url, words }))
+    // At once, over an empty database: one of them makes the tables, the vault and the key file.
+    await Promise.all([start(), start()])
     this.#nginx = await Nginx.start(port, this.backends.map((one) => new URL(one.address).host))
   }
 

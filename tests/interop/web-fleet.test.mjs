@@ -3,8 +3,11 @@
 // to the other, and a process and the database that end in the midst of it.
 
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { onServer, Server, until } from './harness.mjs'
+import { WebBackend } from './web-backend.mjs'
 import { WebFleet } from './web-fleet.mjs'
 import { withBrowser } from './web-site.mjs'
 
@@ -168,7 +171,7 @@ describe(onServer('two web backends behind nginx'), () => {
     assert.equal(await server.sessionCount(server.bob.did), sessions - 1)
   })
 
-  test('a process is killed while visitors post: the others are served by the one that is left, and nobody is logged out', async () => {
+  test('a process is killed while visitors post: the one that is left serves them, and nobody is logged out', async () => {
     const { visitor } = await fleet.logIn(server.alice)
     const post = async () => (await fleet.submit(visitor, '/compose', { text: 'on and on' })).status
     try {
@@ -188,12 +191,32 @@ describe(onServer('two web backends behind nginx'), () => {
   test('the database is restarted while visitors log in and post: all of them succeed', async () => {
     const { visitor } = await fleet.logIn(server.alice)
     const begun = await fleet.almostLogIn(server.bob)
-    const post = (i) => fleet.submit(visitor, '/compose', { text: `through a restart ${i}` })
-    const posts = Promise.all(Array.from({ length: 4 }, (_, i) => post(i)))
+    let isBack = false
+    const statuses = []
+    const postOn = async () => {
+      do statuses.push((await fleet.submit(visitor, '/compose', { text: 'through a restart' })).status)
+      while (!isBack)
+    }
+    const posting = [postOn(), postOn()]
+    const ending = begun.visitor.open(begun.callback)
     await fleet.postgres.restart()
-    const more = Promise.all(Array.from({ length: 4 }, (_, i) => post(i)))
-    assert.equal((await begun.visitor.open(begun.callback)).status, 303)
-    for (const answer of [...(await posts), ...(await more)]) assert.equal(answer.status, 200, answer.text)
+    isBack = true
+    await Promise.all(posting)
+    assert.ok(statuses.every((status) => status === 200), statuses.join())
+    assert.equal((await ending).status, 303)
     for (const one of [visitor, begun.visitor]) assert.ok(await isKnown(one))
   })
+
+  test('a machine without the master key is refused, and makes no other one', async () => {
+    const another = join(first.data, 'another.key')
+    const words = ['--store', fleet.postgres.address, '--master-key-file', another]
+    await assert.rejects(WebBackend.start(server, { origin: fleet.url, words }), /another\.key/)
+    assert.ok(!existsSync(another))
+  })
+
+  test('an address that can not be read is refused without the password in it', () =>
+    assert.rejects(
+      WebBackend.start(server, { words: ['--store', 'postgresql://web:hunter2@[::1/site'] }),
+      (error) => error.message.includes('did not start') && !error.message.includes('hunter2'),
+    ))
 })
