@@ -4,6 +4,8 @@
 //   web_backend DIR PORT        in development: at http://127.0.0.1:PORT
 //   web_backend DIR PORT --client-metadata FILE --client-keys FILE --origin https://NAME
 //                               in production: behind a proxy that speaks https
+//   ... --store postgresql://... --master-key-file FILE
+//                               several of them, on one database
 //
 // README.md beside this file says what to look at.
 // Development servers: LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT and
@@ -40,6 +42,11 @@ web_backend::Site site_of(const web_backend::Options& options, const std::string
       {.origin = options.origin, .document = options.client_document, .keys = options.client_keys});
 }
 
+web_backend::Storage storage_of(const web_backend::Options& options) {
+  return options.store ? web_backend::storage_in_postgres(*options.store, options.master_key_file)
+                       : web_backend::storage_in_files(options.folder, options.master_key_file);
+}
+
 latchkey::AtprotoClient client_of(const web_backend::Storage& storage,
                                   const latchkey::AtprotoClientIdentity& identity) {
   const bool http = environment_or("LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK", "") == "1";
@@ -67,8 +74,7 @@ int main(int argc, char** argv) try {
   web_backend::HttpServer server(options->port);
   const std::string address = "http://127.0.0.1:" + std::to_string(server.port());
   const web_backend::Site site = site_of(*options, address);
-  const web_backend::Storage storage =
-      web_backend::storage_in_files(options->folder, options->master_key_file);
+  const web_backend::Storage storage = storage_of(*options);
   const web_backend::Housekeeping housekeeping(storage.store, storage.visitors);
   latchkey::AtprotoClient client = client_of(storage, site.client);
   web_backend::Backend backend(client, site, storage.visitors);

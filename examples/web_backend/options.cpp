@@ -18,7 +18,7 @@ import latchkey.core;
 namespace web_backend {
 namespace {
 
-constexpr std::array<std::string_view, 4> kNames{"--master-key-file", "--origin",
+constexpr std::array<std::string_view, 5> kNames{"--store", "--master-key-file", "--origin",
                                                  "--client-metadata", "--client-keys"};
 
 using Given = std::map<std::string_view, std::string_view>;
@@ -54,6 +54,9 @@ std::optional<Options> parse_options(std::span<char* const> words) {
   const auto given = read_given(words.subspan(2));
   if (!port || !given) return std::nullopt;
   Options options{.folder = std::filesystem::absolute(words[0]), .port = *port};
+  if (given->contains("--store")) {
+    options.store = latchkey::SecretString(value_of(*given, "--store"));
+  }
   options.master_key_file = given->contains("--master-key-file")
                                 ? std::filesystem::path(value_of(*given, "--master-key-file"))
                                 : options.folder / "config" / "vault.key";

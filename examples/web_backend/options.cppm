@@ -17,6 +17,10 @@ inline constexpr std::string_view kUsage =
     "usage: web_backend DIR PORT [OPTION...]\n"
     "  DIR                     what is kept on this machine\n"
     "  PORT                    where it listens, at 127.0.0.1; 0: any free one\n"
+    "  --store ADDRESS         keeps sessions, keys and visitors in PostgreSQL, for many "
+    "processes;\n"
+    "                          postgresql://... or service=..., without a password: others may\n"
+    "                          read this line, so that belongs into .pgpass or the service file\n"
     "  --master-key-file FILE  the key to the vault (DIR/config/vault.key)\n"
     "  --origin URL            how browsers name the site, when a proxy stands before it\n"
     "  --client-metadata FILE  in production, at https: the document of a confidential client\n"
@@ -25,6 +29,7 @@ inline constexpr std::string_view kUsage =
 struct Options {
   std::filesystem::path folder;
   std::uint16_t port = 0;
+  std::optional<latchkey::SecretString> store{};  ///< empty: files in the folder
   std::filesystem::path master_key_file{};
   std::string origin{};  ///< empty: where it listens
   /// Both, at an https origin; else none.

@@ -8,7 +8,8 @@ import latchkey.examples.web_backend.visitors;
 import latchkey.store;
 import latchkey.store.vault;
 
-// What the website keeps, and where.
+// What the website keeps, and where: in files of one machine, or in a database that all of its
+// processes share.
 
 export namespace web_backend {
 
@@ -23,4 +24,9 @@ struct Storage {
 /// Throws std::exception.
 [[nodiscard]] Storage storage_in_files(const std::filesystem::path& folder,
                                        const std::filesystem::path& master_key_file);
+/// `database`: the address of a PostgreSQL database, as libpq takes it. Every process has the same
+/// master key. Throws std::exception.
+[[nodiscard]] Storage storage_in_postgres(const latchkey::SecretString& database,
+                                          const std::filesystem::path& master_key_file);
+
 }  // namespace web_backend

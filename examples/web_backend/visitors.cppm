@@ -9,7 +9,8 @@ import latchkey.core;
 
 // Which browser is whose. The OAuth sessions are in the library's store; here is only the website's
 // own session: a random id in a cookie stands for an account, also after a restart. Nothing that is
-// kept has the ids in it, only their digests. visitors_file is a place to keep them.
+// kept has the ids in it, only their digests. Two places to keep them: visitors_file, for one
+// process, and visitors_postgres.
 
 export namespace web_backend {
 
