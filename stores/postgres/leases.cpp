@@ -169,12 +169,11 @@ void PostgresLeases::Impl::hold(const std::string& subject, const LeaseRow& row)
 
 // What fails here ends by itself, when the row has run out.
 void PostgresLeases::Impl::release(const std::string& subject, const LeaseRow& row) {
-  static_cast<void>(
-      database
-          ->run(kRelease,
-                {PostgresValue::text(subject), PostgresValue::integer(postgres_bits(row.holder)),
-                 PostgresValue::integer(row.fence)})
-          .has_value());
+  static_cast<void>(database
+                        ->run(kRelease, {PostgresValue::text(subject),
+                                         PostgresValue::integer(postgres_bits(row.holder)),
+                                         PostgresValue::integer(row.fence)})
+                        .has_value());
   leave(subject);
 }
 
@@ -281,10 +280,17 @@ std::chrono::milliseconds PostgresLeases::lease_time() const noexcept {
   return impl_->lease_time;
 }
 
-void PostgresLeases::note_claim(std::string_view subject, std::optional<LeasedClaim> claim) {
+void PostgresLeases::note_claim(std::string_view subject, const LeasedClaim& claim) {
   const std::lock_guard guard(impl_->mutex);
   const auto slot = impl_->slots.find(subject);
   if (slot != impl_->slots.end()) slot->second.claim = claim;
+}
+
+void PostgresLeases::end_claim(std::string_view subject, std::optional<std::uint64_t> id) {
+  const std::lock_guard guard(impl_->mutex);
+  const auto slot = impl_->slots.find(subject);
+  if (slot == impl_->slots.end() || !slot->second.claim) return;
+  if (!id || slot->second.claim->id == *id) slot->second.claim.reset();
 }
 
 }  // namespace latchkey

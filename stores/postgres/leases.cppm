@@ -52,8 +52,10 @@ class PostgresLeases : public std::enable_shared_from_this<PostgresLeases> {
   /// The row that is held here for this subject, or was until it was lost.
   [[nodiscard]] std::optional<LeaseRow> held(std::string_view subject) const;
   [[nodiscard]] std::chrono::milliseconds lease_time() const noexcept;
-  /// What still_held() of this subject's lease asks for from now on; none: nothing.
-  void note_claim(std::string_view subject, std::optional<LeasedClaim> claim);
+  /// What still_held() of this subject's lease asks for from now on.
+  void note_claim(std::string_view subject, const LeasedClaim& claim);
+  /// It asks for no claim any more; or not for the one with this id.
+  void end_claim(std::string_view subject, std::optional<std::uint64_t> id = std::nullopt);
 
   struct Impl;
   /// Use make().

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,15 +21,17 @@ import latchkey.store.record;
 import latchkey.store.vault;
 
 // clang-format off
-#define LATCHKEY_SUMMARY_COLUMNS                                                                          \
-  "subject, revision, issuer, resource_server, token_endpoint, revocation_endpoint, par_endpoint, "       \
+#define LATCHKEY_SUMMARY_COLUMNS "subject, " LATCHKEY_CHANGING_COLUMNS
+#define LATCHKEY_CHANGING_COLUMNS                                                                         \
+  "revision, issuer, resource_server, token_endpoint, revocation_endpoint, par_endpoint, "       \
   "client_id, client_auth_method, client_auth_kid, redirect_uri, scope, token_type, dpop_jkt, handle, "   \
   "issued_at, expires_at, refresh_expires_at, session_started_at, login_id, state, state_cause, "         \
   "state_changed_at"
 #define LATCHKEY_COLUMNS LATCHKEY_SUMMARY_COLUMNS ", box"
 // In the order of the columns. With types, since nothing says them in the list of a SELECT.
-#define LATCHKEY_VALUES                                                                                   \
-  "$1::TEXT, $2::BIGINT, $3::TEXT, $4::TEXT, $5::TEXT, $6::TEXT, $7::TEXT, $8::TEXT, $9::TEXT, "          \
+#define LATCHKEY_VALUES "$1::TEXT, " LATCHKEY_CHANGING_VALUES
+#define LATCHKEY_CHANGING_VALUES                                                                          \
+  "$2::BIGINT, $3::TEXT, $4::TEXT, $5::TEXT, $6::TEXT, $7::TEXT, $8::TEXT, $9::TEXT, "          \
   "$10::TEXT, $11::TEXT, $12::TEXT, $13::TEXT, $14::TEXT, $15::TEXT, $16::BIGINT, $17::BIGINT, "          \
   "$18::BIGINT, $19::BIGINT, $20::BIGINT, $21::TEXT, $22::TEXT, $23::BIGINT, $24::BYTEA"
 // A sweep that has seen the key unused looks at it again when this has been committed, finds another
@@ -64,8 +66,8 @@ const char* const kPostgresInsert =
 const char* const kPostgresUpdate =
     "WITH needed AS (" LATCHKEY_TOUCH_KEY
     " AND NOT EXISTS (SELECT 1 FROM latchkey_sessions WHERE subject = $1::TEXT AND dpop_jkt = "
-    "$14::TEXT) RETURNING id), saved AS (UPDATE latchkey_sessions SET (" LATCHKEY_COLUMNS
-    ") = (" LATCHKEY_VALUES
+    "$14::TEXT) RETURNING id), saved AS (UPDATE latchkey_sessions SET (" LATCHKEY_CHANGING_COLUMNS
+    ", box) = (" LATCHKEY_CHANGING_VALUES
     ") WHERE subject = $1::TEXT AND revision = $26::BIGINT AND ($25::BIGINT IS NULL OR "
     "$14::TEXT = '' OR dpop_jkt = $14::TEXT OR EXISTS (SELECT 1 FROM needed)) "
     "RETURNING subject), " LATCHKEY_END_CLAIM "SELECT count(*) FROM saved";

@@ -12,6 +12,7 @@ import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.time;
+import latchkey.session;
 import latchkey.store;
 import latchkey.test.conformance;
 
@@ -98,6 +99,23 @@ void pending_key_is_checked(StorePlace& place) {
   }
 }
 
+void expired_are_swept(StorePlace& place) {
+  const auto store = open(place);
+  need(put(*store, "did:plc:alice", 1), "saving a session");
+  auto later = pending_of("later");
+  later.expires_at += minutes(1);
+  need(store->save_pending(pending_of("early"), kNow), "keeping a pending login");
+  need(store->save_pending(later, kNow), "keeping one that is valid for longer");
+  expect(need(store->sweep(kNow), "sweeping").pending == 0, "nothing has expired yet");
+  expect(need(open(place)->sweep(kNow + minutes(10)), "sweeping").pending == 1,
+         "an expired one is swept at its expiry, by another instance too");
+  expect(need(store->sweep(kNow + minutes(10)), "sweeping").pending == 0, "once");
+  expect(need(store->side_records(), "listing").pending.size() == 1, "the other stays");
+  static_cast<void>(
+      need(store->sweep(kNow + std::chrono::hours(24 * 365 * 10)), "sweeping ten years later"));
+  expect(stored(*store, "did:plc:alice") == 1, "a session is never swept");
+}
+
 void nonces_are_kept(StorePlace& place) {
   const auto store = open(place);
   const auto at = [&](OAuthTokenStore& from, std::string_view origin, std::string_view key) {
@@ -126,6 +144,7 @@ std::vector<Rule> login_rules() {
           {"pending.expires", pending_expires},
           {"pending.is_create_only", pending_is_create_only},
           {"pending.key_is_checked", pending_key_is_checked},
+          {"sweep.removes_expired_logins_only", expired_are_swept},
           {"nonce.is_kept_by_origin_and_key", nonces_are_kept}};
 }
 

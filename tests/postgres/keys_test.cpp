@@ -49,9 +49,7 @@ struct Keyed {
     return store->save_record(record, expected);
   }
   /// All keys have lain there for two days.
-  void age() {
-    fleet.place.run("UPDATE latchkey_keys SET stored_at = stored_at - 172800000");
-  }
+  void age() { fleet.place.run("UPDATE latchkey_keys SET stored_at = stored_at - 172800000"); }
   [[nodiscard]] std::size_t sweep() const { return store->sweep(fleet.clock->now()).value().keys; }
 };
 
@@ -125,8 +123,7 @@ TEST_CASE("postgres keys: a key that a quarantined session has stays", "[postgre
 TEST_CASE("postgres keys: a store with its keys elsewhere asks for none, and takes none along",
           "[postgres][keys]") {
   Keyed k;
-  const auto apart =
-      PostgresOAuthTokenStore::open(k.vault->database(), k.vault->sealer()).value();
+  const auto apart = PostgresOAuthTokenStore::open(k.vault->database(), k.vault->sealer()).value();
   REQUIRE(put(*apart, kAlice, 1));
   REQUIRE(apart->remove(kAlice, {1}));
   CHECK(k.has(kKey));
@@ -189,9 +186,10 @@ TEST_CASE("postgres remove: a save that begins to use the key beside it keeps th
   const auto other = PostgresConnection::open(k.fleet.place.secret_address()).value();
   REQUIRE(other->script("BEGIN"));
   REQUIRE(other->script("UPDATE latchkey_keys SET stored_at = stored_at + 1"));
-  REQUIRE(other->script("INSERT INTO latchkey_sessions SELECT 'did:plc:bob', revision, '', '', '', "
-                        "'', '', '', 'none', '', '', '', '', dpop_jkt, '', 0, NULL, NULL, 0, 1, "
-                        "'active', '', NULL, '' FROM latchkey_sessions"));
+  REQUIRE(
+      other->script("INSERT INTO latchkey_sessions SELECT 'did:plc:bob', revision, '', '', '', "
+                    "'', '', '', 'none', '', '', '', '', dpop_jkt, '', 0, NULL, NULL, 0, 1, "
+                    "'active', '', NULL, '' FROM latchkey_sessions"));
   auto removal =
       std::async(std::launch::async, [&] { return outcome(k.store->remove(kAlice, {1})); });
   while (k.fleet.place.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
@@ -220,11 +218,12 @@ TEST_CASE("postgres sweep: claims, leases and nonces of sessions that are gone, 
   k.store->save_nonce("https://a.example", kKey, "nonce");
   k.store->save_nonce("https://a.example", kOtherKey, "nonce");
   k.store->save_nonce("https://b.example", kOtherKey, "nonce");
-  const auto held = k.store->lease("did:plc:carol", {.deadline = SystemClock().steady_now()}).value();
+  const auto held =
+      k.store->lease("did:plc:carol", {.deadline = SystemClock().steady_now()}).value();
 
   CHECK(k.store->sweep(now).value().others == 1);  // Bob's lease, which was released
   CHECK(k.store->sweep(now + 1h).value().others == 0);
-  CHECK(k.store->sweep(now + 1h + 1ms).value().others == 1);   // his claim
+  CHECK(k.store->sweep(now + 1h + 1ms).value().others == 1);  // his claim
   CHECK(k.store->sweep(now + 24h).value().others == 0);
   CHECK(k.store->sweep(now + 24h + 1ms).value().others == 2);  // the other key's nonces
   CHECK(k.store->load_claim(kAlice).value().has_value());
@@ -236,10 +235,12 @@ TEST_CASE("postgres sweep: claims, leases and nonces of sessions that are gone, 
 
 TEST_CASE("postgres sweep: more than fit one page", "[postgres][store]") {
   Keyed k;
-  k.fleet.place.run("INSERT INTO latchkey_keys SELECT 'key' || n, '', 0 "
-                    "FROM generate_series(1, 2500) AS n");
-  k.fleet.place.run("INSERT INTO latchkey_pending SELECT 'state' || n, 0, '', NULL "
-                    "FROM generate_series(1, 2500) AS n");
+  k.fleet.place.run(
+      "INSERT INTO latchkey_keys SELECT 'key' || n, '', 0 "
+      "FROM generate_series(1, 2500) AS n");
+  k.fleet.place.run(
+      "INSERT INTO latchkey_pending SELECT 'state' || n, 0, '', NULL "
+      "FROM generate_series(1, 2500) AS n");
   const auto swept = k.store->sweep(k.fleet.clock->now()).value();
   CHECK(swept.keys == 2500);
   CHECK(swept.pending == 2500);

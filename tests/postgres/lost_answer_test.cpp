@@ -117,7 +117,8 @@ std::vector<Operation> operations() {
          return "ok";
        },
        [](Shaky& s) { return s.witness.store->load_nonce(kOrigin, "key") == "nonce"; }},
-      {"moving a record aside", "postgres.column",  // among what is written, and not in what is read
+      {"moving a record aside",
+       "postgres.column",  // among what is written, and not in what is read
        [saved](Shaky& s) {
          saved(s);
          REQUIRE(s.place.damage(kAlice));

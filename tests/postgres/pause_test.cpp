@@ -86,9 +86,9 @@ struct Fleet {
 
   [[nodiscard]] std::unique_ptr<Refresher> refresher(const std::string& step = {},
                                                      int threads = 1) const {
-    std::vector<std::string> words{LATCHKEY_REFRESH_CHILD, place.address(),
-                                   folder.path().string(), servers->plc(),
-                                   subject,                std::to_string(threads)};
+    std::vector<std::string> words{
+        LATCHKEY_REFRESH_CHILD, place.address(), folder.path().string(),
+        servers->plc(),         subject,         std::to_string(threads)};
     if (!step.empty()) words.push_back(step);
     return std::make_unique<Refresher>(std::move(words));
   }
@@ -97,9 +97,7 @@ struct Fleet {
     place.run("UPDATE latchkey_leases SET expires_at = clock_timestamp() - INTERVAL '1 second'");
   }
   /// What was claimed was claimed long enough ago for others to go on.
-  void age_claim() {
-    place.run("UPDATE latchkey_claims SET claimed_at = claimed_at - 5000");
-  }
+  void age_claim() { place.run("UPDATE latchkey_claims SET claimed_at = claimed_at - 5000"); }
   [[nodiscard]] std::string stored_token() const {
     const auto session = kept.store->load(subject).value().value();
     CHECK(session.state == SessionState::active);
@@ -133,9 +131,10 @@ TEST_CASE("C7.2: 64 threads in each of 4 processes on one PostgreSQL: one refres
   fleet.check_whole(1);
 }
 
-TEST_CASE("a holder that was stopped before its request, past its lease: another has refreshed, "
-          "and it adopts that",
-          "[postgres][keeper][concurrency]") {
+TEST_CASE(
+    "a holder that was stopped before its request, past its lease: another has refreshed, "
+    "and it adopts that",
+    "[postgres][keeper][concurrency]") {
   const std::string step = GENERATE("before:save_claim", "after:save_claim", "before:check");
   CAPTURE(step);
   Fleet fleet;
@@ -152,9 +151,10 @@ TEST_CASE("a holder that was stopped before its request, past its lease: another
   fleet.check_whole(1);
 }
 
-TEST_CASE("a holder that was stopped before its request, and wakes up before the other has "
-          "refreshed: it sends nothing",
-          "[postgres][keeper][concurrency]") {
+TEST_CASE(
+    "a holder that was stopped before its request, and wakes up before the other has "
+    "refreshed: it sends nothing",
+    "[postgres][keeper][concurrency]") {
   Fleet fleet;
   const auto first = fleet.refresher("before:check"), second = fleet.refresher("after:load_claim");
   first->go();
@@ -170,9 +170,10 @@ TEST_CASE("a holder that was stopped before its request, and wakes up before the
   fleet.check_whole(1);
 }
 
-TEST_CASE("a holder that was stopped with the answer in hand, and wakes up before the other has "
-          "asked: it saves over the revision that it read, and the other adopts that",
-          "[postgres][keeper][concurrency]") {
+TEST_CASE(
+    "a holder that was stopped with the answer in hand, and wakes up before the other has "
+    "asked: it saves over the revision that it read, and the other adopts that",
+    "[postgres][keeper][concurrency]") {
   Fleet fleet;
   const auto first = fleet.refresher("before:save"), second = fleet.refresher("after:load_claim");
   first->go();
@@ -190,9 +191,10 @@ TEST_CASE("a holder that was stopped with the answer in hand, and wakes up befor
 
 // Here the server has answered the first without taking its refresh token, as one with a time of
 // grace does: it gives the second its tokens too.
-TEST_CASE("a holder that was stopped with the answer in hand, and wakes up when the other has "
-          "saved: its save is refused, it adopts the other's, and nothing is revoked",
-          "[postgres][keeper][concurrency]") {
+TEST_CASE(
+    "a holder that was stopped with the answer in hand, and wakes up when the other has "
+    "saved: its save is refused, it adopts the other's, and nothing is revoked",
+    "[postgres][keeper][concurrency]") {
   Fleet fleet;
   fleet.servers->inject({.kind = sandbox::FaultKind::status,
                          .grant_type = "refresh_token",

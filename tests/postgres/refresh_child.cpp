@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -69,7 +70,7 @@ class StoppingStore final : public ForwardingStore {
   };
 
   template <class Call>
-  auto around(std::string_view name, const Call& call) {
+  std::invoke_result_t<Call> around(std::string_view name, const Call& call) {
     stop_at("before:" + std::string(name));
     auto result = call();
     stop_at("after:" + std::string(name));
@@ -93,14 +94,13 @@ int main(int count, char** arguments) {
   const std::string subject = arguments[4];
   const int threads = std::stoi(arguments[5]);
   const KeptInPostgres kept = open_in_postgres(arguments[1], arguments[2]);
-  const auto client =
-      AtprotoClient::create(
-          {.client = loopback_client(kScope),
-           .store = std::make_shared<StoppingStore>(kept.store, count == 7 ? arguments[6] : ""),
-           .vault = kept.vault,
-           .plc_url = arguments[3],
-           .http_rule = HttpRule::allow_http_for_loopback})
-          .value();
+  const auto client = AtprotoClient::create({.client = loopback_client(kScope),
+                                             .store = std::make_shared<StoppingStore>(
+                                                 kept.store, count == 7 ? arguments[6] : ""),
+                                             .vault = kept.vault,
+                                             .plc_url = arguments[3],
+                                             .http_rule = HttpRule::allow_http_for_loopback})
+                          .value();
   std::mutex mutex;
   std::map<std::string, int> seen;
   std::cout << "ready" << std::endl;
@@ -115,8 +115,9 @@ int main(int count, char** arguments) {
         const auto session = client.fresh(subject);
         const bool good = session && !(*session)->is_expired(SystemClock().now());
         const std::scoped_lock lock(mutex);
-        ++seen[good ? token_fingerprint((*session)->access_token)
-                    : session ? "expired" : outcome(session)];
+        ++seen[good      ? token_fingerprint((*session)->access_token)
+               : session ? "expired"
+                         : outcome(session)];
       });
     }
   }

@@ -83,8 +83,9 @@ TEST_CASE("a database that is killed and comes back in the midst of a refresh: n
   }
 }
 
-TEST_CASE("a database that stays away longer than a save tries: the session is kept and saved later",
-          "[postgres][keeper]") {
+TEST_CASE(
+    "a database that stays away longer than a save tries: the session is kept and saved later",
+    "[postgres][keeper]") {
   PrivateServer server;
   Interrupted it(server, {.recovery = 200ms});
   const auto keeper = it.world->keeper();

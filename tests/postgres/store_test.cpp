@@ -115,6 +115,12 @@ TEST_CASE("postgres claim: a lease is not held any more when its claim does not 
     REQUIRE(pair.b.store->clear_claim(kAlice, 5));
     CHECK_FALSE(pair.lease->still_held());
   }
+  SECTION("the claim was cleared, and its holder has cleared another") {
+    REQUIRE(pair.a.store->clear_claim(kAlice, 6));
+    CHECK(pair.lease->still_held());
+    REQUIRE(pair.b.store->clear_claim(kAlice, 5));
+    CHECK_FALSE(pair.lease->still_held());
+  }
   SECTION("another's claim is in its place") {
     REQUIRE(pair.b.store->save_claim(claim_of(1, 6)));
     CHECK_FALSE(pair.lease->still_held());
@@ -125,9 +131,15 @@ TEST_CASE("postgres claim: what its holder ends himself takes nothing from the l
           "[postgres][store]") {
   Pair pair;
   REQUIRE(pair.a.store->save_claim(claim_of(1, 5)));
-  SECTION("by a save") { REQUIRE(put(*pair.a.store, kAlice, 2, {1})); }
-  SECTION("by clearing it") { REQUIRE(pair.a.store->clear_claim(kAlice, 5)); }
-  SECTION("by a removal") { REQUIRE(pair.a.store->remove(kAlice, {1})); }
+  SECTION("by a save") {
+    REQUIRE(put(*pair.a.store, kAlice, 2, {1}));
+  }
+  SECTION("by clearing it") {
+    REQUIRE(pair.a.store->clear_claim(kAlice, 5));
+  }
+  SECTION("by a removal") {
+    REQUIRE(pair.a.store->remove(kAlice, {1}));
+  }
   CHECK(pair.lease->still_held());
 }
 
@@ -242,8 +254,7 @@ TEST_CASE("postgres: cursors that no store gives are refused", "[postgres][store
 // --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("postgres: a row is reported, whatever column of it is damaged", "[postgres][store]") {
-  const std::vector<std::string> damages{"state = 'asleep'",
-                                         "client_auth_method = 'guess'",
+  const std::vector<std::string> damages{"state = 'asleep'", "client_auth_method = 'guess'",
                                          "revision = 0",
                                          "box = decode(repeat('00', 262145), 'hex')"};
   for (const std::string& damage : damages) {
@@ -251,8 +262,8 @@ TEST_CASE("postgres: a row is reported, whatever column of it is damaged", "[pos
     PostgresStorePlace place;
     const Machine a = place.machine();
     for (const auto subject : {kAlice, kBob}) REQUIRE(put(*a.store, subject, 1));
-    place.database().run("UPDATE latchkey_sessions SET " + damage + " WHERE subject = " +
-                         quoted(kAlice));
+    place.database().run("UPDATE latchkey_sessions SET " + damage +
+                         " WHERE subject = " + quoted(kAlice));
     CHECK(outcome(a.store->load_record(kAlice)) == "corrupt postgres.column");
     std::vector<ListedSession> rows;
     for (std::string cursor;;) {
@@ -360,9 +371,7 @@ TEST_CASE("postgres pending: expired ones are dropped by a later save, once a mi
         .key = sha256_base64url(state), .expires_at = clock->now() + 10s, .box = {1}};
     REQUIRE(a.store->save_pending(pending, clock->now()));
   };
-  const auto kept = [&] {
-    return place.database().value("SELECT count(*) FROM latchkey_pending");
-  };
+  const auto kept = [&] { return place.database().value("SELECT count(*) FROM latchkey_pending"); };
   begin();
   clock->advance(30s);
   begin();
