@@ -23,7 +23,7 @@ import latchkey.store.record;
 
 // $1: subject, $2: revision, $3: id, $4: time, $5: pid, $6: host.
 #define LATCHKEY_CLAIM "$1::TEXT, $2::BIGINT, $3::BIGINT, $4::BIGINT, $5::BIGINT, $6::TEXT"
-#define LATCHKEY_CURRENT                                                    \
+#define LATCHKEY_CURRENT                                                  \
   "NOT EXISTS (SELECT 1 FROM latchkey_sessions WHERE subject = $1::TEXT " \
   "AND revision <> $2::BIGINT)"
 #define LATCHKEY_INSERT_CLAIM \

@@ -169,12 +169,11 @@ void PostgresLeases::Impl::hold(const std::string& subject, const LeaseRow& row)
 
 // What fails here ends by itself, when the row has run out.
 void PostgresLeases::Impl::release(const std::string& subject, const LeaseRow& row) {
-  static_cast<void>(
-      database
-          ->run(kRelease,
-                {PostgresValue::text(subject), PostgresValue::integer(postgres_bits(row.holder)),
-                 PostgresValue::integer(row.fence)})
-          .has_value());
+  static_cast<void>(database
+                        ->run(kRelease, {PostgresValue::text(subject),
+                                         PostgresValue::integer(postgres_bits(row.holder)),
+                                         PostgresValue::integer(row.fence)})
+                        .has_value());
   leave(subject);
 }
 

@@ -72,9 +72,9 @@ Result<void> save_postgres_pending(PostgresDatabase& database, const PendingReco
                                    TimePoint now) {
   if (auto fine = check_pending(pending); !fine) return fine;
   const auto rows = database.run(
-      kSave, {PostgresValue::text(pending.key),
-              PostgresValue::integer(postgres_time(pending.expires_at)),
-              PostgresValue::bytes(pending.box), PostgresValue::integer(postgres_time(now))});
+      kSave,
+      {PostgresValue::text(pending.key), PostgresValue::integer(postgres_time(pending.expires_at)),
+       PostgresValue::bytes(pending.box), PostgresValue::integer(postgres_time(now))});
   if (!rows) return rows.error();
   if (rows->size() == 0) return pending_exists();
   return {};

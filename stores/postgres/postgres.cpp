@@ -232,9 +232,9 @@ Result<void> PostgresStore::remove(std::string_view subject, Revision expected) 
 
 Result<void> PostgresStore::take_out(std::string_view subject, Revision expected) {
   const auto rows = database_->run(
-      kPostgresRemove, {PostgresValue::text(subject),
-                        PostgresValue::integer(postgres_bits(expected.value)),
-                        PostgresValue::integer(std::int64_t{keys_ == KeysAre::beside})});
+      kPostgresRemove,
+      {PostgresValue::text(subject), PostgresValue::integer(postgres_bits(expected.value)),
+       PostgresValue::integer(std::int64_t{keys_ == KeysAre::beside})});
   if (!rows) return rows.error();
   if (count_in(*rows) == 1) return {};
   const auto seen = look(subject, "");
@@ -249,8 +249,8 @@ Result<SessionPage> PostgresStore::list(std::string_view cursor, std::size_t lim
   if (!after) return after.error();
   if (!is_utf8(*after) || after->find('\0') != std::string::npos) return cursor_error();
   const auto rows = database_->run(
-      kPostgresList, {PostgresValue::text(*after),
-                      PostgresValue::integer(static_cast<std::int64_t>(limit + 1))});
+      kPostgresList,
+      {PostgresValue::text(*after), PostgresValue::integer(static_cast<std::int64_t>(limit + 1))});
   if (!rows) return rows.error();
   SessionPage page;
   page.sessions.reserve(std::min(limit, rows->size()));
@@ -281,9 +281,9 @@ void PostgresStore::save_nonce(std::string_view origin, std::string_view jkt,
                                std::string_view nonce) {
   static_cast<void>(
       database_
-          ->run(kSaveNonce, {PostgresValue::text(jkt), PostgresValue::text(origin),
-                             PostgresValue::text(nonce),
-                             PostgresValue::integer(postgres_time(database_->clock().now()))})
+          ->run(kSaveNonce,
+                {PostgresValue::text(jkt), PostgresValue::text(origin), PostgresValue::text(nonce),
+                 PostgresValue::integer(postgres_time(database_->clock().now()))})
           .has_value());
 }
 
@@ -298,8 +298,7 @@ bool PostgresStore::is_drop_due() {
 Result<void> PostgresStore::save_pending(const PendingRecord& pending, TimePoint now) {
   auto saved = save_postgres_pending(*database_, pending, now);
   // What fails here is a later one's work, or a sweep's.
-  if (saved && is_drop_due())
-    static_cast<void>(drop_postgres_pending(*database_, now).has_value());
+  if (saved && is_drop_due()) static_cast<void>(drop_postgres_pending(*database_, now).has_value());
   return saved;
 }
 
@@ -324,10 +323,8 @@ Result<Swept> PostgresStore::sweep(TimePoint now) {
 }
 
 Result<Quarantined> PostgresStore::quarantine(std::string_view name) {
-  auto entry =
-      quarantine_postgres_record(*database_, name, [this](const SealedRecord& record) {
-        return check_readable(record);
-      });
+  auto entry = quarantine_postgres_record(
+      *database_, name, [this](const SealedRecord& record) { return check_readable(record); });
   changes_.announce(name);
   return entry;
 }

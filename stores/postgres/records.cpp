@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

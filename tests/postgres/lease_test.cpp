@@ -148,8 +148,9 @@ TEST_CASE("postgres lease: the thread of a former holder renews nothing that was
   PostgresStorePlace place({.lease_time = 300ms});
   const Machine a = place.machine();
   const auto first = a.store->lease(kAlice, at_once()).value();
-  place.database().run("UPDATE latchkey_leases SET holder = 7, fence = 2, expires_at = "
-                       "clock_timestamp() + INTERVAL '1 hour'");
+  place.database().run(
+      "UPDATE latchkey_leases SET holder = 7, fence = 2, expires_at = "
+      "clock_timestamp() + INTERVAL '1 hour'");
   const std::string expiry = place.lease("expires_at", kAlice);
   // A whole turn of the thread: another lease of this store is renewed twice.
   const auto other = a.store->lease(kBob, at_once()).value();
@@ -171,9 +172,8 @@ TEST_CASE("postgres lease: others in the same process wait without asking the da
   const auto before = a.database->counts().statements;
   std::vector<std::future<std::string>> waiters;
   for (int i = 0; i < 8; ++i) {
-    waiters.push_back(std::async(std::launch::async, [&] {
-      return outcome(a.store->lease(kAlice, patient()));
-    }));
+    waiters.push_back(
+        std::async(std::launch::async, [&] { return outcome(a.store->lease(kAlice, patient())); }));
   }
   CHECK(outcome(a.store->lease(kAlice, {.deadline = SystemClock().steady_now() + 20ms})) ==
         "locked lease.timeout");

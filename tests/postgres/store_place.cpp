@@ -46,14 +46,15 @@ bool PostgresStorePlace::damage(std::string_view subject) {
 }
 
 void PostgresStorePlace::expire_lease(std::string_view subject) {
-  place_.run("UPDATE latchkey_leases SET expires_at = clock_timestamp() - INTERVAL '1 second' "
-             "WHERE subject = " +
-             quoted(subject));
+  place_.run(
+      "UPDATE latchkey_leases SET expires_at = clock_timestamp() - INTERVAL '1 second' "
+      "WHERE subject = " +
+      quoted(subject));
 }
 
 std::string PostgresStorePlace::lease(std::string_view column, std::string_view subject) {
-  return place_.value("SELECT " + std::string(column) + " FROM latchkey_leases WHERE subject = " +
-                      quoted(subject));
+  return place_.value("SELECT " + std::string(column) +
+                      " FROM latchkey_leases WHERE subject = " + quoted(subject));
 }
 
 }  // namespace latchkey::test

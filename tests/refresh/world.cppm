@@ -133,7 +133,8 @@ struct World {
 };
 
 /// One whose store and keepers have the machine's clock, for tests in which somebody waits for a
-/// lease. Its session, under Revision{1}, ran out an hour ago. Over a memory store, or the one given.
+/// lease. Its session, under Revision{1}, ran out an hour ago. Over a memory store, or the one
+/// given.
 [[nodiscard]] std::unique_ptr<World> running_world(std::shared_ptr<OAuthTokenStore> inner = nullptr,
                                                    std::shared_ptr<KeyVault> keys = nullptr);
 
