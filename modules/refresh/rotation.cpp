@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 module latchkey.refresh.rotation;
@@ -28,14 +31,12 @@ namespace {
 constexpr std::size_t kPage = 500;
 
 // Page by page: there may be more sessions than fit into memory.
-Result<void> visit_sessions(OAuthTokenStore& store,
-                            const std::function<Result<void>(ListedSession&)>& visit) {
+Result<void> visit_pages(OAuthTokenStore& store,
+                         const std::function<Result<void>(std::vector<ListedSession>&)>& visit) {
   for (std::string cursor;;) {
     auto page = store.list(cursor, kPage);
     if (!page) return std::move(page).error();
-    for (ListedSession& row : page->sessions) {
-      if (auto visited = visit(row); !visited) return visited;
-    }
+    if (auto visited = visit(page->sessions); !visited) return visited;
     if (page->next.empty()) return {};
     cursor = std::move(page->next);
   }
@@ -91,53 +92,74 @@ Result<bool> reseal_under_lease(OAuthTokenStore& store, std::string_view subject
 // One rotation's way through the sessions of a store.
 class SessionResealing {
  public:
-  SessionResealing(OAuthTokenStore& store, const RotationOptions& options, RotationReport& report)
+  /// `expected`: how many sessions there were just before.
+  SessionResealing(OAuthTokenStore& store, const RotationOptions& options, RotationReport& report,
+                   std::size_t expected)
       : store_(store),
         options_(options),
         report_(report),
+        expected_(expected),
         random_(options.random ? options.random : std::make_shared<SystemRandom>()),
         clock_(options.clock ? options.clock : std::make_shared<SystemClock>()) {}
 
-  /// `expected`: how many sessions there were just before.
-  Result<void> run(std::size_t expected) {
+  Result<void> run() {
     auto newest = newest_data_key(store_);
     if (!newest) return std::move(newest).error();
     newest_ = *std::move(newest);
-    return visit_sessions(store_, [&](ListedSession& row) -> Result<void> {
-      if (options_.stop.stop_requested()) {
-        return make_error(ErrorCode::cancelled, "vault.cancelled",
-                          "stopped re-sealing sessions; run it again to go on");
-      }
-      take(row);
-      ++report_.sessions;
-      // Sessions that came meanwhile count too.
-      expected = std::max(expected, report_.sessions);
-      if (options_.progress) {
-        options_.progress(RotationStage::sessions, report_.sessions, expected);
-      }
-      return {};
-    });
+    return visit_pages(store_,
+                       [this](std::vector<ListedSession>& rows) { return take_page(rows); });
   }
 
  private:
-  void take(ListedSession& row) {
-    if (!row.error && row.sealed_with == newest_) return;
-    if (!row.error) {
-      const auto resealed = reseal_under_lease(
-          store_, row.summary->subject, *random_,
-          {.deadline = clock_->steady_now() + options_.lease_patience, .stop = options_.stop});
-      if (resealed) {
-        report_.sessions_resealed += *resealed ? 1 : 0;
-        return;
+  Result<void> take_page(std::vector<ListedSession>& rows) {
+    const std::size_t before = report_.sessions;
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&] {
+      for (std::size_t i = next++; i < rows.size() && !options_.stop.stop_requested(); i = next++) {
+        note(rows[i], take(rows[i]));
       }
-      row.error = resealed.error();
+    };
+    {
+      std::vector<std::jthread> others;
+      for (std::size_t i = 1; i < std::min(options_.workers, rows.size()); ++i) {
+        others.emplace_back(work);
+      }
+      work();
     }
-    report_.sessions_left.push_back(std::move(row));
+    if (report_.sessions - before == rows.size()) return {};
+    return make_error(ErrorCode::cancelled, "vault.cancelled",
+                      "stopped re-sealing sessions; run it again to go on");
+  }
+
+  Result<bool> take(const ListedSession& row) {
+    if (row.error) return *row.error;
+    if (row.sealed_with == newest_) return false;
+    return reseal_under_lease(
+        store_, row.summary->subject, *random_,
+        {.deadline = clock_->steady_now() + options_.lease_patience, .stop = options_.stop});
+  }
+
+  void note(ListedSession& row, const Result<bool>& resealed) {
+    const std::scoped_lock lock(mutex_);
+    if (resealed) {
+      report_.sessions_resealed += *resealed ? 1 : 0;
+    } else {
+      row.error = resealed.error();
+      report_.sessions_left.push_back(std::move(row));
+    }
+    ++report_.sessions;
+    // Sessions that came meanwhile count too.
+    expected_ = std::max(expected_, report_.sessions);
+    if (options_.progress) {
+      options_.progress(RotationStage::sessions, report_.sessions, expected_);
+    }
   }
 
   OAuthTokenStore& store_;
   const RotationOptions& options_;
+  std::mutex mutex_;  // for the next two, and for progress
   RotationReport& report_;
+  std::size_t expected_;
   const std::shared_ptr<Random> random_;
   const std::shared_ptr<Clock> clock_;
   std::string newest_;
@@ -147,11 +169,13 @@ class SessionResealing {
 
 Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store) {
   SealedSessions sessions;
-  const auto visited = visit_sessions(store, [&](ListedSession& row) {
-    if (row.error) {
-      sessions.unreadable.push_back(std::move(row));
-    } else {
-      ++sessions.by_data_key[row.sealed_with];
+  const auto visited = visit_pages(store, [&](std::vector<ListedSession>& rows) {
+    for (ListedSession& row : rows) {
+      if (row.error) {
+        sessions.unreadable.push_back(std::move(row));
+      } else {
+        ++sessions.by_data_key[row.sealed_with];
+      }
     }
     return Result<void>();
   });
@@ -187,7 +211,7 @@ Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& sto
   report.keys = keys->total;
   report.keys_resealed = keys->resealed;
   report.keys_left = std::move(keys->unreadable);
-  const auto resealed = SessionResealing(store, options, report).run(total_of(*sessions));
+  const auto resealed = SessionResealing(store, options, report, total_of(*sessions)).run();
   if (!resealed) return resealed.error();
   return report;
 }

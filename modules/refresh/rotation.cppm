@@ -43,12 +43,16 @@ struct SealedSessions {
 enum class RotationStage { keys, sessions };
 
 struct RotationOptions {
-  /// Called after each key and session. The total grows when others add some meanwhile.
+  /// Called after each key and session, by one thread at a time. The total grows when others add
+  /// some meanwhile.
   std::function<void(RotationStage, std::size_t done, std::size_t total)> progress{};
   std::stop_token stop{};
   std::chrono::milliseconds lease_patience{5000};  ///< for each session
-  std::shared_ptr<Random> random{};                ///< default: the system's
-  std::shared_ptr<Clock> clock{};                  ///< default: the system's
+  /// How many sessions are sealed anew at once. A store that is far away, or that waits for its
+  /// disk, gains from more than one; each may need a connection of the store's.
+  std::size_t workers = 1;
+  std::shared_ptr<Random> random{};  ///< default: the system's
+  std::shared_ptr<Clock> clock{};    ///< default: the system's
 };
 
 struct RotationReport {

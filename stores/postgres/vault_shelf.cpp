@@ -206,15 +206,27 @@ Result<std::optional<Bytes>> PostgresShelf::read_key(std::string_view id) {
 }
 
 Result<bool> PostgresShelf::add_key(std::string_view id, std::span<const unsigned char> bytes) {
-  return changed(database_->run(kAddKey, {Value::text(id), Value::bytes(bytes),
-                                          Value::integer(postgres_time(database_->clock().now()))}));
+  return changed(
+      database_->run(kAddKey, {Value::text(id), Value::bytes(bytes),
+                               Value::integer(postgres_time(database_->clock().now()))}));
 }
 
-Result<bool> PostgresShelf::replace_key(std::string_view id, const Bytes& before,
-                                        std::span<const unsigned char> after) {
-  return changed(
-      database_->run(kReplaceKey, {Value::text(id), Value::bytes(before), Value::bytes(after),
-                                   Value::integer(postgres_time(database_->clock().now()))}));
+Result<std::vector<bool>> PostgresShelf::replace_keys(std::span<const KeyChange> changes) {
+  std::vector<bool> replaced;
+  const auto now = Value::integer(postgres_time(database_->clock().now()));
+  auto done = database_->transaction([&](PostgresConnection& connection) -> Result<void> {
+    replaced.clear();
+    for (const KeyChange& change : changes) {
+      const auto one =
+          changed(connection.run(kReplaceKey, {Value::text(change.id), Value::bytes(change.before),
+                                               Value::bytes(change.after), now}));
+      if (!one) return one.error();
+      replaced.push_back(*one);
+    }
+    return {};
+  });
+  if (!done) return std::move(done).error();
+  return replaced;
 }
 
 Result<void> PostgresShelf::remove_key(std::string_view id) {

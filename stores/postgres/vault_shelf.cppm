@@ -21,7 +21,7 @@ import latchkey.store.vault.master_key;
 import latchkey.store.vault.shelf;
 
 // A vault's shelf that is a database: one row for the header, one a key. Writers are compared, not
-// locked out; each function is one statement that may be carried out twice. For
+// locked out; each function is a statement, or a transaction, that may be carried out twice. For
 // latchkey.store.postgres.vault.
 
 export namespace latchkey {
@@ -53,8 +53,8 @@ class PostgresShelf final : public VaultShelf {
   [[nodiscard]] Result<std::optional<Bytes>> read_key(std::string_view id) override;
   [[nodiscard]] Result<bool> add_key(std::string_view id,
                                      std::span<const unsigned char> bytes) override;
-  [[nodiscard]] Result<bool> replace_key(std::string_view id, const Bytes& before,
-                                         std::span<const unsigned char> after) override;
+  /// In one transaction, so that one commit is waited for.
+  [[nodiscard]] Result<std::vector<bool>> replace_keys(std::span<const KeyChange> changes) override;
   [[nodiscard]] Result<void> remove_key(std::string_view id) override;
   /// By pages; in the database's order of texts.
   [[nodiscard]] Result<KeyPage> list_keys(std::string_view after, KeyPart part) override;

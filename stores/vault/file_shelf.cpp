@@ -168,12 +168,12 @@ Result<bool> FileShelf::add_key(std::string_view id, std::span<const unsigned ch
   return true;
 }
 
-Result<bool> FileShelf::replace_key(std::string_view id, const Bytes&,
-                                    std::span<const unsigned char> after) {
-  if (auto written = replace_file(seams().files, path_of(id), after); !written) {
-    return std::move(written).error();
+Result<std::vector<bool>> FileShelf::replace_keys(std::span<const KeyChange> changes) {
+  for (const KeyChange& change : changes) {
+    auto written = replace_file(seams().files, path_of(change.id), change.after);
+    if (!written) return std::move(written).error();
   }
-  return true;
+  return std::vector<bool>(changes.size(), true);
 }
 
 Result<void> FileShelf::remove_key(std::string_view id) {

@@ -55,8 +55,7 @@ class FileShelf final : public VaultShelf {
   [[nodiscard]] Result<std::optional<Bytes>> read_key(std::string_view id) override;
   [[nodiscard]] Result<bool> add_key(std::string_view id,
                                      std::span<const unsigned char> bytes) override;
-  [[nodiscard]] Result<bool> replace_key(std::string_view id, const Bytes& before,
-                                         std::span<const unsigned char> after) override;
+  [[nodiscard]] Result<std::vector<bool>> replace_keys(std::span<const KeyChange> changes) override;
   [[nodiscard]] Result<void> remove_key(std::string_view id) override;
   /// All at once, without their bytes; removes what writers that died left behind.
   [[nodiscard]] Result<KeyPage> list_keys(std::string_view after, KeyPart part) override;

@@ -81,9 +81,10 @@ class ManagedKeyVault : public KeyVault {
   /// What older ones sealed stays readable. Errors: conflict, "vault.too_many_data_keys" (there are
   /// 32); locked, "vault.rewrapped"; io.
   [[nodiscard]] virtual Result<void> add_data_key() = 0;
-  /// Seals every key with the newest data key; one write a key, and none for a key that needs none,
-  /// so that it can be interrupted and run again at any point. Keys that cannot be read are
-  /// reported and left as they are. Errors: cancelled, "vault.cancelled"; io; locked.
+  /// Seals every key with the newest data key; one write a key or for some of them together, and
+  /// none for a key that needs none, so that it can be interrupted and run again at any point. Keys
+  /// that cannot be read are reported and left as they are. Errors: cancelled, "vault.cancelled";
+  /// io; locked.
   [[nodiscard]] virtual Result<ResealedKeys> reseal_keys(const RotationProgress& progress = {},
                                                          std::stop_token stop = {}) = 0;
   /// Drops the data keys that no key of the vault is sealed with, and that `still_used` does not

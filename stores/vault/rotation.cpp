@@ -122,54 +122,122 @@ Result<void> use_changed_header(const OpenVault& vault) {
   return {};
 }
 
+Result<void> visit_pages(VaultShelf& shelf, KeyPart part,
+                         const std::function<Result<void>(std::vector<ShelvedKey>&)>& visit) {
+  for (std::string after;;) {
+    auto page = shelf.list_keys(after, part);
+    if (!page) return std::move(page).error();
+    if (auto visited = visit(page->keys); !visited) return visited;
+    if (page->is_last) return {};
+    after = std::move(page->keys.back().info.id);
+  }
+}
+
+// Empty if there is nothing to change.
+Result<std::optional<KeyChange>> change_of(const OpenVault& vault, const std::string& id,
+                                           const Bytes& bytes) {
+  const auto current = vault.keys.is_current(id, bytes);
+  if (!current) return current.error();
+  if (*current) return std::optional<KeyChange>();
+  const auto key = vault.keys.open(id, bytes);
+  if (!key) return key.error();
+  auto sealed = vault.keys.seal(id, *key);
+  if (!sealed) return std::move(sealed).error();
+  return std::optional(KeyChange{.id = id, .before = bytes, .after = *std::move(sealed)});
+}
+
 // True if it was sealed with an older data key. Under the lock of each key only, so that others can
 // go on using the vault.
-Result<bool> reseal_key(const OpenVault& vault, ShelvedKey& key) {
-  const std::string& id = key.info.id;
+Result<bool> reseal_key(const OpenVault& vault, const ShelvedKey& key) {
   const auto held = vault.shelf->lock();
   if (!held) return held.error();
-  for (Result<std::optional<Bytes>> bytes = key.bytes ? std::exchange(key.bytes, {})
-                                                      : vault.shelf->read_key(id);
-       ; bytes = vault.shelf->read_key(id)) {
-    if (!bytes) return std::move(bytes).error();
+  for (std::optional<Bytes> known = key.bytes;; known.reset()) {
+    const auto bytes =
+        known ? Result<std::optional<Bytes>>(known) : vault.shelf->read_key(key.info.id);
+    if (!bytes) return bytes.error();
     if (!*bytes) return false;
-    const auto current = vault.keys.is_current(id, **bytes);
-    if (!current || *current) return current ? Result<bool>(false) : current.error();
-    const auto opened = vault.keys.open(id, **bytes);
-    if (!opened) return opened.error();
-    const auto sealed = vault.keys.seal(id, *opened);
-    if (!sealed) return sealed.error();
-    const auto replaced = vault.shelf->replace_key(id, **bytes, *sealed);
-    if (!replaced || *replaced) return replaced;
+    const auto change = change_of(vault, key.info.id, **bytes);
+    if (!change) return change.error();
+    if (!*change) return false;
+    const auto replaced = vault.shelf->replace_keys(std::span(&**change, 1));
+    if (!replaced) return replaced.error();
+    if (replaced->front()) return true;
   }
 }
 
-void note_resealed(ResealedKeys& result, const Result<bool>& resealed) {
-  if (resealed) {
-    result.resealed += *resealed ? 1 : 0;
-  } else {
-    result.unreadable.push_back(resealed.error());
+// Seals anew in one step what came along with a list, and says how many. What another process has
+// changed meanwhile loses its bytes, so that it is looked at again; what can't be read stays.
+Result<std::size_t> reseal_together(const OpenVault& vault, std::vector<ShelvedKey>& keys) {
+  std::vector<KeyChange> changes;
+  std::vector<ShelvedKey*> changed;
+  for (ShelvedKey& key : keys) {
+    if (!key.bytes) continue;
+    auto change = change_of(vault, key.info.id, *key.bytes);
+    if (!change || !*change) continue;
+    changes.push_back(*std::move(*change));
+    changed.push_back(&key);
   }
+  if (changes.empty()) return std::size_t{0};
+  const auto held = vault.shelf->lock();
+  if (!held) return held.error();
+  const auto replaced = vault.shelf->replace_keys(changes);
+  if (!replaced) return replaced.error();
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    changed[i]->bytes = (*replaced)[i] ? std::optional(std::move(changes[i].after)) : std::nullopt;
+  }
+  return static_cast<std::size_t>(std::count(replaced->begin(), replaced->end(), true));
 }
 
-bool ends_resealing(const Result<bool>& resealed) {
-  return !resealed &&
-         (resealed.error().code == ErrorCode::io || resealed.error().code == ErrorCode::locked);
-}
+// One rotation's way through the keys of a vault.
+struct KeyResealing {
+  const OpenVault& vault;
+  const RotationProgress& progress;
+  const std::stop_token stop;
+  ResealedKeys result;
+  std::size_t done = 0;
+
+  Result<void> take_page(std::vector<ShelvedKey>& keys) {
+    const auto together =
+        stop.stop_requested() ? Result<std::size_t>(0) : reseal_together(vault, keys);
+    if (!together) return together.error();
+    result.resealed += *together;
+    for (const ShelvedKey& key : keys) {
+      if (stop.stop_requested()) {
+        return make_error(ErrorCode::cancelled, "vault.cancelled",
+                          "stopped re-sealing the vault's keys; run it again to go on");
+      }
+      if (auto taken = take(key); !taken) return taken;
+    }
+    return {};
+  }
+
+  Result<void> take(const ShelvedKey& key) {
+    const auto resealed = reseal_key(vault, key);
+    if (resealed) {
+      result.resealed += *resealed ? 1 : 0;
+    } else if (resealed.error().code == ErrorCode::io ||
+               resealed.error().code == ErrorCode::locked) {
+      return resealed.error();
+    } else {
+      result.unreadable.push_back(resealed.error());
+    }
+    // Keys that came meanwhile count too.
+    result.total = std::max(result.total, ++done);
+    if (progress) progress(done, result.total);
+    return {};
+  }
+};
 
 }  // namespace
 
 Result<void> visit_keys(VaultShelf& shelf, KeyPart part,
                         const std::function<Result<void>(ShelvedKey&)>& visit) {
-  for (std::string after;;) {
-    auto page = shelf.list_keys(after, part);
-    if (!page) return std::move(page).error();
-    for (ShelvedKey& key : page->keys) {
+  return visit_pages(shelf, part, [&](std::vector<ShelvedKey>& keys) -> Result<void> {
+    for (ShelvedKey& key : keys) {
       if (auto visited = visit(key); !visited) return visited;
     }
-    if (page->is_last) return {};
-    after = std::move(page->keys.back().info.id);
-  }
+    return {};
+  });
 }
 
 Result<std::string> data_key_of(const OpenVault& vault, const ShelvedKey& key) {
@@ -226,24 +294,16 @@ Result<ResealedKeys> reseal_keys(const OpenVault& vault, const RotationProgress&
   shelf.announce_header();
   const auto count = shelf.count_keys();
   if (!count) return count.error();
-  ResealedKeys result{.total = *count, .resealed = 0, .unreadable = {}};
-  std::size_t done = 0;
-  const auto visited = visit_keys(shelf, KeyPart::bytes, [&](ShelvedKey& key) -> Result<void> {
-    if (stop.stop_requested()) {
-      return make_error(ErrorCode::cancelled, "vault.cancelled",
-                        "stopped re-sealing the vault's keys; run it again to go on");
-    }
-    const auto resealed = reseal_key(vault, key);
-    if (ends_resealing(resealed)) return resealed.error();
-    note_resealed(result, resealed);
-    // Keys that came meanwhile count too.
-    result.total = std::max(result.total, ++done);
-    if (progress) progress(done, result.total);
-    return {};
+  KeyResealing resealing{.vault = vault,
+                         .progress = progress,
+                         .stop = std::move(stop),
+                         .result = {.total = *count, .resealed = 0, .unreadable = {}}};
+  const auto visited = visit_pages(shelf, KeyPart::bytes, [&](std::vector<ShelvedKey>& keys) {
+    return resealing.take_page(keys);
   });
   if (!visited) return visited.error();
-  result.total = done;
-  return result;
+  resealing.result.total = resealing.done;
+  return std::move(resealing.result);
 }
 
 Result<std::size_t> drop_data_keys(const OpenVault& vault,

@@ -41,6 +41,12 @@ struct ShelvedKey {
   std::optional<Bytes> bytes;
 };
 
+/// A key's bytes, as they are and as they are to be.
+struct KeyChange {
+  std::string id;
+  Bytes before, after;
+};
+
 struct KeyPage {
   std::vector<ShelvedKey> keys;
   bool is_last = false;
@@ -93,9 +99,10 @@ class VaultShelf {
   /// False if there is one already, which is durable then.
   [[nodiscard]] virtual Result<bool> add_key(std::string_view id,
                                              std::span<const unsigned char> bytes) = 0;
-  /// False if it is gone or another text stands there.
-  [[nodiscard]] virtual Result<bool> replace_key(std::string_view id, const Bytes& before,
-                                                 std::span<const unsigned char> after) = 0;
+  /// Whether each was replaced; not, if it is gone or another text stands there. An error leaves
+  /// each as it was or replaced.
+  [[nodiscard]] virtual Result<std::vector<bool>> replace_keys(
+      std::span<const KeyChange> changes) = 0;
   /// Idempotent.
   [[nodiscard]] virtual Result<void> remove_key(std::string_view id) = 0;
   /// The keys whose ids come after `after`, by ascending id; as many as the shelf likes to give at

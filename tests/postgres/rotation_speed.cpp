@@ -21,7 +21,8 @@ import latchkey.store.vault;
 import latchkey.test.fleet;
 import latchkey.test.sample;
 
-// How fast a rotation seals the keys and sessions of a database anew: rotation_speed [SESSIONS].
+// How fast a rotation seals the keys and sessions of a database anew: rotation_speed [SESSIONS
+// [WORKERS]].
 // Not a test: it prints figures.
 
 using namespace latchkey;
@@ -70,6 +71,7 @@ void fill(PostgresKeyVault& vault, OAuthTokenStore& store, std::size_t count) {
 
 int main(int argc, char** argv) {
   const std::size_t count = argc > 1 ? std::stoul(argv[1]) : 10'000;
+  const std::size_t workers = argc > 2 ? std::stoul(argv[2]) : 1;
   Fleet fleet;
   fleet.uses_real_time = true;
   const auto vault = fleet.vault();
@@ -85,7 +87,8 @@ int main(int argc, char** argv) {
   const auto progress = [&](RotationStage stage, std::size_t done, std::size_t) {
     if (stage == RotationStage::sessions && done == 1) sessions_begin = Steady::now();
   };
-  const auto report = rotate_vault(*vault, *store, {.progress = progress}).value();
+  const auto report =
+      rotate_vault(*vault, *store, {.progress = progress, .workers = workers}).value();
   const double keys = std::chrono::duration<double>(sessions_begin - begin).count();
   std::printf("keys sealed anew: %s\n", rate(report.keys_resealed, keys).c_str());
   std::printf("sessions sealed anew: %s\n",

@@ -81,9 +81,10 @@ void refresh(OAuthTokenStore& store, std::string_view subject, std::string_view 
 
 }  // namespace
 
-TEST_CASE("postgres rotate_vault: keys and sessions of one database are sealed anew, and the old "
-          "data key can go",
-          "[postgres][rotation]") {
+TEST_CASE(
+    "postgres rotate_vault: keys and sessions of one database are sealed anew, and the old "
+    "data key can go",
+    "[postgres][rotation]") {
   const Fleet fleet;
   const auto one = machine(fleet);
   for (const auto& subject : subjects(3)) log_in(one, subject);
@@ -105,13 +106,13 @@ TEST_CASE("postgres rotate_vault: stopped in the middle, another machine finishe
   const auto one = machine(fleet);
   for (const auto& subject : subjects(5)) log_in(one, subject);
   std::stop_source stop;
-  const auto first = rotate_vault(
-      *one.vault, *one.store,
-      {.progress =
-           [&](RotationStage stage, std::size_t done, std::size_t) {
-             if (stage == RotationStage::sessions && done == 2) stop.request_stop();
-           },
-       .stop = stop.get_token()});
+  const auto first = rotate_vault(*one.vault, *one.store,
+                                  {.progress =
+                                       [&](RotationStage stage, std::size_t done, std::size_t) {
+                                         if (stage == RotationStage::sessions && done == 2)
+                                           stop.request_stop();
+                                       },
+                                   .stop = stop.get_token()});
   CHECK(outcome(first) == "cancelled vault.cancelled");
   const auto other = machine(fleet);
   for (const auto& subject : subjects(5)) CHECK(access_of(*other.store, subject) == subject);
@@ -121,9 +122,10 @@ TEST_CASE("postgres rotate_vault: stopped in the middle, another machine finishe
   CHECK(second.sessions_resealed == 3);
 }
 
-TEST_CASE("postgres rotate_vault: beside machines that refresh, and another rotation, no session "
-          "is lost",
-          "[postgres][rotation][concurrency]") {
+TEST_CASE(
+    "postgres rotate_vault: beside machines that refresh, and another rotation, no session "
+    "is lost",
+    "[postgres][rotation][concurrency]") {
   Fleet fleet;
   fleet.uses_real_time = true;
   const auto first = machine(fleet);
@@ -146,7 +148,7 @@ TEST_CASE("postgres rotate_vault: beside machines that refresh, and another rota
       threads.emplace_back([&] {
         const auto own = machine(fleet);
         for (int n = 0; n < 3; ++n) {
-          CHECK_NOTHROW(rotate_vault(*own.vault, *own.store).value());
+          CHECK_NOTHROW(rotate_vault(*own.vault, *own.store, {.workers = 3}).value());
         }
         --rotating;
       });

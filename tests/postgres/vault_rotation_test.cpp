@@ -120,15 +120,37 @@ TEST_CASE("postgres rotation: keys are sealed anew page by page, with progress, 
 
 TEST_CASE("postgres rotation: stopped in the middle, it goes on elsewhere where it was",
           "[postgres][rotation]") {
-  const Fleet fleet;
+  Fleet fleet;
   const auto vault = fleet.vault();
-  for (const std::string_view id : {"a", "b", "c"}) REQUIRE(vault->put(id, key_of(id)));
+  REQUIRE(vault->put("key", key_of("key")));
+  // A second page, of keys that do not open.
+  fleet.place.run(
+      "INSERT INTO latchkey_keys SELECT 'a' || n, box, stored_at FROM latchkey_keys, "
+      "generate_series(1, 600) n");
   REQUIRE(vault->add_data_key());
   std::stop_source stop;
-  CHECK(outcome(vault->reseal_keys([&](std::size_t, std::size_t) { stop.request_stop(); },
-                                   stop.get_token())) == "cancelled vault.cancelled");
-  CHECK(uses(*vault) == "1 2");
-  CHECK(fleet.vault()->reseal_keys().value().resealed == 2);
+  std::size_t done = 0;
+  CHECK(outcome(vault->reseal_keys(
+            [&](std::size_t at, std::size_t total) {
+              CHECK(total == 601);
+              done = at;
+              if (at == 3) stop.request_stop();
+            },
+            stop.get_token())) == "cancelled vault.cancelled");
+  CHECK(done == 3);
+  CHECK(uses(*vault) == "0 1");
+  const auto rest = fleet.vault()->reseal_keys().value();
+  CHECK(rest.resealed == 1);
+  CHECK(rest.unreadable.size() == 600);
+}
+
+TEST_CASE("postgres rotation: a page of keys is one transaction", "[postgres][rotation]") {
+  Fleet fleet;
+  const auto vault = fleet.vault();
+  for (int i = 0; i < 20; ++i) REQUIRE(vault->put(std::to_string(i), key_of("key")));
+  REQUIRE(vault->add_data_key());
+  CHECK(vault->reseal_keys().value().resealed == 20);
+  CHECK(fleet.place.value("SELECT count(DISTINCT xmin::text) FROM latchkey_keys") == "1");
 }
 
 TEST_CASE("postgres rotation: a key that cannot be read is reported, and stays as it is",
@@ -242,7 +264,7 @@ TEST_CASE("postgres rotation: a data key is added once, though the answer is los
   REQUIRE(outcome(vault->add_data_key()) == "ok");
   REQUIRE(proxy.cuts() == 1);
   CHECK(uses(*other) == "0 1");
-  proxy.cut_answer_with("UPDATE 1");
+  proxy.cut_answer_with("COMMIT");
   CHECK(vault->reseal_keys().value().resealed == 1);
   CHECK(proxy.cuts() == 2);
   CHECK(uses(*other) == "1 0");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
@@ -142,19 +143,24 @@ TEST_CASE(
   CHECK(store.loads == 2);
 }
 
-TEST_CASE("rotate_vault: the total of its progress is of all pages from the start", "[rotation]") {
+TEST_CASE(
+    "rotate_vault: the total of its progress is of all pages from the start, however many "
+    "work on them",
+    "[rotation][concurrency]") {
   constexpr std::size_t kSessions = 510;  // more than a page
   const Place place;
   const auto vault = place.vault();
   const auto store = MemoryOAuthTokenStore::create(vault->sealer());
   for (std::size_t i = 0; i < kSessions; ++i) save(*store, "did:" + std::to_string(i));
   std::size_t last = 0;
-  const auto done = rotate_vault(
-      *vault, *store, {.progress = [&](RotationStage stage, std::size_t at, std::size_t total) {
-        CHECK(stage == RotationStage::sessions);
-        CHECK(at == ++last);
-        CHECK(total == kSessions);
-      }});
+  const auto done = rotate_vault(*vault, *store,
+                                 {.progress =
+                                      [&](RotationStage stage, std::size_t at, std::size_t total) {
+                                        CHECK(stage == RotationStage::sessions);
+                                        CHECK(at == ++last);
+                                        CHECK(total == kSessions);
+                                      },
+                                  .workers = GENERATE(std::size_t{1}, std::size_t{4})});
   REQUIRE(outcome(done) == "ok");
   CHECK(last == kSessions);
   CHECK(done->sessions == kSessions);
@@ -182,6 +188,21 @@ TEST_CASE("rotate_vault: interrupted, the next run resumes instead of rotating a
   CHECK(vault->status().value().data_keys.size() == 2);
   const auto third = rotate_vault(*vault, *store).value();
   CHECK(third.new_data_key);
+}
+
+TEST_CASE("rotate_vault: stopped with its last session, it has ended", "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.files(vault);
+  for (const std::string_view subject : {"did:a", "did:b"}) save(*store, subject);
+  std::stop_source stop;
+  const auto done = rotate_vault(*vault, *store,
+                                 {.progress =
+                                      [&](auto, std::size_t at, std::size_t total) {
+                                        if (at == total) stop.request_stop();
+                                      },
+                                  .stop = stop.get_token()});
+  CHECK(outcome(done) == "ok");
 }
 
 TEST_CASE("rotate_vault: a session that somebody is changing is left, and sealed by their save",
