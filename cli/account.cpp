@@ -28,6 +28,7 @@ import latchkey.http.policy;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.record;
 
 namespace latchkey::cli {
 namespace {
@@ -65,6 +66,17 @@ bool names(const SessionSummary& session, const Wanted& wanted) {
   if (wanted.source != Wanted::Source::account || is_profile(session)) return false;
   const auto handle = parse_handle(wanted.name);
   return handle && !session.handle.empty() && session.handle == *handle;
+}
+
+// A name that is a subject needs no search: a site may have a million sessions.
+std::optional<SessionSummary> exact_match(OAuthTokenStore& store, const Wanted& wanted) {
+  if (wanted.source == Wanted::Source::nobody) return std::nullopt;
+  auto record = store.load_record(wanted.name);
+  if (!record || !*record) return std::nullopt;
+  SessionSummary& session = (*record)->summary;
+  if (session.subject != wanted.name || session.state == SessionState::revoking)
+    return std::nullopt;
+  return std::move(session);
 }
 
 // What is left of one subject's logouts is finished one after the other.
@@ -156,6 +168,7 @@ Result<SessionSummary> choose_account(OAuthTokenStore& store, const Options& opt
   const ProfileFolder profiles(where->config);
   auto wanted = wanted_account(options, profiles);
   if (!wanted) return std::move(wanted).error();
+  if (auto session = exact_match(store, *wanted)) return *std::move(session);
   auto rows = all_sessions(store);
   if (!rows) return std::move(rows).error();
   std::vector<SessionSummary> candidates, revoking;

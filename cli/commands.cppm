@@ -130,6 +130,24 @@ struct VaultCommand {
 [[nodiscard]] Exit run_vault_rewrap(const Options& options, const VaultCommand& command);
 [[nodiscard]] Exit run_vault_rotate(const Options& options, const VaultCommand& command);
 
+struct StoreMigrateCommand {
+  std::string from;             ///< a store; empty: the one of the options
+  std::string to;               ///< a store; its vault is opened, or made, by the options
+  std::string from_master_key;  ///< empty: as the header of its vault says
+  bool dry_run = false;         ///< only count; makes an empty target all the same
+};
+/// Moves all sessions and their keys. May be stopped and run again. Exit::ok if nothing is left
+/// that this has found; else the exit code of the first thing left.
+[[nodiscard]] Exit run_store_migrate(const Options& options, const StoreMigrateCommand& command);
+/// What the store holds, by numbers.
+[[nodiscard]] Exit run_store_stats(const Options& options);
+struct StoreGcCommand {
+  int dead_after_days = 30;
+  bool dry_run = false;
+};
+/// Removes expired logins under way, sessions that ended long ago, and the keys of neither.
+[[nodiscard]] Exit run_store_gc(const Options& options, const StoreGcCommand& command);
+
 struct TraceCommand {
   std::string file;    ///< "-" for standard input
   std::string output;  ///< where the page goes; empty: to standard output

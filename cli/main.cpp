@@ -5,16 +5,16 @@
 #include <csignal>
 #include <cstdio>
 #include <functional>
-#include <stop_token>
 #include <string>
 #include <string_view>
-#include <thread>
 
 import latchkey.cli.commands;
 import latchkey.cli.options;
 import latchkey.cli.profile;
 import latchkey.cli.profile.assembly;
 import latchkey.cli.report;
+import latchkey.cli.signals;
+import latchkey.cli.store_name;
 import latchkey.cli.trace.file;
 import latchkey.core.error;
 import latchkey.core.os.process;
@@ -22,33 +22,6 @@ import latchkey.core.os.process;
 namespace {
 
 using namespace latchkey::cli;
-
-// SIGINT, SIGTERM and SIGHUP ask the running command to stop instead of killing it: a refresh that
-// has been sent is finished and saved first.
-class SignalWatch {
- public:
-  SignalWatch() {
-    sigset_t signals = watched();
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    std::thread([this, signals] {
-      int number = 0;
-      while (sigwait(&signals, &number) == 0) {
-        if (!source_.stop_requested()) say("stopping");
-        source_.request_stop();
-      }
-    }).detach();
-  }
-  [[nodiscard]] std::stop_token token() const { return source_.get_token(); }
-
- private:
-  static sigset_t watched() {
-    sigset_t signals;
-    sigemptyset(&signals);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
-    return signals;
-  }
-  std::stop_source source_;
-};
 
 struct Parsed {
   Options options = options_from_environment();
@@ -66,6 +39,8 @@ struct Parsed {
   RequestCommand request;
   DpopCommand dpop;
   VaultCommand vault;
+  StoreMigrateCommand migrate;
+  StoreGcCommand gc;
   TraceCommand trace;
   ClientMetadataCommand client_metadata;
   SandboxCommand sandbox;
@@ -82,7 +57,9 @@ CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help
 void add_global_options(CLI::App& app, Parsed& parsed) {
   app.add_flag("--json", parsed.json, "results and errors as JSON");
   app.add_option("--data-dir", parsed.options.data_dir, "keep everything below this folder");
-  app.add_option("--store", parsed.options.store, "sqlite:PATH, file:FOLDER or memory:");
+  app.add_option("--store", parsed.options.store,
+                 "sqlite:PATH, file:FOLDER, memory:, or for many machines postgresql://HOST/NAME "
+                 "(put its password into ~/.pgpass, a service file or PGPASSWORD, not here)");
   auto* account =
       app.add_option("--account", parsed.options.account, "which session: its handle or DID");
   auto* profile = app.add_option("--profile", parsed.options.profile,
@@ -92,8 +69,9 @@ void add_global_options(CLI::App& app, Parsed& parsed) {
   account->each([&parsed](const std::string&) { parsed.options.profile.clear(); });
   profile->each([&parsed](const std::string&) { parsed.options.account.clear(); });
   app.add_option("--master-key", parsed.options.master_key,
-                 "what opens the vault: auto, key-file, keychain, passphrase, or command:PROGRAM "
-                 "ARG... (split on blanks, no shell); chosen when the vault is made");
+                 "what opens the vault: auto, key-file, key-file:PATH, keychain, passphrase, or "
+                 "command:PROGRAM ARG... (split on blanks, no shell); chosen when the vault is "
+                 "made");
   app.add_option("--trace", parsed.options.trace,
                  "append what is asked of whom to this file, without secrets; latchkey trace shows "
                  "it");
@@ -314,13 +292,39 @@ void add_vault_commands(CLI::App& app, Parsed& p) {
       run_vault_status);
   auto* rewrap = add(*vault, "rewrap", "put it under another master key", p,
                      [&p](const Options& o) { return run_vault_rewrap(o, p.vault); });
-  rewrap->add_option("--to", p.vault.to, "key-file, keychain, passphrase or command:PROGRAM ARG...")
+  rewrap
+      ->add_option("--to", p.vault.to,
+                   "key-file, key-file:PATH, keychain, passphrase or command:PROGRAM ARG...")
       ->required();
   auto* rotate = add(*vault, "rotate", "make a new data key, and seal everything anew with it", p,
                      [&p](const Options& o) { return run_vault_rotate(o, p.vault); });
   rotate->add_flag("--drop-old", p.vault.drop_old,
                    "instead: drop old data keys that no key and no session of this store is sealed "
                    "with; only if the vault seals no other store");
+}
+
+void add_store_commands(CLI::App& app, Parsed& p) {
+  auto* store = app.add_subcommand("store", "the store that sessions are kept in")
+                    ->fallthrough()
+                    ->require_subcommand(1);
+  auto* migrate = add(*store, "migrate", "move all sessions and keys into another store", p,
+                      [&p](const Options& o) { return run_store_migrate(o, p.migrate); });
+  migrate->add_option("--from", p.migrate.from, "the source, as for --store; --store if not given");
+  migrate
+      ->add_option("--to", p.migrate.to,
+                   "the target, as for --store; --master-key is that of its vault")
+      ->required();
+  migrate->add_option("--from-master-key", p.migrate.from_master_key,
+                      "what opens the source's vault, as for --master-key; found out if not given");
+  migrate->add_flag("--dry-run", p.migrate.dry_run, "only count what would be moved");
+  add(*store, "stats", "how many sessions, keys and logins it holds, and whose", p,
+      run_store_stats);
+  auto* gc = add(*store, "gc", "remove expired logins, and sessions that ended long ago", p,
+                 [&p](const Options& o) { return run_store_gc(o, p.gc); });
+  gc->add_option("--dead-after", p.gc.dead_after_days, "days that a session is kept after its end")
+      ->check(CLI::Range(0, 36500))
+      ->capture_default_str();
+  gc->add_flag("--dry-run", p.gc.dry_run, "only count what would be removed");
 }
 
 void add_trace_command(CLI::App& app, Parsed& p) {
@@ -393,7 +397,7 @@ int finish_parsing(const CLI::App& app, const CLI::ParseError& event, bool json)
   // Help and version end the parsing too, and are no errors.
   if (event.get_exit_code() == 0) return app.exit(event);
   const std::string message =
-      std::string(event.what()) + "; run latchkey --help, or latchkey COMMAND --help";
+      without_passwords(event.what()) + "; run latchkey --help, or latchkey COMMAND --help";
   return static_cast<int>(
       report(latchkey::make_error(latchkey::ErrorCode::invalid_argument, "cli.usage", message),
              json ? Format::json : Format::text));
@@ -453,6 +457,7 @@ int main(int argc, char** argv) {
   add_call_commands(app, parsed);
   add_request_commands(app, parsed);
   add_vault_commands(app, parsed);
+  add_store_commands(app, parsed);
   add_trace_command(app, parsed);
   add_client_metadata_commands(app, parsed);
   add_sandbox_command(app, parsed);
@@ -464,8 +469,6 @@ int main(int argc, char** argv) {
     return finish_parsing(app, event, json);
   }
   if (parsed.json) parsed.options.format = Format::json;
-  static SignalWatch& signals =
-      *new SignalWatch;  // its thread lives as long as the process, and a little longer
-  parsed.options.stop = signals.token();
+  parsed.options.stop = stop_at_signals();
   return finish(run_command(app, parsed));
 }

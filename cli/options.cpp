@@ -3,6 +3,7 @@ module;
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 module latchkey.cli.options;
 import latchkey.core.error;
@@ -24,27 +25,14 @@ std::optional<std::filesystem::path> xdg_folder(const char* variable, const char
   return std::nullopt;
 }
 
-}  // namespace
-
-Options options_from_environment() {
-  Options options;
-  const auto take = [](std::string& target, const char* variable) {
-    if (auto value = environment_variable(variable)) target = *std::move(value);
-  };
-  take(options.data_dir, "LATCHKEY_DATA_DIR");
-  take(options.store, "LATCHKEY_STORE");
-  take(options.account, "LATCHKEY_ACCOUNT");
-  take(options.profile, "LATCHKEY_PROFILE");
-  take(options.master_key, "LATCHKEY_MASTER_KEY");
-  take(options.plc_url, "LATCHKEY_PLC_URL");
-  take(options.resolve_handles_at, "LATCHKEY_RESOLVE_HANDLES_AT");
-  take(options.trace, "LATCHKEY_TRACE");
-  const auto http = environment_variable("LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK").value_or("");
-  options.allow_http_for_loopback = http == "1" || http == "true" || http == "yes";
-  return options;
+// What is said at the command line counts more than the environment.
+std::string key_file_named(const Options& options) {
+  if (options.master_key.starts_with(kKeyFileAt))
+    return options.master_key.substr(kKeyFileAt.size());
+  return options.master_key_file;
 }
 
-Result<Places> places(const Options& options) {
+Result<Places> folders(const Options& options) {
   if (!options.data_dir.empty()) {
     std::error_code fault;
     const auto folder = std::filesystem::absolute(options.data_dir, fault);
@@ -66,6 +54,42 @@ Result<Places> places(const Options& options) {
   }
   return Places{
       .data = *data, .vault = *data / "vault", .config = *config, .key = *config / "vault.key"};
+}
+
+}  // namespace
+
+Options options_from_environment() {
+  Options options;
+  const auto take = [](std::string& target, const char* variable) {
+    if (auto value = environment_variable(variable)) target = *std::move(value);
+  };
+  take(options.data_dir, "LATCHKEY_DATA_DIR");
+  take(options.store, "LATCHKEY_STORE");
+  take(options.account, "LATCHKEY_ACCOUNT");
+  take(options.profile, "LATCHKEY_PROFILE");
+  take(options.master_key, "LATCHKEY_MASTER_KEY");
+  take(options.master_key_file, "LATCHKEY_MASTER_KEY_FILE");
+  take(options.plc_url, "LATCHKEY_PLC_URL");
+  take(options.resolve_handles_at, "LATCHKEY_RESOLVE_HANDLES_AT");
+  take(options.trace, "LATCHKEY_TRACE");
+  const auto http = environment_variable("LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK").value_or("");
+  options.allow_http_for_loopback = http == "1" || http == "true" || http == "yes";
+  return options;
+}
+
+Result<Places> places(const Options& options) {
+  auto where = folders(options);
+  if (!where) return where;
+  if (const std::string named = key_file_named(options);
+      !named.empty() || options.master_key == kKeyFileAt) {
+    std::error_code fault;
+    where->key = std::filesystem::absolute(named, fault);
+    if (named.empty() || fault) {
+      return make_error(ErrorCode::invalid_argument, "cli.master_key",
+                        "cannot use a key file without a path: write key-file:PATH");
+    }
+  }
+  return where;
 }
 
 HttpRule http_rule_of(const Options& options) noexcept {

@@ -6,6 +6,7 @@ module;
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 export module latchkey.cli.options;
 import latchkey.core.error;
 import latchkey.core.url;
@@ -19,11 +20,12 @@ export namespace latchkey::cli {
 enum class Format { text, json };
 
 struct Options {
-  std::string data_dir;  ///< empty: XDG folders
-  std::string store;  ///< "sqlite:PATH", "file:FOLDER", "memory:"; empty: sqlite in the data folder
+  std::string data_dir;    ///< empty: XDG folders
+  std::string store;       ///< what latchkey.cli.store_name takes; empty: sqlite in the data folder
   std::string account;     ///< a handle or DID
   std::string profile;     ///< a profile's name; not both
   std::string master_key;  ///< "auto" or empty, or what latchkey.cli.vault_key takes
+  std::string master_key_file;  ///< where a key file lies; empty: in the configuration folder
   std::string plc_url = "https://plc.directory";
   std::string resolve_handles_at;
   bool allow_http_for_loopback = false;
@@ -34,19 +36,24 @@ struct Options {
 };
 
 /// LATCHKEY_DATA_DIR, LATCHKEY_STORE, LATCHKEY_ACCOUNT, LATCHKEY_PROFILE, LATCHKEY_MASTER_KEY,
-/// LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT, LATCHKEY_TRACE and
+/// LATCHKEY_MASTER_KEY_FILE, LATCHKEY_PLC_URL, LATCHKEY_RESOLVE_HANDLES_AT, LATCHKEY_TRACE and
 /// LATCHKEY_ALLOW_HTTP_FOR_LOOPBACK (1, true, yes) as defaults.
 [[nodiscard]] Options options_from_environment();
+
+/// What --master-key begins with when it names a key file.
+inline constexpr std::string_view kKeyFileAt = "key-file:";
 
 /// Where things are kept.
 struct Places {
   std::filesystem::path data;    ///< sessions
   std::filesystem::path vault;   ///< DPoP keys, sealed
   std::filesystem::path config;  ///< profiles, and the vault's master key
-  std::filesystem::path key;     ///< that key: not beside the vault
+  std::filesystem::path key;     ///< that key, if it is a file: not beside the vault
 };
-/// XDG_DATA_HOME/latchkey and XDG_CONFIG_HOME/latchkey, or below --data-dir. Error:
-/// invalid_argument, "cli.no_home" when there is neither.
+/// XDG_DATA_HOME/latchkey and XDG_CONFIG_HOME/latchkey, or below --data-dir; the key file is
+/// elsewhere if --master-key key-file:PATH or LATCHKEY_MASTER_KEY_FILE says so. Errors:
+/// invalid_argument, "cli.no_home" when there is neither, "cli.data_dir", "cli.master_key" for a
+/// path that is none.
 [[nodiscard]] Result<Places> places(const Options& options);
 
 /// Looks up a variable of the environment; empty if it is not set, or is empty.

@@ -14,6 +14,7 @@ import latchkey.cli.options;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.time;
+import latchkey.refresh.moving;
 import latchkey.session;
 
 namespace latchkey::cli {
@@ -103,6 +104,7 @@ std::string name_of(const SessionSummary& session) {
 }
 
 std::string token_text(const SessionSummary& session, TimePoint now) {
+  if (is_being_moved(session)) return "on its way to another store";
   if (session.state == SessionState::dead)
     return "ended (" + printable(session.state_cause, 100) + ")";
   if (session.state == SessionState::revoking) return "logged out, not confirmed by the server yet";

@@ -17,6 +17,7 @@ import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.refresh.context;
 import latchkey.refresh.keeper;
+import latchkey.refresh.moving;
 import latchkey.session;
 import latchkey.store;
 
@@ -101,6 +102,11 @@ Exit run_whoami(const Options& options) {
   if (session->has_value()) summary = static_cast<const SessionSummary&>(**session);
   print_session(*summary, options.format, name_of(*summary));
   if (summary->state == SessionState::active) return Exit::ok;
+  if (is_being_moved(*summary)) {
+    say("this session is on its way to another store: use that one, or run latchkey store migrate "
+        "again if it was cut off");
+    return Exit::locked;
+  }
   say("this session has ended (" + printable(summary->state_cause, 100) +
       "): run latchkey login to start a new one");
   return Exit::login_needed;

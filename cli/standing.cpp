@@ -12,6 +12,7 @@ import latchkey.cli.report;
 import latchkey.core.encoding;
 import latchkey.core.time;
 import latchkey.oauth.client_metadata;
+import latchkey.refresh.moving;
 import latchkey.session;
 
 namespace latchkey::cli {
@@ -89,6 +90,8 @@ std::string_view to_string(StandingState state) noexcept {
       return "login_needed";
     case StandingState::revoking:
       return "revoking";
+    case StandingState::moving:
+      return "moving";
     case StandingState::not_logged_in:
       break;
   }
@@ -118,8 +121,11 @@ Standing standing_of(const OAuthSession& session, TimePoint now) {
       judge_active(standing, session, now);
       break;
     case SessionState::dead:
-      standing.state = StandingState::login_needed;
-      standing.text = token_text(session, now) + ": run " + login_command(standing, session);
+      standing.state =
+          is_being_moved(session) ? StandingState::moving : StandingState::login_needed;
+      standing.text = token_text(session, now) + ": run " +
+                      (is_being_moved(session) ? "latchkey store migrate again if it was cut off"
+                                               : login_command(standing, session));
       break;
     case SessionState::revoking:
       standing.state = StandingState::revoking;

@@ -16,6 +16,7 @@ enum class StandingState {
   ready,          ///< can be used, renewed first if that is due
   login_needed,   ///< over, or about to be and nothing to renew it with
   revoking,       ///< logged out here, and the server is to be told yet
+  moving,         ///< on its way to another store
   not_logged_in,  ///< a profile that was configured and never logged in
 };
 [[nodiscard]] std::string_view to_string(StandingState state) noexcept;

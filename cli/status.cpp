@@ -15,13 +15,13 @@ import latchkey.cli.profile;
 import latchkey.cli.profile.folder;
 import latchkey.cli.report;
 import latchkey.cli.standing;
+import latchkey.cli.vault_key;
 import latchkey.cli.workspace;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.time;
 import latchkey.session;
 import latchkey.store;
-import latchkey.store.vault.file_vault;
 import latchkey.store.vault.master_key;
 
 // How everything stands, in one list: accounts, profiles, keys, and what can't be read.
@@ -71,7 +71,7 @@ Result<Overview> look(const Workspace& workspace, const Places& where, TimePoint
   if (!configured) return std::move(configured).error();
   auto current = profiles.current();
   if (!current) return std::move(current).error();
-  const auto kind = FileKeyVault::kind_of(where.vault);
+  const auto kind = vault_kind(where, workspace.database);
   if (!kind) return kind.error();
   Overview overview{.rows = {},
                     .current = (*current).value_or(""),
@@ -169,6 +169,7 @@ Exit exit_for(const Overview& overview) {
     if (row.error) return Exit::failed;
     if (row.checked && !*row.checked && exit_of(row.checked->error()) != Exit::login_needed)
       return Exit::failed;
+    if (row.standing->state == StandingState::moving && exit == Exit::ok) exit = Exit::locked;
     if (row.standing->state == StandingState::login_needed || (row.checked && !*row.checked))
       exit = Exit::login_needed;
   }

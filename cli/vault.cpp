@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,6 +10,7 @@ module;
 #include <vector>
 module latchkey.cli.commands;
 import latchkey.cli.options;
+import latchkey.cli.progress;
 import latchkey.cli.report;
 import latchkey.cli.vault_key;
 import latchkey.cli.workspace;
@@ -27,19 +27,14 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Kind = MasterKey::Kind;
 
-// One line a second at most, and one when a stage is done.
-class ProgressLine {
+class RotationLine {
  public:
   void operator()(RotationStage stage, std::size_t done, std::size_t total) {
-    const auto now = std::chrono::steady_clock::now();
-    if (done < total && now - last_ < std::chrono::seconds{1}) return;
-    last_ = now;
-    say(std::string(stage == RotationStage::keys ? "keys" : "sessions") +
-        " sealed anew: " + std::to_string(done) + " of " + std::to_string(total));
+    line_(stage == RotationStage::keys ? "keys sealed anew" : "sessions sealed anew", done, total);
   }
 
  private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  ProgressLine line_;
 };
 
 std::string place_of(const VaultStatus& status, const Places& where) {
@@ -113,6 +108,17 @@ std::optional<Error> show_left(const RotationReport& done) {
   return std::nullopt;
 }
 
+Exit tell_rewrapped(const MasterKey& fresh, Format format) {
+  const std::string kind(to_string(fresh.kind()));
+  if (format == Format::json) {
+    print_json({{"kind", kind}, {"protection", protection_of(fresh.kind())}});
+  } else {
+    print("master key\t" + kind);
+    print("this\t" + std::string(protection_of(fresh.kind())));
+  }
+  return Exit::ok;
+}
+
 Exit drop_old(const Workspace& workspace, Format format) {
   const auto dropped = drop_old_data_keys(*workspace.vault, *workspace.store);
   if (!dropped) return report(dropped.error(), format);
@@ -148,30 +154,28 @@ Exit run_vault_rewrap(const Options& options, const VaultCommand& command) {
   if (!where) return report(where.error(), options.format);
   auto fresh = new_master_key(command.to, *where, options.stop);
   if (!fresh) return report(fresh.error(), options.format);
-  auto vault = open_vault(options, *where);
+  const auto name = store_name(options, *where);
+  if (!name) return report(name.error(), options.format);
+  const auto database = open_database(*name);
+  if (!database) return report(database.error(), options.format);
+  const auto vault = open_vault(options, *where, *database);
   if (!vault) return report(vault.error(), options.format);
-  const auto before = (*vault)->status();
+  const auto before = vault_kind(*where, *database);
   if (!before) return report(before.error(), options.format);
-  if (before->kind == Kind::key_file && fresh->kind() == Kind::key_file) {
+  const bool from_file = *before == Kind::key_file;
+  if (from_file && fresh->kind() == Kind::key_file && fresh->path() == where->key) {
     return report(
         make_error(ErrorCode::invalid_argument, "cli.same_key_file",
                    "the vault is under the key file " + printable(where->key.native(), 300) +
-                       " already; choose another kind"),
+                       " already; choose another one, or another kind"),
         options.format);
   }
   if (auto done = (*vault)->rewrap(*fresh); !done) return report(done.error(), options.format);
-  if (before->kind == Kind::key_file) {
+  if (from_file) {
     say("the key file " + printable(where->key.native(), 300) +
         " is not used any more; remove it when you need no copy of the vault from before");
   }
-  const std::string kind(to_string(fresh->kind()));
-  if (options.format == Format::json) {
-    print_json({{"kind", kind}, {"protection", protection_of(fresh->kind())}});
-  } else {
-    print("master key\t" + kind);
-    print("this\t" + std::string(protection_of(fresh->kind())));
-  }
-  return Exit::ok;
+  return tell_rewrapped(*fresh, options.format);
 }
 
 Exit run_vault_rotate(const Options& options, const VaultCommand& command) {
@@ -180,7 +184,7 @@ Exit run_vault_rotate(const Options& options, const VaultCommand& command) {
   if (command.drop_old) return drop_old(*workspace, options.format);
   const auto done =
       rotate_vault(*workspace->vault, *workspace->store,
-                   {.progress = ProgressLine(), .stop = options.stop, .random = {}, .clock = {}});
+                   {.progress = RotationLine(), .stop = options.stop, .random = {}, .clock = {}});
   if (!done) return report(done.error(), options.format);
   const auto left = show_left(*done);
   if (options.format == Format::json) {

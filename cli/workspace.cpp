@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 module latchkey.cli.workspace;
 import latchkey.atproto.client;
 import latchkey.cli.options;
+import latchkey.cli.store_name;
 import latchkey.cli.vault_key;
-import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.os.process;
+import latchkey.core.secret;
 import latchkey.core.url;
 import latchkey.http;
 import latchkey.http.curl;
@@ -23,6 +22,9 @@ import latchkey.http.trace;
 import latchkey.store;
 import latchkey.store.filesystem;
 import latchkey.store.memory;
+import latchkey.store.postgres;
+import latchkey.store.postgres.database;
+import latchkey.store.postgres.vault;
 import latchkey.store.sqlite;
 import latchkey.store.vault;
 import latchkey.store.vault.managed;
@@ -33,14 +35,9 @@ namespace {
 // A file that says that the vault's keys are not those of one store alone.
 constexpr std::string_view kOtherStores = "other-stores";
 
-StoreName own_store(const Places& where) {
-  return {.kind = StoreName::Kind::sqlite, .path = where.data / "sessions.db"};
-}
-
 // What a store in memory needs ends with the program.
 bool is_another(const StoreName& name, const Places& where) {
-  return name.kind != StoreName::Kind::memory &&
-         (name.kind != StoreName::Kind::sqlite || name.path != own_store(where).path);
+  return name.kind != StoreName::Kind::memory && name != own_store(where);
 }
 
 // Before the first key for that store can be made.
@@ -65,31 +62,22 @@ Result<std::shared_ptr<HttpTransport>> curl_transport(const Options& options, Ad
 
 }  // namespace
 
-Result<StoreName> store_name(const Options& options, const Places& where) {
-  const std::string& name = options.store;
-  if (name.empty()) return own_store(where);
-  const auto colon = name.find(':');
-  const std::string kind = name.substr(0, colon),
-                    text = colon == std::string::npos ? "" : name.substr(colon + 1);
-  if (name == "memory:") return StoreName{.kind = StoreName::Kind::memory, .path = {}};
-  std::error_code fault;
-  const auto path = std::filesystem::absolute(text, fault);
-  if (kind == "sqlite" && !text.empty() && !fault)
-    return StoreName{.kind = StoreName::Kind::sqlite, .path = path};
-  if (kind == "file" && !text.empty() && !fault)
-    return StoreName{.kind = StoreName::Kind::file, .path = path};
-  return make_error(ErrorCode::invalid_argument, "cli.store",
-                    "cannot use the store " + printable(name, 200) +
-                        ": write sqlite:PATH, file:FOLDER or memory:");
+Result<std::shared_ptr<PostgresDatabase>> open_database(const StoreName& name,
+                                                        const PostgresOptions& options) {
+  if (name.kind != StoreName::Kind::postgres) return std::shared_ptr<PostgresDatabase>();
+  return PostgresDatabase::open(name.address->clone(), options);
 }
 
 Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
+                                                    std::shared_ptr<PostgresDatabase> database,
                                                     std::shared_ptr<Sealer> sealer) {
   switch (name.kind) {
     case StoreName::Kind::memory:
       return MemoryOAuthTokenStore::create(std::move(sealer));
     case StoreName::Kind::file:
       return FilesystemOAuthTokenStore::open(name.path, std::move(sealer));
+    case StoreName::Kind::postgres:
+      return PostgresOAuthTokenStore::open(std::move(database), std::move(sealer));
     case StoreName::Kind::sqlite:
       break;
   }
@@ -102,21 +90,41 @@ bool has_other_stores(const Places& where) {
   return !there || there->has_value();
 }
 
+namespace {
+
+Result<Workspace> open_in_database(const Options& options, const Places& where,
+                                   const StoreName& name) {
+  auto database = open_database(name);
+  if (!database) return std::move(database).error();
+  auto vault = open_fleet_vault(options, where, *database);
+  if (!vault) return std::move(vault).error();
+  auto store = PostgresOAuthTokenStore::open(*database, *vault);
+  if (!store) return std::move(store).error();
+  return Workspace{.vault = *std::move(vault),
+                   .store = *std::move(store),
+                   .database = *std::move(database),
+                   .vault_serves_this_store_alone = false};
+}
+
+}  // namespace
+
 Result<Workspace> open_workspace(const Options& options) {
   const auto where = places(options);
   if (!where) return where.error();
   const auto name = store_name(options, *where);  // before anything is made
   if (!name) return name.error();
-  auto vault = open_vault(options, *where);
+  if (name->kind == StoreName::Kind::postgres) return open_in_database(options, *where, *name);
+  auto vault = open_vault(options, *where, nullptr);
   if (!vault) return std::move(vault).error();
   if (is_another(*name, *where)) {
     if (auto remembered = remember_other_store(*where); !remembered)
       return std::move(remembered).error();
   }
-  auto store = open_store(*name, (*vault)->sealer());
+  auto store = open_store(*name, nullptr, (*vault)->sealer());
   if (!store) return std::move(store).error();
   return Workspace{.vault = *std::move(vault),
                    .store = *std::move(store),
+                   .database = nullptr,
                    .vault_serves_this_store_alone =
                        name->kind != StoreName::Kind::memory && !has_other_stores(*where)};
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 module;
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 export module latchkey.cli.workspace;
 import latchkey.atproto.client;
 import latchkey.cli.options;
+export import latchkey.cli.store_name;
 import latchkey.core.error;
 import latchkey.http;
 import latchkey.http.policy;
 import latchkey.store;
+import latchkey.store.postgres.database;
 import latchkey.store.vault;
 import latchkey.store.vault.managed;
 
@@ -18,17 +19,15 @@ import latchkey.store.vault.managed;
 
 export namespace latchkey::cli {
 
-/// What --store says.
-struct StoreName {
-  enum class Kind { sqlite, file, memory } kind = Kind::sqlite;
-  std::filesystem::path path{};  ///< absolute; empty for memory
-};
-/// Error: invalid_argument, "cli.store".
-[[nodiscard]] Result<StoreName> store_name(const Options& options, const Places& where);
-
-/// Creates what is not there yet.
-[[nodiscard]] Result<std::shared_ptr<OAuthTokenStore>> open_store(const StoreName& name,
-                                                                  std::shared_ptr<Sealer> sealer);
+/// Of a store in a database: connects, and by default makes or migrates the tables; null for any
+/// other.
+/// Errors: those of PostgresDatabase::open.
+[[nodiscard]] Result<std::shared_ptr<PostgresDatabase>> open_database(
+    const StoreName& name, const PostgresOptions& options = {});
+/// Creates what is not there yet. `database`: what open_database gave.
+[[nodiscard]] Result<std::shared_ptr<OAuthTokenStore>> open_store(
+    const StoreName& name, std::shared_ptr<PostgresDatabase> database,
+    std::shared_ptr<Sealer> sealer);
 
 /// Whether the vault has keys for stores other than the one in the data folder: --store was used
 /// with it. Remembered by a file in the vault's folder.
@@ -37,10 +36,14 @@ struct StoreName {
 struct Workspace {
   std::shared_ptr<ManagedKeyVault> vault;
   std::shared_ptr<OAuthTokenStore> store;
+  std::shared_ptr<PostgresDatabase> database;  ///< both are kept in it; null: in files
+  /// Whether keys can be collected by what this store refers to. Not so in a database: a site has
+  /// its own sweep, and one login should not read a million records.
   bool vault_serves_this_store_alone = false;
 };
 
-/// Opens both, creating what is not there yet.
+/// Opens both, creating what is not there yet. The vault of a store in a database is in the same
+/// database.
 [[nodiscard]] Result<Workspace> open_workspace(const Options& options);
 
 /// All rows, over all pages.

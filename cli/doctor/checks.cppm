@@ -17,6 +17,7 @@ import latchkey.core.time;
 import latchkey.http;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.postgres.database;
 import latchkey.store.vault;
 import latchkey.store.vault.managed;
 
@@ -29,6 +30,7 @@ struct Patient {
   Options options;
   Places where;
   StoreName store;
+  std::shared_ptr<PostgresDatabase> database{};  ///< of a store in one, if it can be reached
   std::shared_ptr<FileSystem> files = posix_file_system();
   std::shared_ptr<Clock> clock = std::make_shared<SystemClock>();
 };

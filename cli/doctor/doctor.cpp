@@ -17,7 +17,7 @@ import latchkey.core.time;
 import latchkey.http;
 import latchkey.session;
 import latchkey.store;
-import latchkey.store.vault.file_vault;
+import latchkey.store.postgres.database;
 
 // Looks at everything that it can, and shows what it found.
 
@@ -70,9 +70,25 @@ void show(const std::vector<Finding>& findings, Format format) {
   if (format == Format::json) print("[" + json + "]");
 }
 
+// Makes no tables.
+void reach_database(Patient& patient, Findings& findings) {
+  if (patient.store.kind != StoreName::Kind::postgres) return;
+  auto database = open_database(patient.store, {.migrate = false});
+  if (!database) {
+    findings.add(database.error(), "database");
+    return;
+  }
+  findings.add(Severity::ok, "database.open", "database", "can be reached, and has our tables");
+  patient.database = *std::move(database);
+}
+
 // The sessions that can be read.
 std::vector<SessionSummary> look_at_data(const Patient& patient, const DoctorCommand& command,
                                          Findings& findings) {
+  if (patient.store.kind == StoreName::Kind::postgres && !patient.database) {
+    check_files(patient, findings);
+    return {};
+  }
   if (!has_vault(patient) && !has_store(patient)) {
     findings.add(Severity::note, "doctor.nothing_here", "data",
                  "nothing here yet: run latchkey login HANDLE");
@@ -99,7 +115,8 @@ Exit run_doctor(const Options& options, const DoctorCommand& command) {
   const auto store = store_name(options, *where);
   if (!store) return report(store.error(), options.format);
   Findings findings(command.fix);
-  const Patient patient{.options = options, .where = *where, .store = *store};
+  Patient patient{.options = options, .where = *where, .store = *store};
+  reach_database(patient, findings);
   const auto sessions = look_at_data(patient, command, findings);
   check_surroundings(findings);
   ask_for_the_time(sessions, options, findings);

@@ -14,6 +14,7 @@ module latchkey.cli.doctor.checks;
 import latchkey.cli.doctor.findings;
 import latchkey.cli.options;
 import latchkey.cli.report;
+import latchkey.cli.vault_key;
 import latchkey.cli.workspace;
 import latchkey.core.encoding;
 import latchkey.core.error;
@@ -138,14 +139,20 @@ std::set<Path> shared_folders(const Patient& patient) {
   return folders;
 }
 
+bool is_in_files(const Patient& patient) {
+  return patient.store.kind == StoreName::Kind::sqlite ||
+         patient.store.kind == StoreName::Kind::file;
+}
+
 Path lock_file_of(const Patient& patient) {
   return patient.store.kind == StoreName::Kind::file ? patient.store.path / "store.lock"
                                                      : beside(patient.store.path, ".lock");
 }
 
 void check_store_locks(const Patient& patient, Findings& findings) {
+  if (!is_in_files(patient)) return;
   const Path path = lock_file_of(patient);
-  if (patient.store.kind == StoreName::Kind::memory || !is_there(patient, path)) return;
+  if (!is_there(patient, path)) return;
   const auto one = LockFile::open(path, patient.clock);
   const auto other = LockFile::open(path, patient.clock);
   if (!one || !other) {
@@ -159,6 +166,10 @@ void check_store_locks(const Patient& patient, Findings& findings) {
 
 // Keys without a header are a vault too, a broken one.
 bool has_vault(const Patient& patient) {
+  if (patient.database) {
+    const auto kind = vault_kind(patient.where, patient.database);
+    return !kind || kind->has_value();
+  }
   const auto entries = patient.files->list(patient.where.vault);
   if (!entries) return true;  // opening says what is wrong
   return std::any_of(entries->begin(), entries->end(), [](const FolderEntry& entry) {
@@ -170,6 +181,8 @@ bool has_store(const Patient& patient) {
   switch (patient.store.kind) {
     case StoreName::Kind::memory:
       return false;
+    case StoreName::Kind::postgres:
+      return patient.database != nullptr;
     case StoreName::Kind::file:
       return is_there(patient, patient.store.path / "format.json");
     case StoreName::Kind::sqlite:
@@ -215,8 +228,9 @@ void check_files(const Patient& patient, Findings& findings) {
   }
   for (const auto& folder : shared_folders(patient)) check_shared_folder(patient, folder, findings);
   if (fine) findings.add(Severity::ok, "files.private", "permissions", "all files are yours alone");
-  std::vector<Path> places{patient.where.data};
-  if (patient.store.kind != StoreName::Kind::memory) places.push_back(patient.store.path);
+  std::vector<Path> places;
+  if (patient.store.kind != StoreName::Kind::postgres) places.push_back(patient.where.data);
+  if (is_in_files(patient)) places.push_back(patient.store.path);
   for (const auto& place : places) {
     if (const auto local = patient.files->check_local(place); !local)
       findings.add(local.error(), shown(place));

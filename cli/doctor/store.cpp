@@ -18,6 +18,7 @@ import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
+import latchkey.refresh.moving;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.quarantine;
@@ -79,6 +80,12 @@ void add_state(const SessionSummary& session, Findings& findings) {
       findings.add(Severity::ok, "session.active", about, "active");
       break;
     case SessionState::dead:
+      if (is_being_moved(session)) {
+        findings.add(Severity::note, std::string(kMovingCause), about,
+                     "on its way to another store: if that was cut off, run latchkey store migrate "
+                     "again");
+        break;
+      }
       findings.add(Severity::note, "session.dead", about,
                    "ended (" + printable(session.state_cause, 100) + "): log in again");
       break;
@@ -185,7 +192,7 @@ void check_aside(OAuthTokenStore& store, Findings& findings) {
 std::shared_ptr<OAuthTokenStore> check_store(const Patient& patient, KeyVault* vault,
                                              Findings& findings) {
   if (!has_store(patient)) return nullptr;
-  auto store = open_store(patient.store,
+  auto store = open_store(patient.store, patient.database,
                           vault != nullptr ? vault->sealer() : std::make_shared<ClosedSealer>());
   if (!store) {
     findings.add(store.error(), std::string(kStore));

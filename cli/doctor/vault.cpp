@@ -13,16 +13,13 @@ import latchkey.cli.vault_key;
 import latchkey.cli.workspace;
 import latchkey.core.encoding;
 import latchkey.core.error;
-import latchkey.core.os.files;
 import latchkey.core.time;
 import latchkey.refresh.key_collection;
 import latchkey.store;
 import latchkey.store.quarantine;
 import latchkey.store.vault;
 import latchkey.store.vault.managed;
-import latchkey.store.vault.header;
 import latchkey.store.vault.master_key;
-import latchkey.store.vault.place;
 
 // The vault: its master key, and the keys in it.
 
@@ -33,15 +30,13 @@ constexpr std::string_view kVault = "vault";
 
 // The header says it without any key.
 void check_master_key(const Patient& patient, Findings& findings) {
-  const auto bytes = patient.files->read(patient.where.vault / kVaultHeaderName, kMaxHeaderSize);
-  if (!bytes || !*bytes) return;  // opening says why
-  const auto header = parse_header((*bytes)->expose());
-  if (!header) return;
-  const bool in_file = header->kind == MasterKey::Kind::key_file;
+  const auto kind = vault_kind(patient.where, patient.database);
+  if (!kind || !*kind) return;  // opening says why
+  const bool in_file = **kind == MasterKey::Kind::key_file;
   findings.add(Severity::note, "vault.master_key", "master key",
-               std::string(to_string(header->kind)) +
+               std::string(to_string(**kind)) +
                    (in_file ? " " + printable(patient.where.key.native(), 300) : "") + ": it " +
-                   std::string(protection_of(header->kind)));
+                   std::string(protection_of(**kind)));
 }
 
 void check_key(ManagedKeyVault& vault, const std::string& id, Findings& findings) {
@@ -53,12 +48,12 @@ void check_key(ManagedKeyVault& vault, const std::string& id, Findings& findings
     findings.add(error, about);
     return;
   }
-  findings.add({Severity::problem, error.detail, about, error.message},
-               {"move it aside", "moved aside, into the folder quarantine of the vault",
-                [&]() -> Result<void> {
-                  if (auto moved = vault.quarantine(id); !moved) return std::move(moved).error();
-                  return {};
-                }});
+  findings.add(
+      {Severity::problem, error.detail, about, error.message},
+      {"move it aside", "moved aside, into the quarantine of the vault", [&]() -> Result<void> {
+         if (auto moved = vault.quarantine(id); !moved) return std::move(moved).error();
+         return {};
+       }});
 }
 
 void check_abandoned(const Patient& patient, ManagedKeyVault& vault, OAuthTokenStore& store,
@@ -79,7 +74,7 @@ void check_abandoned(const Patient& patient, ManagedKeyVault& vault, OAuthTokenS
 std::shared_ptr<ManagedKeyVault> check_vault(const Patient& patient, Findings& findings) {
   if (!has_vault(patient)) return nullptr;
   check_master_key(patient, findings);
-  auto vault = open_vault(patient.options, patient.where);
+  auto vault = open_vault(patient.options, patient.where, patient.database);
   if (!vault) {
     findings.add(vault.error(), std::string(kVault));
     return nullptr;
@@ -101,7 +96,8 @@ void check_keys(const Patient& patient, ManagedKeyVault& vault, OAuthTokenStore*
                  std::to_string(aside->size()) + " unreadable keys lie aside, the latest in " +
                      printable(aside->back().where, 300) + "; remove what you do not need");
   }
-  if (store == nullptr || has_other_stores(patient.where)) return;
+  // In a database the store's own sweep collects keys.
+  if (store == nullptr || patient.database || has_other_stores(patient.where)) return;
   check_abandoned(patient, vault, *store, *keys, findings);
 }
 

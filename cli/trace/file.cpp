@@ -34,10 +34,11 @@ class TraceFile {
 };
 
 constexpr auto kCommands = std::to_array<TraceWord>(
-    {"command_login", "command_sessions", "command_status", "command_use", "command_whoami",
-     "command_resolve", "command_refresh", "command_token", "command_logout", "command_doctor",
-     "command_record", "command_query", "command_procedure", "command_blob", "command_request",
-     "command_dpop", "command_vault", "command_client-metadata", "command_sandbox"});
+    {"command_login",     "command_sessions", "command_status",          "command_use",
+     "command_whoami",    "command_resolve",  "command_refresh",         "command_token",
+     "command_logout",    "command_doctor",   "command_record",          "command_query",
+     "command_procedure", "command_blob",     "command_request",         "command_dpop",
+     "command_vault",     "command_store",    "command_client-metadata", "command_sandbox"});
 
 TracedStep own_step(TraceWord name) {
   return {.from = TraceRole::client, .to = TraceRole::client, .name = name};

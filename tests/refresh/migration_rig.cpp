@@ -19,6 +19,7 @@ import latchkey.store;
 import latchkey.store.memory;
 import latchkey.store.record;
 import latchkey.store.vault;
+import latchkey.test.folder;
 import latchkey.test.forwarding_store;
 import latchkey.test.outcome;
 import latchkey.test.refresh_places;
@@ -159,6 +160,20 @@ bool has_tokens(const MigrationPlace& place, std::string_view subject) {
 MigrationOptions at_once() {
   return {.lease_patience = std::chrono::milliseconds{0},
           .clock = std::make_shared<ManualClock>(kPlantedAt + std::chrono::minutes(1))};
+}
+
+MigrationPlaces::MigrationPlaces(std::string_view from, std::string_view to)
+    : source(open_place(from, folder.path() / "source")),
+      target(open_place(to, folder.path() / "target")) {}
+
+MigrationReport MigrationPlaces::migrate(const MigrationOptions& options) const {
+  return migrate_sessions(source, target, options).value();
+}
+
+std::string MigrationPlaces::left(const MigrationOptions& options) const {
+  const auto report = migrate(options);
+  if (report.left != 1 || report.told_left.size() != 1) return "not one was left";
+  return outcome(*report.told_left[0].error);
 }
 
 }  // namespace latchkey::test

@@ -12,6 +12,7 @@ import latchkey.core;
 import latchkey.refresh.migration;
 import latchkey.session;
 import latchkey.store;
+import latchkey.test.folder;
 
 // Two places of any kind, with steps between them that can be watched, failed or died at.
 
@@ -42,5 +43,18 @@ OAuthSession plant(const MigrationPlace& place, std::string_view subject = kMove
 
 /// Options with a clock that stands at kPlantedAt, and waits that end at once.
 [[nodiscard]] MigrationOptions at_once();
+
+/// An empty place of each kind, memory unless said otherwise, gone with it.
+struct MigrationPlaces {
+  explicit MigrationPlaces(std::string_view from = "memory", std::string_view to = "memory");
+
+  TemporaryFolder folder;  ///< "source" and "target" are in it
+  MigrationPlace source, target;
+
+  /// Throws latchkey::Exception.
+  [[nodiscard]] MigrationReport migrate(const MigrationOptions& options = at_once()) const;
+  /// Why the only one was left.
+  [[nodiscard]] std::string left(const MigrationOptions& options = at_once()) const;
+};
 
 }  // namespace latchkey::test

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -13,10 +13,8 @@
 #include <vector>
 
 import latchkey.core;
-import latchkey.oauth.authorization;
 import latchkey.refresh.keeper;
 import latchkey.refresh.migration;
-import latchkey.refresh.pending;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.vault;
@@ -30,43 +28,12 @@ using namespace latchkey;
 using namespace latchkey::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-struct Places {
-  explicit Places(std::string_view from = "memory", std::string_view to = "memory")
-      : source(open_place(from, folder.path() / "source")),
-        target(open_place(to, folder.path() / "target")) {}
-
-  TemporaryFolder folder;
-  MigrationPlace source, target;
-
-  [[nodiscard]] MigrationReport migrate(MigrationOptions options = at_once()) const {
-    return migrate_sessions(source, target, options).value();
-  }
-  // Why the only one was left.
-  [[nodiscard]] std::string left(const MigrationOptions& options = at_once()) const {
-    const auto report = migrate(options);
-    if (report.left != 1 || report.told_left.size() != 1) return "not one was left";
-    return outcome(*report.told_left[0].error);
-  }
-};
-
-PendingLogin login_under_way(std::string_view jkt) {
-  PendingLogin pending;
-  pending.state = "state";
-  pending.dpop_jkt = jkt;
-  pending.created_at = kPlantedAt;
-  return pending;
-}
-
-}  // namespace
-
 TEST_CASE("migrate_sessions: moves every session with its key, from any kind to any other",
           "[migration]") {
   const std::string from = GENERATE("memory", "file", "sqlite");
   const std::string to = GENERATE("memory", "file", "sqlite");
   CAPTURE(from, to);
-  const Places places(from, to);
+  const MigrationPlaces places(from, to);
   const OAuthSession alice = plant(places.source);
   plant(places.source, "did:plc:bob");
   const auto report = places.migrate();
@@ -87,7 +54,7 @@ TEST_CASE("migrate_sessions: moves every session with its key, from any kind to 
 }
 
 TEST_CASE("migrate_sessions: tombstones and logouts that wait move as they are", "[migration]") {
-  const Places places("sqlite", "file");
+  const MigrationPlaces places("sqlite", "file");
   plant(places.source, "did:dead", [](OAuthSession& session) {
     session.state = SessionState::dead;
     session.state_cause = "token.revoked";
@@ -109,7 +76,7 @@ TEST_CASE("migrate_sessions: tombstones and logouts that wait move as they are",
 }
 
 TEST_CASE("migrate_sessions: an unfinished refresh stays one", "[migration]") {
-  const Places places("file", "sqlite");
+  const MigrationPlaces places("file", "sqlite");
   const auto session = plant(places.source);
   REQUIRE(places.source.store->save_claim({.subject = std::string(kMoved),
                                            .revision = session.revision,
@@ -126,7 +93,7 @@ TEST_CASE("migrate_sessions: an unfinished refresh stays one", "[migration]") {
 }
 
 TEST_CASE("migrate_sessions: a claim of an older revision is not made to count", "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   plant(places.source);
   REQUIRE(places.source.store->save_claim({.subject = std::string(kMoved),
                                            .revision = {99},
@@ -138,81 +105,9 @@ TEST_CASE("migrate_sessions: a claim of an older revision is not made to count",
   CHECK_FALSE(places.target.store->load_claim(kMoved).value());
 }
 
-TEST_CASE("migrate_sessions: logins under way are finished at the target", "[migration]") {
-  const Places places("sqlite", "file");
-  const std::string jkt = sha256_base64url("key of the login");
-  REQUIRE(places.source.vault->put(jkt, SecretBytes(as_bytes("key"))));
-  const PendingLogin pending = login_under_way(jkt);
-  const auto options = at_once();
-  const TimePoint now = options.clock->now();
-  const auto record = seal_pending(pending, now + 1min, places.source.store->sealer()).value();
-  REQUIRE(places.source.store->save_pending(record, now));
-  CHECK(places.migrate(options).pending == 1);
-  CHECK_FALSE(places.source.store->take_pending(record.key, now).value());
-  const auto taken = places.target.store->take_pending(record.key, now).value();
-  REQUIRE(taken);
-  CHECK(taken->expires_at == record.expires_at);
-  const auto opened = open_pending(*taken, places.target.store->sealer()).value();
-  CHECK(opened.state == pending.state);
-  CHECK(places.target.vault->get(jkt).value());
-  CHECK(places.migrate(options).pending == 0);
-}
-
-TEST_CASE("migrate_sessions: a login under way that a cut-off run has copied is not kept twice",
-          "[migration]") {
-  const Places places;
-  const auto options = at_once();
-  const TimePoint now = options.clock->now();
-  const auto pending = login_under_way("");
-  REQUIRE(places.source.store->save_pending(
-      seal_pending(pending, now + 1min, places.source.store->sealer()).value(), now));
-  REQUIRE(places.target.store->save_pending(
-      seal_pending(pending, now + 1min, places.target.store->sealer()).value(), now));
-  CHECK(places.migrate(options).pending == 1);
-  CHECK_FALSE(places.source.store->take_pending(pending_key(pending.state), now).value());
-  CHECK(places.target.store->take_pending(pending_key(pending.state), now).value());
-}
-
-TEST_CASE("migrate_sessions: a login whose browser comes back to the source meanwhile is used once",
-          "[migration]") {
-  const Places places;
-  const auto options = at_once();
-  const TimePoint now = options.clock->now();
-  const auto pending = login_under_way("");
-  const std::string key = pending_key(pending.state);
-  REQUIRE(places.source.store->save_pending(
-      seal_pending(pending, now + 1min, places.source.store->sealer()).value(), now));
-  const auto target = stepped(places.target, "target", [&](const std::string& step) {
-    if (step == "after:target.save_pending")
-      CHECK(places.source.store->take_pending(key, now).value());
-    return std::optional<Error>();
-  });
-  REQUIRE(migrate_sessions(places.source, target, options));
-  CHECK_FALSE(places.target.store->take_pending(key, now).value());
-}
-
-TEST_CASE("migrate_sessions: expired logins are passed over, unreadable ones reported and left",
-          "[migration]") {
-  const Places places;
-  const auto options = at_once();
-  const TimePoint now = options.clock->now();
-  PendingLogin expired = login_under_way("");
-  expired.state = "expired";
-  REQUIRE(places.source.store->save_pending(
-      seal_pending(expired, now, places.source.store->sealer()).value(), now - 1min));
-  REQUIRE(places.source.store->save_pending(
-      {.key = pending_key("strange"), .expires_at = now + 1min, .box = {1, 2, 3}}, now - 1min));
-  const auto report = places.migrate(options);
-  CHECK(report.pending == 0);
-  REQUIRE(report.left == 1);
-  CHECK(report.told_left[0].name.starts_with("login under way "));
-  CHECK(places.source.store->side_records().value().pending.size() == 2);
-  CHECK(places.target.store->side_records().value().pending.empty());
-}
-
 TEST_CASE("migrate_sessions: what cannot be read is reported and left, the rest moves",
           "[migration]") {
-  const Places places("file", "sqlite");
+  const MigrationPlaces places("file", "sqlite");
   plant(places.source);
   plant(places.source, "did:plc:bob");
   const auto sessions = places.folder.path() / "source" / "sessions" / "sessions";
@@ -227,7 +122,7 @@ TEST_CASE("migrate_sessions: what cannot be read is reported and left, the rest 
 }
 
 TEST_CASE("migrate_sessions: a session whose key is lost stays where it is", "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   const auto session = plant(places.source);
   REQUIRE(places.source.vault->remove(session.dpop_jkt));
   CHECK(places.left() == "key_missing vault.key_missing");
@@ -235,9 +130,10 @@ TEST_CASE("migrate_sessions: a session whose key is lost stays where it is", "[m
   CHECK(found(places.target) == "absent");
 }
 
-TEST_CASE("migrate_sessions: another key under the same name in the target is no key of the session",
-          "[migration]") {
-  const Places places;
+TEST_CASE(
+    "migrate_sessions: another key under the same name in the target is no key of the session",
+    "[migration]") {
+  const MigrationPlaces places;
   const auto session = plant(places.source);
   REQUIRE(places.target.vault->put(session.dpop_jkt, SecretBytes(as_bytes("another"))));
   CHECK(places.left() == "conflict vault.exists");
@@ -246,7 +142,7 @@ TEST_CASE("migrate_sessions: another key under the same name in the target is no
 }
 
 TEST_CASE("migrate_sessions: another login at the target leaves both as they are", "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   plant(places.source);
   plant(places.target, kMoved, [](OAuthSession& session) {
     session.login_id = 4711;
@@ -259,7 +155,7 @@ TEST_CASE("migrate_sessions: another login at the target leaves both as they are
 
 TEST_CASE("migrate_sessions: a session that somebody is changing is left for the next run",
           "[migration]") {
-  const Places places("file", "sqlite");
+  const MigrationPlaces places("file", "sqlite");
   plant(places.source);
   {
     const auto lease =
@@ -277,13 +173,13 @@ TEST_CASE("migrate_sessions: a session that somebody is changing is left for the
 }
 
 TEST_CASE("migrate_sessions: the same store twice is refused", "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   CHECK(outcome(migrate_sessions(places.source, places.source, at_once())) ==
         "invalid_argument migration.same_store");
 }
 
 TEST_CASE("migrate_sessions: two instances of one store keep their sessions", "[migration]") {
-  const Places places("sqlite", "memory");
+  const MigrationPlaces places("sqlite", "memory");
   plant(places.source);
   const auto again = open_place("sqlite", places.folder.path() / "source");
   const auto report = migrate_sessions(places.source, again, at_once()).value();
@@ -292,7 +188,7 @@ TEST_CASE("migrate_sessions: two instances of one store keep their sessions", "[
 }
 
 TEST_CASE("migrate_sessions: a dry run counts and changes nothing", "[migration]") {
-  const Places places("file", "sqlite");
+  const MigrationPlaces places("file", "sqlite");
   const auto active = plant(places.source);
   plant(places.source, "did:plc:bob");
   plant(places.source, "did:other");
@@ -312,7 +208,7 @@ TEST_CASE("migrate_sessions: a dry run counts and changes nothing", "[migration]
 
 TEST_CASE("migrate_sessions: tells how far it is, and ends between two sessions when asked to",
           "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   for (const std::string_view subject : {"did:a", "did:b", "did:c"}) plant(places.source, subject);
   std::stop_source stop;
   std::vector<std::size_t> seen;
@@ -331,7 +227,7 @@ TEST_CASE("migrate_sessions: tells how far it is, and ends between two sessions 
 }
 
 TEST_CASE("migrate_sessions: more sessions than fit into a page", "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   for (int i = 0; i < 1203; ++i) plant(places.source, "did:" + std::to_string(i));
   const auto report = places.migrate();
   CHECK(report.moved == 1203);
@@ -340,7 +236,7 @@ TEST_CASE("migrate_sessions: more sessions than fit into a page", "[migration]")
 
 TEST_CASE("migrate_sessions: a disk that fails ends it, a single session that fails does not",
           "[migration]") {
-  const Places places;
+  const MigrationPlaces places;
   for (const std::string_view subject : {"did:a", "did:b", "did:c", "did:d", "did:e"})
     plant(places.source, subject);
   std::size_t leases = 0;
@@ -389,7 +285,7 @@ TEST_CASE("migrate_sessions: two at once move each session once", "[migration][c
 
 TEST_CASE("migrate_sessions: beside a program that refreshes at the source no token is spent twice",
           "[migration][concurrency]") {
-  const Places places("sqlite", "file");
+  const MigrationPlaces places("sqlite", "file");
   World before(places.source.store, places.source.vault);
   before.context.clock = std::make_shared<SystemClock>();  // the stores wait by it
   before.log_in();
@@ -420,8 +316,8 @@ TEST_CASE("migrate_sessions: beside a program that refreshes at the source no to
   after.context.transport = before.transport;
   const auto stored = places.target.store->load(kSubject).value();
   REQUIRE(stored);
-  const auto next = after.keeper()->fresh(
-      kSubject, {.rejected = token_fingerprint(stored->access_token)});
+  const auto next =
+      after.keeper()->fresh(kSubject, {.rejected = token_fingerprint(stored->access_token)});
   CHECK(outcome(next) == "ok");
   CHECK(before.server.replays() == 0);
 }
