@@ -9,6 +9,7 @@
 #   server.sh pause FOLDER / resume FOLDER   stops all its processes where they are, and lets them go on
 #   server.sh remove FOLDER                  ends it and deletes the folder
 #
+# A server that is not removed ends, and its folder goes, soon after the process that started it first is gone.
 # The user postgres has no password; the user needs_password has "correct horse". As root it runs as user postgres.
 # If that user cannot reach FOLDER, the data lie in a folder in /tmp, and FOLDER says where. fsync is off: such a server
 # survives being killed, but no power cut.
@@ -16,15 +17,16 @@ set -euo pipefail
 
 die() { printf 'server.sh: %s\n' "$*" >&2; exit 1; }
 [ $# -ge 2 ] || die "usage: server.sh start|stop|kill|pause|resume|remove FOLDER [NAME=VALUE...]"
+self=$(realpath "${BASH_SOURCE[0]}")
 verb=$1 folder=$(realpath -m "$2")
 shift 2
 cd /  # which the server's user can be in
-home=$(cat "$folder/home" 2>/dev/null || printf '%s' "$folder")
-data=$home/data
+home=$(cat "$folder/home" 2>/dev/null || true)
+data=${home:=$folder}/data
 
 find_programs() {
   local found
-  for found in "$(dirname "$(command -v initdb || echo none)")" /usr/lib/postgresql/*/bin; do
+  for found in "$(dirname "$(command -v initdb || echo none)")" $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V); do
     if [ -x "$found/initdb" ]; then programs=$found; fi
   done
   [ -n "${programs:-}" ] || die "there is no PostgreSQL server here; install Debian's package postgresql"
@@ -40,10 +42,16 @@ free_port() {
 }
 
 main_process() { head -n 1 "$data/postmaster.pid" 2>/dev/null; }
-is_running() { local id; id=$(main_process) && [ -n "$id" ] && [ -d "/proc/$id" ]; }
+# Its process, and not a dead one, nor another one that got its number after a restart of the machine.
+is_running() {
+  local id
+  id=$(main_process) && [ -n "$id" ] && grep -qsE '^State:[[:space:]]+[^Z]' "/proc/$id/status" &&
+    tr '\0' '\n' <"/proc/$id/cmdline" | grep -qxF "$data"
+}
 signal_all() {
   local id
-  id=$(main_process) || return 0
+  is_running || return 0
+  id=$(main_process)
   # Its own first, so that it makes no new ones meanwhile.
   kill "-$1" "$id" 2>/dev/null || true
   pkill "-$1" -P "$id" 2>/dev/null || true
@@ -60,7 +68,8 @@ make_home() {
   as_server test -w "$folder" && return
   home=$(mktemp -d /tmp/latchkey_server.XXXXXX)
   data=$home/data
-  printf '%s' "$home" >"$folder/home"
+  printf '%s' "$home" >"$folder/home.new"
+  mv "$folder/home.new" "$folder/home"
   give_to_server "$home"
 }
 
@@ -91,10 +100,17 @@ launch_first() {
   die "the server does not start, see $home/log"
 }
 
+# Tests that are killed remove nothing.
+watch_owner() {
+  # shellcheck disable=SC2016
+  setsid bash -c 'while [ -d "/proc/$2" ] && [ -e "$1/address" ]; do sleep 1; done; [ ! -e "$1/address" ] || "$0" remove "$1"' \
+    "$self" "$folder" "$PPID" </dev/null >/dev/null 2>&1 &
+}
+
 start() {
   find_programs
   if [ -f "$folder/address" ]; then
-    is_running || launch || die "the server does not start again, see $home/log"
+    is_running || { rm -f "$data/postmaster.pid"; launch; } || die "the server does not start again, see $home/log"
   else
     rm -rf "$data"
     make "$@"
@@ -102,6 +118,7 @@ start() {
     "$programs/psql" -qX -h 127.0.0.1 -p "$(cat "$folder/port")" -U postgres -d postgres \
       -c "CREATE ROLE needs_password LOGIN PASSWORD 'correct horse'" || die "the server does not answer"
     printf 'postgresql://postgres@127.0.0.1:%s/postgres\n' "$(cat "$folder/port")" >"$folder/address"
+    watch_owner
   fi
   printf 'address=%s\n' "$(cat "$folder/address")"
 }
