@@ -42,6 +42,7 @@ class Migration {
         clock_(options.clock ? options.clock : std::make_shared<SystemClock>()),
         move_{.stop = options.stop,
               .lease_patience = options.lease_patience,
+              .target = options.target,
               .random = options.random ? options.random : std::make_shared<SystemRandom>(),
               .clock = clock_} {}
 
@@ -86,18 +87,15 @@ class Migration {
       return {};
     }
     const std::string& subject = row.summary->subject;
-    auto outcome = options_.dry_run ? foresee_move(from_, to_, subject)
+    auto outcome = options_.dry_run ? foresee_move(from_, to_, subject, options_.target)
                                     : move_session(from_, to_, subject, move_);
     if (outcome) {
       failures_in_a_row_ = 0;
       count(*outcome);
       return {};
     }
-    const Error error = std::move(outcome).error();
-    failures_in_a_row_ = error.code == ErrorCode::io ? failures_in_a_row_ + 1 : 0;
-    row.error = error;
-    leave(std::move(row));
-    return failures_in_a_row_ < kMaxFailuresInARow ? Result<void>() : error;
+    row.error = std::move(outcome).error();
+    return leave_failed(std::move(row));
   }
 
   void count(MoveOutcome outcome) {
@@ -114,6 +112,13 @@ class Migration {
     }
   }
 
+  Result<void> leave_failed(ListedSession row) {
+    const Error error = *row.error;
+    leave(std::move(row));
+    failures_in_a_row_ = error.code == ErrorCode::io ? failures_in_a_row_ + 1 : 0;
+    return failures_in_a_row_ < kMaxFailuresInARow ? Result<void>() : error;
+  }
+
   void leave(ListedSession row) {
     ++report_.left;
     if (report_.told_left.size() < kMaxToldLeft) report_.told_left.push_back(std::move(row));
@@ -127,10 +132,13 @@ class Migration {
       if (!row.error && row.pending->expires_at <= clock_->now()) continue;
       const auto moved = row.error ? Result<void>(*row.error) : pending(*row.pending);
       if (moved) {
+        failures_in_a_row_ = 0;
         ++report_.pending;
-      } else {
-        leave({.name = "login under way " + row.name, .summary = {}, .error = moved.error()});
+        continue;
       }
+      auto left = leave_failed(
+          {.name = "login under way " + row.name, .summary = {}, .error = moved.error()});
+      if (!left) return left;
     }
     return {};
   }

@@ -5,6 +5,7 @@ module;
 #include <functional>
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <vector>
 export module latchkey.refresh.migration;
 import latchkey.core.crypto;
@@ -28,6 +29,10 @@ struct MigrationOptions {
   std::function<void(std::size_t done, std::size_t total)> progress{};
   std::stop_token stop{};
   std::chrono::milliseconds lease_patience{5'000};  ///< for each lease
+  /// The target's name, such as its address without user and password; it is kept, in clear, with a
+  /// session that is on its way, so that after a cut no run to a target of another name takes the
+  /// session: its copy may be in use at the first. The same target must always have the same name.
+  std::string target{};
   /// Only counts what it would do; changes nothing.
   bool dry_run = false;
   std::shared_ptr<Random> random{};  ///< default: the system's
@@ -50,8 +55,8 @@ struct MigrationReport {
 /// vault, where they are of no use to anybody; collect_abandoned_keys removes them. Expired logins
 /// under way are passed over. Errors: invalid_argument, "migration.same_store"; cancelled,
 /// "migration.cancelled" (what was moved is moved); those of OAuthTokenStore::list and side_records
-/// of the source; an io error of a session, if several in a row have met one: a disk or server
-/// fails then.
+/// of the source; an io error of a session or a login under way, if three in a row have met one: a
+/// disk or server fails then.
 [[nodiscard]] Result<MigrationReport> migrate_sessions(const MigrationPlace& from,
                                                        const MigrationPlace& to,
                                                        const MigrationOptions& options = {});

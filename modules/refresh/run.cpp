@@ -312,9 +312,7 @@ class RefreshRun {
 Refreshed yield_to_stored(const SessionContext& context, const OAuthSession& ours) {
   auto stored = context.store->load(ours.subject);
   if (!stored) return std::move(stored).error();
-  const bool same_login = stored->has_value() && (*stored)->state == SessionState::active &&
-                          (*stored)->login_id == ours.login_id;
-  if (!same_login) static_cast<void>(revoke_session(context, ours).has_value());
+  if (!goes_on_as(ours, *stored)) static_cast<void>(revoke_session(context, ours).has_value());
   if (!stored->has_value()) return absent_session_error(ours.subject);
   if ((*stored)->state != SessionState::active) return unusable_session_error(**stored);
   return share(std::move(**stored));
@@ -356,10 +354,11 @@ Error unusable_session_error(const SessionSummary& session) {
                       "no session for " + subject + ": it was logged out; log in again");
   }
   if (is_being_moved(session)) {
+    const std::string_view target = moving_target(session);
     return make_error(ErrorCode::locked, std::string(kMovingCause),
-                      "the session of " + subject +
-                          " is on its way to another store; use that one, and if the migration was "
-                          "cut off, run it again");
+                      "the session of " + subject + " is on its way to " +
+                          (target.empty() ? "another store" : printable(target, kMaxTargetName)) +
+                          "; use that one, and if the migration was cut off, run it again");
   }
   if (session.state_cause == "refresh.interrupted") {
     return make_error(

@@ -53,9 +53,8 @@ Result<std::optional<OAuthSession>> newest(const SessionContext& context, std::s
   }
   // Somebody saved first: what could not be saved is ended, unless that would end the stored
   // session of its login too.
-  const bool same_login = stored->has_value() && (*stored)->state == SessionState::active &&
-                          (*stored)->login_id == unsaved->session->login_id;
-  if (!same_login) static_cast<void>(revoke_session(context, *unsaved->session).has_value());
+  if (!goes_on_as(*unsaved->session, *stored))
+    static_cast<void>(revoke_session(context, *unsaved->session).has_value());
   return stored;
 }
 

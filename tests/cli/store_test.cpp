@@ -169,7 +169,7 @@ TEST_CASE("store migrate: a session on its way is told as such, and not as one t
   const Home home;
   home.plant(kAlice, "https://pds.test", [](OAuthSession& session) {
     SystemRandom random;
-    session = as_moving(session, SystemClock().now(), random);
+    session = as_moving(session, SystemClock().now(), random, {});
   });
   CHECK(error_of(tool(home, {"refresh"})) == "4 session.moving");
   CHECK(error_of(tool(home, {"logout"})) == "4 session.moving");

@@ -75,23 +75,6 @@ TEST_CASE("migrate_sessions: tombstones and logouts that wait move as they are",
         SessionState::revoking);
 }
 
-TEST_CASE("migrate_sessions: an unfinished refresh stays one", "[migration]") {
-  const MigrationPlaces places("file", "sqlite");
-  const auto session = plant(places.source);
-  REQUIRE(places.source.store->save_claim({.subject = std::string(kMoved),
-                                           .revision = session.revision,
-                                           .id = 7,
-                                           .at = kPlantedAt,
-                                           .pid = 1,
-                                           .host = "host"}));
-  CHECK(places.migrate().moved == 1);
-  const auto claim = places.target.store->load_claim(kMoved).value();
-  REQUIRE(claim);
-  CHECK(claim->id == 7);
-  CHECK(claim->at == kPlantedAt);
-  CHECK(claim->revision == places.target.store->load(kMoved).value()->revision);
-}
-
 TEST_CASE("migrate_sessions: a claim of an older revision is not made to count", "[migration]") {
   const MigrationPlaces places;
   plant(places.source);
