@@ -107,7 +107,7 @@ Options parse(int count, char** words) {
 
 int measure(const Options& options) {
   const auto number = [&](const char* name) { return std::stoull(options.at(name)); };
-  const auto rows = number("--rows"), few_rows = number("--few");
+  const auto rows = std::max(number("--rows"), 2ull), few_rows = std::max(number("--few"), 2ull);
   // As a server is run that keeps what it says it has kept.
   const latchkey::test::PrivateServer server(
       {"fsync=on", "full_page_writes=on", "shared_buffers=512MB", "max_wal_size=4GB"});
