@@ -97,12 +97,19 @@ void print_json(const Json& json) {
   print(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
+std::size_t left_of(const RotationReport& done) {
+  return done.keys_left_count + done.sessions_left_count;
+}
+
 // The first thing that is left, for the exit code.
 std::optional<Error> show_left(const RotationReport& done) {
   for (const Error& error : done.keys_left) say("left: " + error.message);
   for (const ListedSession& row : done.sessions_left) {
     say("left: " + printable(row.name, 200) + ": " + row.error->message);
   }
+  const std::size_t named = done.keys_left.size() + done.sessions_left.size();
+  if (const std::size_t all = left_of(done); all > named)
+    say("left: and " + std::to_string(all - named) + " more");
   if (!done.keys_left.empty()) return done.keys_left.front();
   if (!done.sessions_left.empty()) return done.sessions_left.front().error;
   return std::nullopt;
@@ -171,6 +178,8 @@ Exit run_vault_rewrap(const Options& options, const VaultCommand& command) {
         options.format);
   }
   if (auto done = (*vault)->rewrap(*fresh); !done) return report(done.error(), options.format);
+  say("start the programs again that have the vault open: in " +
+      std::to_string(kSealingGrace.count()) + " minutes they stop saving sessions");
   if (from_file) {
     say("the key file " + printable(where->key.native(), 300) +
         " is not used any more; remove it when you need no copy of the vault from before");
@@ -193,7 +202,7 @@ Exit run_vault_rotate(const Options& options, const VaultCommand& command) {
                 {"keys_resealed", done->keys_resealed},
                 {"sessions", done->sessions},
                 {"sessions_resealed", done->sessions_resealed},
-                {"left", done->keys_left.size() + done->sessions_left.size()}});
+                {"left", left_of(*done)}});
   } else {
     print(done->new_data_key ? "rotated\ta new data key" : "resumed\tan unfinished rotation");
     print("sealed anew\t" + std::to_string(done->keys_resealed) + " of " +

@@ -2,6 +2,7 @@
 module;
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -15,9 +16,11 @@ module;
 #include <vector>
 module latchkey.refresh.rotation;
 import latchkey.core.crypto;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.locks;
 import latchkey.core.time;
+import latchkey.oauth.device;
 import latchkey.refresh.context;
 import latchkey.session;
 import latchkey.store;
@@ -29,6 +32,11 @@ namespace latchkey {
 namespace {
 
 constexpr std::size_t kPage = 500;
+// A store that is out of reach lets each attempt wait for its own limit.
+constexpr int kFailuresInRow = 3;
+
+static_assert(kDataKeyGrace >= kLongestDeviceLogin + std::chrono::minutes(5),
+              "pending logins are not sealed anew: their data key must outlast them");
 
 // Page by page: there may be more sessions than fit into memory.
 Result<void> visit_pages(OAuthTokenStore& store,
@@ -42,15 +50,29 @@ Result<void> visit_pages(OAuthTokenStore& store,
   }
 }
 
-// The claim counts only with the revision of the record.
-Result<void> save_resealed(OAuthTokenStore& store, OAuthSession session, Random& random) {
-  auto claim = store.load_claim(session.subject);
-  if (!claim) return std::move(claim).error();
+// The tokens of a refresh under way, or cut off, are saved over the revision that its claim names:
+// a new one would have them dropped.
+Result<void> check_settled(OAuthTokenStore& store, const OAuthSession& session) {
+  const auto claim = store.load_claim(session.subject);
+  if (!claim) return claim.error();
+  if (!*claim || (*claim)->revision != session.revision) return {};
+  return make_error(ErrorCode::locked, "rotation.refresh_unfinished",
+                    "cannot seal the session of " + printable(session.subject, 100) +
+                        " anew: a refresh of it has not ended, or was cut off; use the session, "
+                        "whose next refresh settles that, and rotate again");
+}
+
+// The lease is looked at first: it is renewed by that, and nobody else can claim from then on.
+Result<void> save_resealed(OAuthTokenStore& store, OAuthSession session, Lease& lease,
+                           Random& random) {
+  if (!lease.still_held()) {
+    return make_error(ErrorCode::locked, "lease.lost",
+                      "cannot seal the session of " + printable(session.subject, 100) +
+                          " anew: the lease ran out before the save; rotate again");
+  }
+  if (auto settled = check_settled(store, session); !settled) return settled;
   const Revision before = std::exchange(session.revision, draw_revision(random));
-  if (auto saved = store.save(session, before); !saved) return saved;
-  if (!*claim || (*claim)->revision != before) return {};
-  (*claim)->revision = session.revision;
-  return store.save_claim(**claim);
+  return store.save(session, before);
 }
 
 // Names the data key that the store seals with at this moment.
@@ -69,7 +91,7 @@ Result<bool> is_unfinished(ManagedKeyVault& vault, const SealedSessions& session
 }
 
 std::size_t total_of(const SealedSessions& sessions) {
-  std::size_t total = sessions.unreadable.size();
+  std::size_t total = sessions.unreadable_count;
   for (const auto& [id, count] : sessions.by_data_key) total += count;
   return total;
 }
@@ -83,7 +105,7 @@ Result<bool> reseal_under_lease(OAuthTokenStore& store, std::string_view subject
   if (!*record || store.sealer().is_current((*record)->box)) return false;
   auto session = unseal_session(**record, store.sealer());
   if (!session) return std::move(session).error();
-  if (auto saved = save_resealed(store, *std::move(session), random); !saved) {
+  if (auto saved = save_resealed(store, *std::move(session), **lease, random); !saved) {
     return std::move(saved).error();
   }
   return true;
@@ -115,8 +137,10 @@ class SessionResealing {
     const std::size_t before = report_.sessions;
     std::atomic<std::size_t> next = 0;
     const auto work = [&] {
-      for (std::size_t i = next++; i < rows.size() && !options_.stop.stop_requested(); i = next++) {
-        note(rows[i], take(rows[i]));
+      for (std::size_t i = next++; i < rows.size() && goes_on(); i = next++) {
+        const auto resealed = take(rows[i]);
+        watch(rows[i], resealed);
+        note(rows[i], resealed);
       }
     };
     {
@@ -126,6 +150,7 @@ class SessionResealing {
       }
       work();
     }
+    if (out_of_reach_) return *out_of_reach_;
     if (report_.sessions - before == rows.size()) return {};
     return make_error(ErrorCode::cancelled, "vault.cancelled",
                       "stopped re-sealing sessions; run it again to go on");
@@ -139,13 +164,28 @@ class SessionResealing {
         {.deadline = clock_->steady_now() + options_.lease_patience, .stop = options_.stop});
   }
 
+  bool goes_on() {
+    const std::scoped_lock lock(mutex_);
+    return !out_of_reach_ && !options_.stop.stop_requested();
+  }
+
+  // What was unreadable when it was listed says nothing of the store.
+  void watch(const ListedSession& row, const Result<bool>& resealed) {
+    if (row.error || (resealed && !*resealed)) return;
+    const std::scoped_lock lock(mutex_);
+    failures_ = !resealed && resealed.error().code == ErrorCode::io ? failures_ + 1 : 0;
+    if (failures_ >= kFailuresInRow) out_of_reach_ = resealed.error();
+  }
+
   void note(ListedSession& row, const Result<bool>& resealed) {
     const std::scoped_lock lock(mutex_);
     if (resealed) {
       report_.sessions_resealed += *resealed ? 1 : 0;
     } else {
+      ++report_.sessions_left_count;
       row.error = resealed.error();
-      report_.sessions_left.push_back(std::move(row));
+      if (report_.sessions_left.size() < kMostListed)
+        report_.sessions_left.push_back(std::move(row));
     }
     ++report_.sessions;
     // Sessions that came meanwhile count too.
@@ -157,9 +197,11 @@ class SessionResealing {
 
   OAuthTokenStore& store_;
   const RotationOptions& options_;
-  std::mutex mutex_;  // for the next two, and for progress
+  std::mutex mutex_;  // for the next four, and for progress
   RotationReport& report_;
   std::size_t expected_;
+  int failures_ = 0;  // in a row
+  std::optional<Error> out_of_reach_;
   const std::shared_ptr<Random> random_;
   const std::shared_ptr<Clock> clock_;
   std::string newest_;
@@ -172,7 +214,8 @@ Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store) {
   const auto visited = visit_pages(store, [&](std::vector<ListedSession>& rows) {
     for (ListedSession& row : rows) {
       if (row.error) {
-        sessions.unreadable.push_back(std::move(row));
+        ++sessions.unreadable_count;
+        if (sessions.unreadable.size() < kMostListed) sessions.unreadable.push_back(std::move(row));
       } else {
         ++sessions.by_data_key[row.sealed_with];
       }
@@ -211,6 +254,7 @@ Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& sto
   report.keys = keys->total;
   report.keys_resealed = keys->resealed;
   report.keys_left = std::move(keys->unreadable);
+  report.keys_left_count = keys->unreadable_count;
   const auto resealed = SessionResealing(store, options, report, total_of(*sessions)).run();
   if (!resealed) return resealed.error();
   return report;

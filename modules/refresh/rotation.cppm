@@ -20,23 +20,25 @@ import latchkey.store.vault.managed;
 // A new data key for a vault, and everything that the old ones sealed sealed anew: the vault's keys
 // and the sessions of a store. Sessions are saved as a refresh saves them, under their lease and by
 // compare-and-swap, so that whoever else works with them goes on. Pending logins are left: they end
-// within ten minutes, and no data key is dropped sooner.
+// within half an hour, and no data key is dropped sooner (kDataKeyGrace).
 
 export namespace latchkey {
 
 /// What the sessions of a store are sealed with.
 struct SealedSessions {
   std::map<std::string, std::size_t> by_data_key;  ///< counts by sealed_with(); "": not sealed
-  /// Sessions that do not say, and why.
+  /// Sessions that do not say, and why; kMostListed of them at most.
   std::vector<ListedSession> unreadable;
+  std::size_t unreadable_count = 0;  ///< all of them
 };
 /// Lists all sessions, a page at a time, and opens none. Errors: those of OAuthTokenStore::list.
 [[nodiscard]] Result<SealedSessions> count_sealed_sessions(OAuthTokenStore& store);
 
-/// Seals one session with the newest data key: under its lease, with a new revision, its claim
-/// taken along. False if that was not needed, or there is no session any more. Errors: locked,
-/// "lease.timeout" (somebody is changing it, which seals it anew as well); those of
-/// OAuthTokenStore::load and save.
+/// Seals one session with the newest data key: under its lease, with a new revision. False if that
+/// was not needed, or there is no session any more. Errors: locked, "lease.timeout" (somebody is
+/// changing it, which seals it anew as well), "lease.lost" (ours ran out before the save),
+/// "rotation.refresh_unfinished" (a refresh of it has an unknown outcome: its tokens may still be
+/// saved over this revision, so that it must stay); those of OAuthTokenStore::load and save.
 [[nodiscard]] Result<bool> reseal_session(OAuthTokenStore& store, std::string_view subject,
                                           Random& random, const LockWait& wait);
 
@@ -59,15 +61,19 @@ struct RotationReport {
   bool new_data_key = false;  ///< false: an unfinished rotation was resumed
   std::size_t keys = 0, keys_resealed = 0;
   std::size_t sessions = 0, sessions_resealed = 0;
-  std::vector<Error> keys_left;              ///< keys that are not under the new data key, and why
+  /// Keys that are not under the new data key, and why; kMostListed of them at most.
+  std::vector<Error> keys_left;
+  std::size_t keys_left_count = 0;           ///< all of them
   std::vector<ListedSession> sessions_left;  ///< the same of sessions
+  std::size_t sessions_left_count = 0;
 };
 
 /// Rotates the vault, or finishes a rotation that was interrupted: a new data key is made only if
 /// no key and no session of this store is sealed with an older one. May be stopped, killed and run
 /// again at any point, beside programs that use both. `store` must be sealed by the vault. Errors:
 /// those of ManagedKeyVault::add_data_key and reseal_keys; cancelled, "vault.cancelled"; those of
-/// OAuthTokenStore::list.
+/// OAuthTokenStore::list; io, when three sessions in a row could not be sealed anew for it: the
+/// store is out of reach, and the next run goes on from there.
 [[nodiscard]] Result<RotationReport> rotate_vault(ManagedKeyVault& vault, OAuthTokenStore& store,
                                                   const RotationOptions& options = {});
 

@@ -150,6 +150,9 @@ class RefreshRun {
     auto transport = session_transport(context_, session_.dpop_jkt);
     if (!transport) return std::move(transport).error();
     transport_ = *std::move(transport);
+    // A vault that was put under another master key seals no more after a while.
+    if (auto sealed = context_.store->sealer().seal({}, {}); !sealed)
+      return std::move(sealed).error();
     if (auto room = context_.store->reserve_room(order_.subject, room_for(session_)); !room) {
       return std::move(room).error();
     }

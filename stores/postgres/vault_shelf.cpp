@@ -168,7 +168,7 @@ bool PostgresShelf::take_turn_to_look() {
   return true;
 }
 
-std::uint64_t PostgresShelf::header_changes() {
+std::optional<std::uint64_t> PostgresShelf::header_changes() {
   if (!take_turn_to_look()) {
     const std::scoped_lock lock(mutex_);
     return changes_;
@@ -176,6 +176,7 @@ std::uint64_t PostgresShelf::header_changes() {
   const auto rows = database_->run(kReadChanges);
   const auto counted = rows && rows->size() == 1 ? rows->integer(0, 0) : std::nullopt;
   const std::scoped_lock lock(mutex_);
+  changes_.reset();
   if (counted) changes_ = static_cast<std::uint64_t>(*counted);
   is_looking_ = false;
   return changes_;

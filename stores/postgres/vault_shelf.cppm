@@ -41,9 +41,9 @@ class PostgresShelf final : public VaultShelf {
   [[nodiscard]] Result<std::optional<Bytes>> read_header() override;
   [[nodiscard]] Result<bool> replace_header(const std::optional<Bytes>& before,
                                             std::span<const unsigned char> after) override;
-  /// Asks the database at most once a second, and one thread only; what it said last meanwhile, or
-  /// if it does not answer.
-  [[nodiscard]] std::uint64_t header_changes() override;
+  /// Asks the database at most once a second, and one thread only; what came of that meanwhile.
+  /// Empty if it does not answer.
+  [[nodiscard]] std::optional<std::uint64_t> header_changes() override;
   /// Whoever replaces the header counts it in the same statement; only this object looks sooner.
   void announce_header() noexcept override;
 
@@ -70,7 +70,7 @@ class PostgresShelf final : public VaultShelf {
 
   const std::shared_ptr<PostgresDatabase> database_;
   std::mutex mutex_;  // for what follows; not held while the database is asked
-  std::uint64_t changes_ = 0;
+  std::optional<std::uint64_t> changes_;
   bool is_looking_ = false;
   std::chrono::steady_clock::time_point next_look_ = std::chrono::steady_clock::time_point::min();
 };

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 export module latchkey.store.vault.data_keys;
@@ -28,14 +30,18 @@ struct DataSealers {
 };
 
 /// Thread-safe. Changes of the header are seen as soon as the shelf tells of them; what cannot be
-/// read then leaves the old keys in use: they open what they sealed, and a session that cannot be
-/// sealed would be lost.
+/// read then leaves the old keys in use: they open what they sealed. They seal for kSealingGrace
+/// from when the header was last known to hold them: a session that cannot be sealed would be lost,
+/// and later one that is sealed with a data key that was dropped.
 class DataKeys : public std::enable_shared_from_this<DataKeys> {
  public:
   /// `seen`: header_changes() from before the vault was read.
-  DataKeys(std::shared_ptr<VaultShelf> shelf, UnlockedVault vault, std::uint64_t seen);
+  DataKeys(std::shared_ptr<VaultShelf> shelf, UnlockedVault vault,
+           std::optional<std::uint64_t> seen);
 
   [[nodiscard]] std::shared_ptr<const DataSealers> current();
+  /// The same, to seal with. Errors: that of reload(), once kSealingGrace is over.
+  [[nodiscard]] Result<std::shared_ptr<const DataSealers>> for_sealing();
   /// Reads the header anew. Errors: locked, "vault.rewrapped" (another process has changed the
   /// master key: open the vault again); those of VaultShelf::read_header, parse_header and
   /// unlock_header.
@@ -50,12 +56,17 @@ class DataKeys : public std::enable_shared_from_this<DataKeys> {
 
  private:
   void use(const std::vector<SecretBytes>& data_keys);
+  Result<UnlockedVault> read_anew();
+  [[nodiscard]] bool needs_look(std::optional<std::uint64_t> changes,
+                                std::chrono::steady_clock::time_point now) const;
 
   const std::shared_ptr<VaultShelf> shelf_;
   std::mutex mutex_;
-  std::uint64_t seen_;
+  std::optional<std::uint64_t> seen_;
   std::vector<SecretBytes> master_keys_;  ///< newest first; any may be that of the header
   std::shared_ptr<const DataSealers> sealers_;
+  std::chrono::steady_clock::time_point last_good_;  ///< when the header was known to hold the keys
+  std::optional<Error> failure_;                     ///< of the last look
 };
 
 }  // namespace latchkey

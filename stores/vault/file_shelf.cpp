@@ -130,7 +130,7 @@ Result<bool> FileShelf::replace_header(const std::optional<Bytes>&,
   return true;
 }
 
-std::uint64_t FileShelf::header_changes() noexcept {
+std::optional<std::uint64_t> FileShelf::header_changes() noexcept {
   return lock_->change_count(kHeaderChanges);
 }
 

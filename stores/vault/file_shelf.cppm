@@ -46,7 +46,7 @@ class FileShelf final : public VaultShelf {
                                             std::span<const unsigned char> after) override;
   /// Seen by all processes at once, for nanoseconds; a process that dies between the change and
   /// its announcement leaves it to the next.
-  [[nodiscard]] std::uint64_t header_changes() noexcept override;
+  [[nodiscard]] std::optional<std::uint64_t> header_changes() noexcept override;
   void announce_header() noexcept override;
 
   [[nodiscard]] Result<std::optional<Bytes>> read_note() override;

@@ -21,8 +21,16 @@ import latchkey.store.vault.master_key;
 export namespace latchkey {
 
 /// How long a data key is kept at least after it was replaced: a program that has sealed with it
-/// just before has long saved by then, and logins under way have ended.
-inline constexpr std::chrono::minutes kDataKeyGrace{15};
+/// just before has long saved by then, and logins under way have ended (those of devices after half
+/// an hour).
+inline constexpr std::chrono::minutes kDataKeyGrace{35};
+
+/// How long a vault that cannot read its header any more (it was put under another master key) goes
+/// on sealing with the data key that it has; the rest of kDataKeyGrace is for saving that.
+inline constexpr std::chrono::minutes kSealingGrace = kDataKeyGrace - std::chrono::minutes{5};
+
+/// How many of what is unreadable, or was left, are named; all are counted.
+inline constexpr std::size_t kMostListed = 1000;
 
 /// A data key, and how many keys of the vault are sealed with it. Sessions are counted by
 /// latchkey.refresh.rotation.
@@ -47,8 +55,9 @@ using RotationProgress = std::function<void(std::size_t done, std::size_t total)
 struct ResealedKeys {
   std::size_t total = 0;
   std::size_t resealed = 0;
-  /// Keys that could not be read, with why; left as they are.
+  /// Keys that could not be read, with why; left as they are. kMostListed of them at most.
   std::vector<Error> unreadable;
+  std::size_t unreadable_count = 0;  ///< all of them
 };
 
 /// Thread-safe, and safe between processes.
@@ -70,9 +79,10 @@ class ManagedKeyVault : public KeyVault {
 
   /// Puts the vault under another master key, by one write of the header: whatever interrupts it
   /// leaves the old master key or the new one working. Data keys stay, so that nothing is sealed
-  /// anew, and vault objects that are open go on working. A key file that is no longer used stays;
-  /// an item in the keychain is removed. Errors: those of opening the vault with the new master
-  /// key; locked, "vault.rewrapped".
+  /// anew. Vault objects that other programs have open go on reading, and sealing for kSealingGrace
+  /// (then: locked, "vault.rewrapped"): start those programs again before that. A key file that is
+  /// no longer used stays; an item in the keychain is removed. Errors: those of opening the vault
+  /// with the new master key; locked, "vault.rewrapped".
   [[nodiscard]] virtual Result<void> rewrap(const MasterKey& master) = 0;
 
   // Rotation; latchkey.refresh.rotation does all of it, for a vault and a store.

@@ -2,6 +2,7 @@
 module;
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -68,6 +69,12 @@ Result<void> check_description(const MasterKey& master) {
   if (!master.words().empty() && !master.words().front().empty()) return {};
   return cannot_open(ErrorCode::invalid_argument, "vault.no_command",
                      "no command was given that prints its key; name a program");
+}
+
+Path lock_path(const MasterKey& master) {
+  auto path = master.path();
+  path += ".lock";
+  return path;
 }
 
 }  // namespace
@@ -184,29 +191,57 @@ Result<std::optional<SecretBytes>> MasterKeySource::kept_key_file() {
   return found;
 }
 
-// Several vaults may share a key file: two that are created at once must not each make one. One
-// that is there already may lie where nothing can be made.
-Result<SecretBytes> MasterKeySource::make_key_file() {
+Result<void> MasterKeySource::lock_key_file() {
+  if (held_) return {};
   const VaultSeams& seams = shelf_.seams();
-  auto found = kept_key_file();
-  if (!found) return std::move(found).error();
-  if (*found) return std::move(**found);
   const auto folder = master_.path().parent_path();
-  if (auto made = seams.files->make_folder(folder); !made) return std::move(made).error();
-  auto lock_path = master_.path();
-  lock_path += ".lock";
-  auto lock = LockFile::open(lock_path, seams.clock);
+  if (auto made = seams.files->make_folder(folder); !made) return made;
+  auto lock = LockFile::open(lock_path(master_), seams.clock);
   if (!lock) return std::move(lock).error();
   auto held = lock_whole(**lock, *seams.clock);
   if (!held) return std::move(held).error();
+  lock_ = *std::move(lock);
+  held_ = *std::move(held);
+  return {};
+}
+
+// Several vaults may share a key file: two that are created at once must not each make one, and one
+// that may be taken back must not be used by another vault before it is known to stay.
+Result<SecretBytes> MasterKeySource::make_key_file() {
+  auto found = kept_key_file();
+  if (!found) return std::move(found).error();
+  // Whoever makes one locks first. One that was put there may be a mount: nothing is made beside
+  // it.
+  const auto maker = shelf_.seams().files->modified_at(lock_path(master_));
+  if (*found && maker && !*maker) return std::move(**found);
+  if (auto locked = lock_key_file(); !locked) {
+    // It may lie where nothing can be made, nor taken back.
+    if (*found && !locked.error().detail.starts_with("lock.")) return std::move(**found);
+    return std::move(locked).error();
+  }
   found = kept_key_file();
   if (!found) return std::move(found).error();
-  if (*found) return std::move(**found);
-  SecretBytes key = random_key(*seams.random);
-  if (auto written = replace_file(seams.files, master_.path(), key.expose()); !written) {
+  if (*found) {
+    if (!has_made_) held_.reset();
+    return std::move(**found);
+  }
+  SecretBytes key = random_key(*shelf_.seams().random);
+  if (auto written = replace_file(shelf_.seams().files, master_.path(), key.expose()); !written) {
     return std::move(written).error();
   }
+  has_made_ = true;
   return key;
+}
+
+Result<bool> MasterKeySource::take_back() {
+  if (!has_made_) return false;
+  FileSystem& files = *shelf_.seams().files;
+  if (auto removed = files.remove(master_.path()); !removed) return std::move(removed).error();
+  has_made_ = false;
+  held_.reset();
+  if (auto synced = files.sync_folder(master_.path().parent_path()); !synced)
+    return std::move(synced).error();
+  return true;
 }
 
 Result<SecretBytes> MasterKeySource::find_item(const KeychainItem& item) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <memory>
 #include <optional>
 export module latchkey.store.vault.master_key_source;
 import latchkey.core.error;
+import latchkey.core.os.locks;
 import latchkey.core.secret;
 import latchkey.store.vault.header;
 import latchkey.store.vault.master_key;
@@ -17,7 +19,8 @@ export namespace latchkey {
 /// "vault.kdf_cost", "vault.no_keychain", "vault.keychain_for_fleet", "vault.no_command".
 [[nodiscard]] Result<void> check_master_key(const VaultShelf& shelf, const MasterKey& master);
 
-/// One master key on its way. Both arguments must outlive it.
+/// One master key on its way. Both arguments must outlive it. A key file that it has made stays
+/// locked as long as it lives.
 class MasterKeySource {
  public:
   MasterKeySource(const VaultShelf& shelf, const MasterKey& master)
@@ -35,12 +38,16 @@ class MasterKeySource {
   /// The key for a header that is about to be written, and what the header says of it; durable in
   /// its place when this returns. Call with the vault's lock held, after prepare().
   [[nodiscard]] Result<SecretBytes> make(VaultHeader& header);
+  /// Removes the key file if make() has made it, and says whether. Only when no header was written
+  /// with its key. Errors: io.
+  [[nodiscard]] Result<bool> take_back();
 
  private:
   Result<void> ask();
   Result<void> run();
   Result<std::optional<SecretBytes>> read_key_file();
   Result<std::optional<SecretBytes>> kept_key_file();
+  Result<void> lock_key_file();
   Result<SecretBytes> make_key_file();
   Result<SecretBytes> find_item(const KeychainItem& item);
   Result<SecretBytes> make_item(KeychainItem& item);
@@ -49,6 +56,9 @@ class MasterKeySource {
   const MasterKey& master_;
   std::optional<SecretString> passphrase_;
   std::optional<SecretBytes> printed_;
+  std::shared_ptr<LockFile> lock_;  ///< beside the key file
+  std::unique_ptr<HeldLock> held_;
+  bool has_made_ = false;
 };
 
 }  // namespace latchkey

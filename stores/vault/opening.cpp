@@ -79,6 +79,17 @@ Result<std::optional<UnlockedVault>> create(VaultShelf& shelf, const MasterKey& 
   return std::optional(std::move(vault));
 }
 
+// Another process has created it first: with another key than the one that may have been made here.
+Result<UnlockedVault> unlock_of_another(const Bytes& bytes, MasterKeySource& source) {
+  auto unlocked = unlock(bytes, source);
+  if (unlocked) return unlocked;
+  const Error& error = unlocked.error();
+  if (error.code != ErrorCode::wrong_key && error.detail != "vault.kind") return unlocked;
+  const auto taken_back = source.take_back();
+  if (!taken_back) return taken_back.error();
+  return *taken_back ? unlock(bytes, source) : std::move(unlocked);
+}
+
 }  // namespace
 
 Result<UnlockedVault> open_or_create(VaultShelf& shelf, const MasterKey& master) {
@@ -93,7 +104,7 @@ Result<UnlockedVault> open_or_create(VaultShelf& shelf, const MasterKey& master)
     // Another process may have created it meanwhile.
     bytes = shelf.read_header();
     if (!bytes) return std::move(bytes).error();
-    if (*bytes) return unlock(**bytes, source);
+    if (*bytes) return unlock_of_another(**bytes, source);
     auto created = create(shelf, master, source);
     if (!created) return std::move(created).error();
     if (*created) return std::move(**created);

@@ -219,7 +219,8 @@ struct KeyResealing {
                resealed.error().code == ErrorCode::locked) {
       return resealed.error();
     } else {
-      result.unreadable.push_back(resealed.error());
+      ++result.unreadable_count;
+      if (result.unreadable.size() < kMostListed) result.unreadable.push_back(resealed.error());
     }
     // Keys that came meanwhile count too.
     result.total = std::max(result.total, ++done);
@@ -294,10 +295,11 @@ Result<ResealedKeys> reseal_keys(const OpenVault& vault, const RotationProgress&
   shelf.announce_header();
   const auto count = shelf.count_keys();
   if (!count) return count.error();
-  KeyResealing resealing{.vault = vault,
-                         .progress = progress,
-                         .stop = std::move(stop),
-                         .result = {.total = *count, .resealed = 0, .unreadable = {}}};
+  KeyResealing resealing{
+      .vault = vault,
+      .progress = progress,
+      .stop = std::move(stop),
+      .result = {.total = *count, .resealed = 0, .unreadable = {}, .unreadable_count = 0}};
   const auto visited = visit_pages(shelf, KeyPart::bytes, [&](std::vector<ShelvedKey>& keys) {
     return resealing.take_page(keys);
   });

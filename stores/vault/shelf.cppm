@@ -85,8 +85,9 @@ class VaultShelf {
   /// Replaces `before` (empty: there is none). False: another one stands there.
   [[nodiscard]] virtual Result<bool> replace_header(const std::optional<Bytes>& before,
                                                     std::span<const unsigned char> after) = 0;
-  /// Moves when any process has replaced the header; sooner or later, as the shelf promises.
-  [[nodiscard]] virtual std::uint64_t header_changes() = 0;
+  /// Moves when any process has replaced the header; sooner or later, as the shelf promises. Empty
+  /// if that cannot be known at present.
+  [[nodiscard]] virtual std::optional<std::uint64_t> header_changes() = 0;
   /// Lets other vault objects know that the header was replaced, if it may be that nobody has.
   virtual void announce_header() noexcept = 0;
 

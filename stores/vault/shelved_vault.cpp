@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -107,6 +108,9 @@ Result<std::vector<VaultKeyInfo>> ShelvedKeyVault::list() {
     return Result<void>();
   });
   if (!visited) return visited.error();
+  // A database's order is that of its collation.
+  std::sort(keys.begin(), keys.end(),
+            [](const VaultKeyInfo& a, const VaultKeyInfo& b) { return a.id < b.id; });
   return keys;
 }
 

@@ -3,11 +3,14 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 import latchkey.core;
@@ -18,9 +21,11 @@ import latchkey.store;
 import latchkey.store.postgres;
 import latchkey.store.postgres.database;
 import latchkey.store.postgres.vault;
+import latchkey.store.record;
 import latchkey.store.vault;
 import latchkey.store.vault.managed;
 import latchkey.test.fleet;
+import latchkey.test.forwarding_store;
 import latchkey.test.sample;
 import latchkey.test.support;
 
@@ -78,6 +83,40 @@ void refresh(OAuthTokenStore& store, std::string_view subject, std::string_view 
           .value();
   store.save(session_of(subject, access), store.load(subject).value()->revision).value();
 }
+
+LockWait at_once() {
+  return {.deadline = SystemClock().steady_now()};
+}
+
+// As a refresh does before it sends its request; gives the revision that its save expects.
+Revision claim(OAuthTokenStore& store, std::string_view subject) {
+  RefreshClaim claim;
+  claim.subject = subject;
+  claim.revision = store.load(subject).value()->revision;
+  claim.id = 7;
+  claim.host = "host";
+  store.save_claim(claim).value();
+  return claim.revision;
+}
+
+void expire_leases(Fleet& fleet) {
+  fleet.place.run("UPDATE latchkey_leases SET expires_at = clock_timestamp() - INTERVAL '1 hour'");
+}
+
+// Something happens between the reading of a record and what follows.
+class PausedStore final : public ForwardingStore {
+ public:
+  PausedStore(std::shared_ptr<OAuthTokenStore> inner, std::function<void()> pause)
+      : ForwardingStore(std::move(inner)), pause_(std::move(pause)) {}
+  Result<std::optional<SealedRecord>> load_record(std::string_view subject) override {
+    auto record = inner().load_record(subject);
+    if (const auto pause = std::exchange(pause_, nullptr)) pause();
+    return record;
+  }
+
+ private:
+  std::function<void()> pause_;
+};
 
 }  // namespace
 
@@ -161,4 +200,38 @@ TEST_CASE(
   CHECK(done.sessions_left.empty());
   const auto sealed = count_sealed_sessions(*again.store).value();
   CHECK(sealed.by_data_key.size() == 1);
+}
+
+TEST_CASE("postgres rotate_vault: a refresh that outlasts its lease keeps its tokens",
+          "[postgres][rotation]") {
+  Fleet fleet;
+  const auto refreshing = machine(fleet), rotating = machine(fleet);
+  log_in(refreshing, "did:example:a");
+  const auto held = refreshing.store->lease("did:example:a", at_once()).value();
+  const auto before = claim(*refreshing.store, "did:example:a");
+  // It waits for its answer, and the lease runs out.
+  expire_leases(fleet);
+  const auto done = rotate_vault(*rotating.vault, *rotating.store).value();
+  REQUIRE(done.sessions_left.size() == 1);
+  CHECK(outcome(*done.sessions_left[0].error) == "locked rotation.refresh_unfinished");
+  CHECK(outcome(refreshing.store->save(session_of("did:example:a", "new"), before)) == "ok");
+  CHECK(access_of(*rotating.store, "did:example:a") == "new");
+}
+
+TEST_CASE("postgres rotate_vault: paused past its lease, it leaves what another has claimed",
+          "[postgres][rotation]") {
+  Fleet fleet;
+  const auto refreshing = machine(fleet), rotating = machine(fleet);
+  log_in(refreshing, "did:example:a");
+  Revision before;
+  PausedStore paused(rotating.store, [&] {
+    expire_leases(fleet);
+    const auto held = refreshing.store->lease("did:example:a", at_once()).value();
+    before = claim(*refreshing.store, "did:example:a");
+  });
+  const auto done = rotate_vault(*rotating.vault, paused).value();
+  REQUIRE(done.sessions_left.size() == 1);
+  CHECK(outcome(*done.sessions_left[0].error) == "locked lease.lost");
+  CHECK(outcome(refreshing.store->save(session_of("did:example:a", "new"), before)) == "ok");
+  CHECK(access_of(*rotating.store, "did:example:a") == "new");
 }

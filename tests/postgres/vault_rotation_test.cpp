@@ -288,6 +288,29 @@ TEST_CASE("postgres rewrap: machines that have the vault open go on, others need
   fleet.clock->advance(2s);
   CHECK(opened(*one, sealed(*other)) == "ok");
   CHECK(opened(*other, sealed(*one)) == "locked vault.rewrapped");
+  fleet.clock->advance(kDataKeyGrace);
+  REQUIRE(one->drop_old_data_keys(kNothingElse));
+  CHECK(outcome(other->sealer()->seal(as_bytes("session"), "context")) == "locked vault.rewrapped");
+}
+
+TEST_CASE("postgres rewrap: while the database can't be asked, no look counts as a good one",
+          "[postgres][rotation]") {
+  Fleet fleet;
+  const auto one = fleet.vault(), other = fleet.vault();
+  REQUIRE(outcome(one->rewrap(MasterKey::key_file(fleet.key_file("second")))) == "ok");
+  REQUIRE(one->add_data_key());
+  const auto seal = [&] {
+    fleet.clock->advance(2s);
+    return outcome(other->sealer()->seal(as_bytes("session"), "context"));
+  };
+  fleet.place.run("ALTER TABLE latchkey_vault RENAME TO latchkey_gone");
+  CHECK(seal() == "ok");
+  fleet.clock->advance(kSealingGrace - 5s);
+  CHECK(seal() == "ok");
+  fleet.clock->advance(5s);
+  CHECK(seal() != "ok");
+  fleet.place.run("ALTER TABLE latchkey_gone RENAME TO latchkey_vault");
+  CHECK(seal() == "locked vault.rewrapped");
 }
 
 TEST_CASE("postgres rewrap: of two at once the last one counts, and its key opens the vault",

@@ -4,12 +4,14 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 import latchkey.core;
@@ -85,6 +87,41 @@ class CountingStore final : public ForwardingStore {
     return inner().load_record(subject);
   }
   std::size_t loads = 0;
+};
+
+RefreshClaim claim_of(std::string_view subject, Revision revision) {
+  RefreshClaim claim;
+  claim.subject = subject;
+  claim.revision = revision;
+  claim.id = 7;
+  claim.at = TimePoint{} + 999h;
+  claim.host = "host";
+  return claim;
+}
+
+// Something happens in the middle of sealing a session anew.
+class HookedStore final : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+
+  Result<std::unique_ptr<Lease>> lease(std::string_view, const LockWait&) override {
+    struct Asked final : Lease {
+      explicit Asked(const HookedStore& owner) : store(owner) {}
+      bool still_held() override { return store.is_held; }
+      const HookedStore& store;
+    };
+    if (auto error = lease_error ? lease_error() : std::nullopt) return *std::move(error);
+    return std::make_unique<Asked>(*this);
+  }
+  Result<std::optional<SealedRecord>> load_record(std::string_view subject) override {
+    auto record = inner().load_record(subject);
+    if (const auto hook = std::exchange(at_load, nullptr)) hook();
+    return record;
+  }
+
+  std::function<std::optional<Error>()> lease_error;
+  std::function<void()> at_load;
+  bool is_held = true;
 };
 
 LockWait briefly() {
@@ -250,28 +287,104 @@ TEST_CASE("rotate_vault: what cannot be read is reported and kept, and its data 
   CHECK(vault->status().value().data_keys.size() == 2);
 }
 
-TEST_CASE("reseal_session: a new revision, and the claim goes along", "[rotation]") {
+TEST_CASE("reseal_session: draws a new revision, and only where it is needed", "[rotation]") {
   const Place place;
   const auto vault = place.vault();
   const auto store = place.sqlite(vault);
   SystemRandom random;
   const auto before = save(*store, "did:a");
-  RefreshClaim claim;
-  claim.subject = "did:a";
-  claim.revision = before;
-  claim.id = 7;
-  claim.at = TimePoint{} + 999h;
-  claim.host = "host";
-  REQUIRE(store->save_claim(claim));
   CHECK(reseal_session(*store, "did:a", random, briefly()).value() == false);
   REQUIRE(vault->add_data_key());
   CHECK(reseal_session(*store, "did:a", random, briefly()).value() == true);
-  const auto after = store->load("did:a").value()->revision;
-  CHECK(after != before);
-  const auto kept = store->load_claim("did:a").value().value();
-  CHECK(kept.revision == after);
-  CHECK(kept.id == 7);
+  CHECK(store->load("did:a").value()->revision != before);
   CHECK(reseal_session(*store, "did:nobody", random, briefly()).value() == false);
+}
+
+TEST_CASE("rotate_vault: a session whose refresh has an unknown outcome is left as it is",
+          "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  const auto store = place.sqlite(vault);
+  const auto before = save(*store, "did:a");
+  save(*store, "did:b");
+  const auto claim = claim_of("did:a", before);
+  REQUIRE(store->save_claim(claim));
+  const auto done = rotate_vault(*vault, *store).value();
+  CHECK(done.sessions_resealed == 1);
+  CHECK(done.sessions_left_count == 1);
+  REQUIRE(done.sessions_left.size() == 1);
+  CHECK(outcome(*done.sessions_left[0].error) == "locked rotation.refresh_unfinished");
+  CHECK(store->load("did:a").value()->revision == before);
+  CHECK(store->load_claim("did:a").value() == claim);
+  // When that is settled, the next run takes it.
+  REQUIRE(store->clear_claim("did:a", claim.id));
+  const auto next = rotate_vault(*vault, *store).value();
+  CHECK_FALSE(next.new_data_key);
+  CHECK(next.sessions_resealed == 1);
+}
+
+TEST_CASE("rotate_vault: what is claimed after a lost lease is left as it is", "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  HookedStore store(place.sqlite(vault));
+  const auto before = save(store, "did:a");
+  for (const bool is_held : {false, true}) {
+    INFO(is_held);
+    // A pause after the record was read: the next one to have the lease has claimed it.
+    store.at_load = [&] { store.save_claim(claim_of("did:a", before)).value(); };
+    store.is_held = is_held;
+    const auto done = rotate_vault(*vault, store).value();
+    REQUIRE(done.sessions_left.size() == 1);
+    CHECK(outcome(*done.sessions_left[0].error) ==
+          (is_held ? "locked rotation.refresh_unfinished" : "locked lease.lost"));
+    CHECK(store.load("did:a").value()->revision == before);
+  }
+}
+
+TEST_CASE("rotate_vault: ends when a store is out of reach, instead of trying with each session",
+          "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  HookedStore store(place.sqlite(vault));
+  for (int i = 0; i < 20; ++i) save(store, "did:" + std::to_string(i));
+  std::size_t tries = 0;
+  store.lease_error = [&]() -> std::optional<Error> {
+    ++tries;
+    return make_error(ErrorCode::io, "postgres.unreachable", "no answer");
+  };
+  CHECK(outcome(rotate_vault(*vault, store)) == "io postgres.unreachable");
+  CHECK(tries == 3);
+  store.lease_error = nullptr;
+  const auto next = rotate_vault(*vault, store).value();
+  CHECK_FALSE(next.new_data_key);
+  CHECK(next.sessions_resealed == 20);
+}
+
+TEST_CASE("rotate_vault: failures that are not in a row leave only their sessions", "[rotation]") {
+  const Place place;
+  const auto vault = place.vault();
+  HookedStore store(place.sqlite(vault));
+  for (int i = 0; i < 20; ++i) save(store, "did:" + std::to_string(i));
+  std::size_t tries = 0;
+  store.lease_error = [&]() -> std::optional<Error> {
+    if (++tries % 3 == 0) return std::nullopt;
+    return make_error(ErrorCode::io, "postgres.unreachable", "no answer");
+  };
+  const auto done = rotate_vault(*vault, store).value();
+  CHECK(done.sessions_resealed == 6);
+  CHECK(done.sessions_left_count == 14);
+}
+
+TEST_CASE("rotate_vault: of very many that are left it names some, and counts all", "[rotation]") {
+  constexpr std::size_t kSessions = kMostListed + 5;
+  const Place place;
+  const auto vault = place.vault();
+  HookedStore store(MemoryOAuthTokenStore::create(vault->sealer()));
+  for (std::size_t i = 0; i < kSessions; ++i) save(store, "did:" + std::to_string(i));
+  store.is_held = false;
+  const auto done = rotate_vault(*vault, store).value();
+  CHECK(done.sessions_left.size() == kMostListed);
+  CHECK(done.sessions_left_count == kSessions);
 }
 
 TEST_CASE("reseal_session: a claim of another revision is not made to count", "[rotation]") {
@@ -280,10 +393,7 @@ TEST_CASE("reseal_session: a claim of another revision is not made to count", "[
   const auto store = place.files(vault);
   SystemRandom random;
   save(*store, "did:a");
-  RefreshClaim claim;
-  claim.subject = "did:a";
-  claim.revision = draw_revision(random);
-  claim.id = 7;
+  const auto claim = claim_of("did:a", draw_revision(random));
   REQUIRE(store->save_claim(claim));
   REQUIRE(vault->add_data_key());
   REQUIRE(reseal_session(*store, "did:a", random, briefly()).value());

@@ -58,6 +58,10 @@ Bytes sealed(KeyVault& vault) {
   return vault.sealer()->seal(as_bytes("session"), "context").value();
 }
 
+std::string sealing(KeyVault& vault) {
+  return outcome(vault.sealer()->seal(as_bytes("session"), "context"));
+}
+
 std::string opened(KeyVault& vault, const Bytes& box) {
   return outcome(vault.sealer()->open(box, "context"));
 }
@@ -192,6 +196,54 @@ TEST_CASE("rotation: after rewrap and rotation elsewhere, old boxes open and new
   CHECK(opened(*other, sealed(*one)) == "locked vault.rewrapped");
   // What it has to save is not lost: it is sealed with the data key that it has.
   CHECK(opened(*one, sealed(*other)) == "ok");
+}
+
+TEST_CASE("rotation: whoever cannot read the header any more seals for a while, and opens for ever",
+          "[rotation]") {
+  const Place place;
+  const auto one = place.open(), other = place.open();
+  REQUIRE(one->put("id", key("mine")));
+  const auto before = sealed(*other);
+  place.clock->advance(100h);
+  CHECK(sealing(*other) == "ok");  // a look that found nothing new is a good one
+  REQUIRE(one->rewrap(MasterKey::key_file(place.root.path() / "config" / "second")));
+  place.clock->advance(kSealingGrace - 1ms);
+  CHECK(sealing(*other) == "ok");
+  place.clock->advance(1ms);
+  CHECK(sealing(*other) == "locked vault.rewrapped");
+  CHECK(outcome(other->put("other", key("theirs"))) == "locked vault.rewrapped");
+  CHECK(opened(*other, before) == "ok");
+  CHECK(text_of(*other, "id") == "mine");
+  CHECK(sealing(*one) == "ok");
+}
+
+TEST_CASE("rotation: a rewrap found long after the last look refuses to seal at once",
+          "[rotation]") {
+  // Between the two, its data key may have been replaced and dropped.
+  const Place place;
+  const auto one = place.open(), other = place.open();
+  REQUIRE(sealing(*other) == "ok");
+  REQUIRE(one->rewrap(MasterKey::key_file(place.root.path() / "config" / "second")));
+  REQUIRE(one->add_data_key());
+  place.clock->advance(kDataKeyGrace);
+  REQUIRE(one->drop_old_data_keys(kNothingElse).value() == 1);
+  CHECK(sealing(*other) == "locked vault.rewrapped");
+}
+
+TEST_CASE("rotation: a header that cannot be read for too long, and is back, seals again",
+          "[rotation]") {
+  const Place place;
+  const auto one = place.open(), other = place.open();
+  const auto header = place.root.path() / "vault" / "vault.header";
+  const auto aside = place.root.path() / "header";
+  REQUIRE(one->add_data_key());
+  std::filesystem::rename(header, aside);
+  CHECK(sealing(*other) == "ok");
+  place.clock->advance(kSealingGrace);
+  CHECK(sealing(*other) == "corrupt vault.header_missing");
+  std::filesystem::rename(aside, header);
+  CHECK(sealing(*other) == "ok");
+  CHECK(one->sealer()->is_current(sealed(*other)));
 }
 
 TEST_CASE("rotation: a box of another vault stays a wrong key", "[rotation]") {
