@@ -71,6 +71,7 @@ class WatchedLease final : public Lease {
     if (changed_ && !current.has_claimed()) ++counters_.adoptions;
   }
   bool still_held() override { return inner_->still_held(); }
+  bool can_expire() const noexcept override { return inner_->can_expire(); }
 
  private:
   std::unique_ptr<Lease> inner_;
