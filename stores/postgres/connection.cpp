@@ -8,10 +8,10 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <pqxx/pqxx>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +19,7 @@ module;
 #include <utility>
 #include <vector>
 module latchkey.store.postgres.connection;
+import latchkey.core.crypto;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
@@ -29,8 +30,10 @@ namespace {
 
 constexpr std::string_view kHexPrefix = "\\x";
 
+// The same in every build and process: behind a pooler sessions of the server are shared, and a
+// name must not stand for one statement here and for another one there.
 std::string name_of(const char* sql) {
-  return "latchkey_" + std::to_string(reinterpret_cast<std::uintptr_t>(sql));
+  return "latchkey_" + sha256_base64url(sql);
 }
 
 Error connection_lost() {
@@ -170,7 +173,7 @@ struct PostgresConnection::Impl {
 
   pqxx::connection connection;
   pqxx::quiet_errorhandler quiet;
-  std::set<const char*> prepared;
+  std::map<const char*, std::string> prepared;  // the literals, and their names at the server
   PostgresTraffic traffic;
   std::optional<Lifeline> lifeline;
 };
@@ -198,12 +201,13 @@ Result<PostgresRows> PostgresConnection::run(const char* sql, const PostgresValu
     forms.push_back(value.form() ? value.form()->c_str() : nullptr);
   }
   return impl_->attempt([&](pqxx::nontransaction& statements) {
-    const std::string name = name_of(sql);
-    if (impl_->prepared.insert(sql).second) {
-      impl_->connection.prepare(name, sql);  // sent with its first use
+    auto known = impl_->prepared.find(sql);
+    if (known == impl_->prepared.end()) {
+      known = impl_->prepared.emplace(sql, name_of(sql)).first;
+      impl_->connection.prepare(known->second, sql);  // sent with its first use
       ++impl_->traffic.round_trips;
     }
-    return statements.exec_prepared(name, pqxx::prepare::make_dynamic_params(forms));
+    return statements.exec_prepared(known->second, pqxx::prepare::make_dynamic_params(forms));
   });
 }
 
