@@ -40,6 +40,7 @@ namespace {
 constexpr std::size_t kCounters = 1024;
 // Expired logins are dropped on the way by at most one save a minute in each process.
 constexpr std::chrono::minutes kBetweenDrops{1};
+constexpr std::chrono::milliseconds kShortestLease{100};
 
 // $1: key, $2: origin.
 constexpr const char* kLoadNonce =
@@ -58,7 +59,7 @@ enum class KeysAre { elsewhere, beside };
 class ChangeCounts {
  public:
   ChangeCounts(std::shared_ptr<PostgresDatabase> database, std::chrono::milliseconds span)
-      : database_(std::move(database)), span_(std::max(span, std::chrono::milliseconds(1))) {}
+      : database_(std::move(database)), span_(span) {}
 
   void announce(std::string_view subject) noexcept {
     own_[slot(subject)].fetch_add(1, std::memory_order_acq_rel);
@@ -272,7 +273,7 @@ Result<void> PostgresStore::clear_claim(std::string_view subject, std::uint64_t 
 std::optional<std::string> PostgresStore::load_nonce(std::string_view origin,
                                                      std::string_view jkt) {
   const auto rows =
-      database_->run(kLoadNonce, {PostgresValue::text(jkt), PostgresValue::text(origin)});
+      database_->run_once(kLoadNonce, {PostgresValue::text(jkt), PostgresValue::text(origin)});
   if (!rows || rows->size() == 0) return std::nullopt;
   return std::string(rows->text(0, 0).value_or(""));
 }
@@ -281,9 +282,9 @@ void PostgresStore::save_nonce(std::string_view origin, std::string_view jkt,
                                std::string_view nonce) {
   static_cast<void>(
       database_
-          ->run(kSaveNonce,
-                {PostgresValue::text(jkt), PostgresValue::text(origin), PostgresValue::text(nonce),
-                 PostgresValue::integer(postgres_time(database_->clock().now()))})
+          ->run_once(kSaveNonce, {PostgresValue::text(jkt), PostgresValue::text(origin),
+                                  PostgresValue::text(nonce),
+                                  PostgresValue::integer(postgres_time(database_->clock().now()))})
           .has_value());
 }
 
@@ -329,20 +330,39 @@ Result<Quarantined> PostgresStore::quarantine(std::string_view name) {
   return entry;
 }
 
+Result<void> check_options(const PostgresStoreOptions& options) {
+  if (options.lease_time < kShortestLease) {
+    return make_error(ErrorCode::invalid_argument, "postgres.lease_time",
+                      "cannot open the store: a lease of less than " +
+                          std::to_string(kShortestLease.count()) +
+                          " ms runs out while it is renewed; choose a longer one");
+  }
+  if (options.staleness > Duration::zero()) return {};
+  return make_error(ErrorCode::invalid_argument, "postgres.staleness",
+                    "cannot open the store: a session that others may change can't be cached for "
+                    "no time at all; choose a staleness above 0");
+}
+
+Result<std::shared_ptr<OAuthTokenStore>> open_store(std::shared_ptr<PostgresDatabase> database,
+                                                    std::shared_ptr<Sealer> sealer, KeysAre keys,
+                                                    const PostgresStoreOptions& options) {
+  if (auto fine = check_options(options); !fine) return std::move(fine).error();
+  return std::shared_ptr<OAuthTokenStore>(
+      std::make_shared<PostgresStore>(std::move(database), std::move(sealer), keys, options));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<OAuthTokenStore>> PostgresOAuthTokenStore::open(
     std::shared_ptr<PostgresDatabase> database, std::shared_ptr<Sealer> sealer,
     PostgresStoreOptions options) {
-  return std::shared_ptr<OAuthTokenStore>(std::make_shared<PostgresStore>(
-      std::move(database), std::move(sealer), KeysAre::elsewhere, options));
+  return open_store(std::move(database), std::move(sealer), KeysAre::elsewhere, options);
 }
 
 Result<std::shared_ptr<OAuthTokenStore>> PostgresOAuthTokenStore::open(
     std::shared_ptr<PostgresDatabase> database, const std::shared_ptr<PostgresKeyVault>& vault,
     PostgresStoreOptions options) {
-  return std::shared_ptr<OAuthTokenStore>(std::make_shared<PostgresStore>(
-      std::move(database), vault->sealer(), KeysAre::beside, options));
+  return open_store(std::move(database), vault->sealer(), KeysAre::beside, options);
 }
 
 }  // namespace latchkey

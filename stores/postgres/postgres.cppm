@@ -16,16 +16,19 @@ export namespace latchkey {
 
 struct PostgresStoreOptions {
   /// How long a lease is good without being renewed; it is renewed by a thread of the store's at a
-  /// third of it. Longer than any pause that a healthy process makes.
+  /// third of it. Longer than any pause that a healthy process makes; 100 ms at least.
   std::chrono::milliseconds lease_time{20'000};
-  /// How long a session that another process has changed may still be handed out here.
+  /// How long a session that another process has changed may still be handed out here; more than 0.
   std::chrono::milliseconds staleness{1'000};
 };
 
-/// Thread-safe, and safe between processes and machines.
+/// Thread-safe, and safe between processes and machines. A lease that is given back while the
+/// database can't be reached runs out by itself; giving it back takes as long as the database tries
+/// (PostgresOptions::recovery).
 class PostgresOAuthTokenStore {
  public:
-  /// With a vault that keeps its keys elsewhere.
+  /// With a vault that keeps its keys elsewhere. Error: invalid_argument, "postgres.lease_time",
+  /// "postgres.staleness".
   [[nodiscard]] static Result<std::shared_ptr<OAuthTokenStore>> open(
       std::shared_ptr<PostgresDatabase> database, std::shared_ptr<Sealer> sealer,
       PostgresStoreOptions options = {});

@@ -14,7 +14,9 @@
 import latchkey.core;
 import latchkey.session;
 import latchkey.store;
+import latchkey.store.postgres;
 import latchkey.store.postgres.database;
+import latchkey.store.vault;
 import latchkey.store.record;
 import latchkey.test.outcome;
 import latchkey.test.postgres_place;
@@ -66,6 +68,19 @@ struct Pair {
 };
 
 }  // namespace
+
+TEST_CASE("postgres store: options that make no sense are refused", "[postgres][store]") {
+  PostgresStorePlace place;
+  const auto database = place.machine().database;
+  const auto opened = [&](const PostgresStoreOptions& options) {
+    return outcome(PostgresOAuthTokenStore::open(database, place.vault()->sealer(), options));
+  };
+  CHECK(opened({.lease_time = 99ms}) == "invalid_argument postgres.lease_time");
+  CHECK(opened({.lease_time = -1s}) == "invalid_argument postgres.lease_time");
+  CHECK(opened({.lease_time = 100ms}) == "ok");
+  CHECK(opened({.staleness = 0ms}) == "invalid_argument postgres.staleness");
+  CHECK(opened({.staleness = 1ms}) == "ok");
+}
 
 // Claims
 // ---------------------------------------------------------------------------------------------------------
