@@ -38,6 +38,9 @@ class Lease {
   /// Asked before a request that must not be sent twice. Always true where the operating system
   /// enforces the lease.
   [[nodiscard]] virtual bool still_held() = 0;
+  /// May another have taken it while its holder was stopped or cut off from the store? Then the
+  /// holder of a claim that is found may be alive, however old the claim is.
+  [[nodiscard]] virtual bool can_expire() const noexcept { return false; }
 };
 
 /// Written before a refresh is sent: who tried, when, from which revision. It counts only while its

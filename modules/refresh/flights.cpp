@@ -92,6 +92,30 @@ void Flights::record(Entry& entry, Refreshed result) {
   }
 }
 
+// Called with the entry locked, which is let go meanwhile: a store may take long to fail. True when
+// the matter is settled.
+bool Flights::save_once(Entry& entry, std::unique_lock<std::mutex>& lock) {
+  UnsavedSession attempt{.session = entry.unsaved->session,
+                         .expected = entry.unsaved->expected,
+                         .lease = nullptr,
+                         .cause = {}};
+  Refreshed result;
+  entry.saving = true;
+  lock.unlock();
+  const bool settled = try_save_again(context_, attempt, result);
+  if (settled) entry.unsaved->lease.reset();  // nobody else touches it while `saving`
+  lock.lock();
+  entry.saving = false;
+  if (settled) {
+    entry.unsaved.reset();
+    record(entry, std::move(result));
+  } else {
+    entry.unsaved->cause = std::move(attempt.cause);
+  }
+  entry.changed.notify_all();
+  return settled;
+}
+
 // The only good token is in memory: keep trying, also when nobody calls again, and hold the lease
 // meanwhile. A login or logout may take the matter over between two attempts.
 void Flights::save_until_done(Entry& entry, std::unique_lock<std::mutex>& lock) {
@@ -100,14 +124,7 @@ void Flights::save_until_done(Entry& entry, std::unique_lock<std::mutex>& lock) 
     entry.changed.wait_for(lock, stopping_.get_token(), last_try ? 0ms : pause,
                            [&] { return !entry.unsaved; });
     if (!entry.unsaved) return;
-    Refreshed result;
-    if (try_save_again(context_, *entry.unsaved, result)) {
-      entry.unsaved.reset();
-      record(entry, std::move(result));
-      entry.changed.notify_all();
-      return;
-    }
-    if (last_try) return;
+    if (save_once(entry, lock) || last_try) return;
   }
 }
 

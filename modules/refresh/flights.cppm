@@ -40,6 +40,7 @@ class Flights {
   void land(Entry& entry, Refreshed result);
   void record(Entry& entry, Refreshed result);
   void save_until_done(Entry& entry, std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool save_once(Entry& entry, std::unique_lock<std::mutex>& lock);
 
   const SessionContext& context_;
   std::stop_source stopping_;

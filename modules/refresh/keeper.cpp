@@ -151,8 +151,12 @@ Result<SharedSession> SessionKeeper::Impl::fresh(std::string_view subject,
   for (bool again = false;;) {
     // A rejected token may be replaced in the store already, whatever the cache says.
     const bool distrust = again || (entry->cached && is_rejected(*entry->cached, options.rejected));
-    auto session = entry->look(*context.store, subject,
-                               distrust ? Entry::Look::anew : Entry::Look::cached, jitter);
+    auto session = entry->look(lock, {.store = *context.store,
+                                      .subject = subject,
+                                      .how = distrust ? Entry::Look::anew : Entry::Look::cached,
+                                      .jitter_seed = jitter,
+                                      .deadline = deadline,
+                                      .stop = options.stop});
     if (!session) return session;
     if (!*session) return absent_session_error(subject);
     const OAuthSession& current = **session;
@@ -201,8 +205,9 @@ Result<SessionKeeper::Impl::Change> SessionKeeper::Impl::begin_change(
   const auto deadline = context.clock->steady_now() + timeout;
   for (;;) {
     {
-      const std::scoped_lock lock(entry.mutex);
-      if (entry.unsaved) {
+      std::unique_lock lock(entry.mutex);
+      entry.changed.wait_for(lock, stop, 250ms, [&] { return !entry.saving; });
+      if (entry.unsaved && !entry.saving) {
         Change change{.lease = nullptr, .unsaved = std::move(entry.unsaved)};
         change.lease = std::move(change.unsaved->lease);
         entry.changed.notify_all();

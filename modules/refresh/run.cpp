@@ -77,8 +77,8 @@ class RefreshRun {
 
   Refreshed steps() {
     for (const auto step :
-         {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::confirm_authority,
-          &RefreshRun::respect_found_claim, &RefreshRun::prepare, &RefreshRun::write_claim}) {
+         {&RefreshRun::take_lease, &RefreshRun::read_again, &RefreshRun::respect_found_claim,
+          &RefreshRun::confirm_authority, &RefreshRun::prepare, &RefreshRun::write_claim}) {
       if (auto done = (this->*step)()) return *std::move(done);
     }
     return settle(send());
@@ -98,6 +98,7 @@ class RefreshRun {
     auto lease = context_.store->lease(order_.subject, order_.lease_wait);
     if (!lease) return std::move(lease).error();
     lease_ = *std::move(lease);
+    leased_at_ = context_.clock->steady_now();
     return std::nullopt;
   }
 
@@ -127,19 +128,40 @@ class RefreshRun {
   }
 
   // Whoever finds a claim owns an unfinished refresh. Its request may still be under way: it is
-  // given time to end, so that two requests do not meet and the cause reported later is true.
+  // given time to end, so that two requests do not meet and the cause reported later is true. Where
+  // leases can run out, its answer may be waiting to be saved, too: what is stored by then counts.
   Step respect_found_claim() {
-    auto claim = context_.store->load_claim(order_.subject);
-    if (!claim) return std::move(claim).error();
-    if (!claim->has_value() || (*claim)->revision != session_.revision) return std::nullopt;
-    interrupted_ = true;
-    const Duration age = context_.clock->now() - (*claim)->at;
-    const Duration rest = std::clamp<Duration>(kClaimAge - age, Duration::zero(), kClaimAge);
-    if (rest > Duration::zero() && !context_.clock->sleep_for(rest, order_.lease_wait.stop)) {
+    const auto found = find_claim();
+    if (!found) return found.error();
+    if (!*found) return std::nullopt;
+    if (!wait_behind(**found)) {
       return make_error(ErrorCode::cancelled, "refresh.cancelled",
                         "the refresh was cancelled before it was sent");
     }
-    return std::nullopt;
+    if (!lease_->can_expire()) return std::nullopt;
+    if (auto done = read_again()) return done;
+    const auto left = find_claim();
+    return left ? Step() : Step(left.error());
+  }
+
+  /// Of the revision that was read; remembers whether there is one.
+  Result<std::optional<RefreshClaim>> find_claim() {
+    auto claim = context_.store->load_claim(order_.subject);
+    if (!claim) return claim;
+    if (claim->has_value() && (*claim)->revision != session_.revision) claim->reset();
+    interrupted_ = claim->has_value();
+    return claim;
+  }
+
+  // The holder of an expired lease has been cut off for longer than that, and can save only since
+  // the store is back, which is about when the lease was given to us.
+  [[nodiscard]] bool wait_behind(const RefreshClaim& claim) const {
+    const Duration age =
+        lease_->can_expire()
+            ? std::chrono::duration_cast<Duration>(context_.clock->steady_now() - leased_at_)
+            : context_.clock->now() - claim.at;
+    const Duration rest = std::clamp<Duration>(kClaimAge - age, Duration::zero(), kClaimAge);
+    return rest == Duration::zero() || context_.clock->sleep_for(rest, order_.lease_wait.stop);
   }
 
   // All that can fail without the server having seen anything.
@@ -177,6 +199,7 @@ class RefreshRun {
       // A store whose leases can run out checks lease and revision with the claim.
       const Error& error = saved.error();
       if (error.code == ErrorCode::conflict || error.detail == kLeaseLost) return yield_lease();
+      clear_own_claim();  // it may have been written all the same
       return error;
     }
     if (lease_->still_held()) return std::nullopt;
@@ -300,6 +323,7 @@ class RefreshRun {
   const SessionContext& context_;
   const RefreshOrder& order_;
   std::unique_ptr<Lease> lease_;
+  std::chrono::steady_clock::time_point leased_at_{};
   OAuthSession session_;
   std::string resource_server_;
   bool interrupted_ =
@@ -310,11 +334,16 @@ class RefreshRun {
   TimePoint requested_at_{};
 };
 
-// Someone saved first. Never overwrite it, never bring a removed session back; what we got is
-// ended, unless that would end the stored session of the same login too.
-Refreshed yield_to_stored(const SessionContext& context, const OAuthSession& ours) {
+// The store says that someone saved first. Never overwrite it, never bring a removed session back;
+// what we got is ended, unless that would end the stored session of the same login too. Empty:
+// what lies there is what was to be replaced, or can't be read, so that nothing says that the new
+// token is of no use.
+std::optional<Refreshed> yield_to_stored(const SessionContext& context,
+                                         const UnsavedSession& unsaved) {
+  const OAuthSession& ours = *unsaved.session;
   auto stored = context.store->load(ours.subject);
-  if (!stored) return std::move(stored).error();
+  if (!stored) return std::nullopt;
+  if (stored->has_value() && (*stored)->revision == unsaved.expected) return std::nullopt;
   if (!goes_on_as(ours, *stored)) static_cast<void>(revoke_session(context, ours).has_value());
   if (!stored->has_value()) return absent_session_error(ours.subject);
   if ((*stored)->state != SessionState::active) return unusable_session_error(**stored);
@@ -337,8 +366,10 @@ bool try_save_again(const SessionContext& context, UnsavedSession& unsaved, Refr
     return true;
   }
   if (saved.error().code == ErrorCode::conflict) {
-    result = yield_to_stored(context, *unsaved.session);
-    return true;
+    if (auto settled = yield_to_stored(context, unsaved)) {
+      result = *std::move(settled);
+      return true;
+    }
   }
   unsaved.cause = saved.error();
   return false;

@@ -44,7 +44,8 @@ using Refreshed =
 /// those of the store, of the profile's confirmation, of the transport and of the server.
 [[nodiscard]] Refreshed run_refresh(const SessionContext& context, const RefreshOrder& order);
 
-/// Tries the save again. True when the matter is settled: `result` then holds the outcome.
+/// Tries the save again. True when the matter is settled: `result` then holds the outcome. A
+/// conflict settles it only when another revision than the expected one, or none, is stored.
 [[nodiscard]] bool try_save_again(const SessionContext& context, UnsavedSession& unsaved,
                                   Refreshed& result);
 
@@ -53,7 +54,8 @@ using Refreshed =
 [[nodiscard]] Error unusable_session_error(const SessionSummary& session);
 [[nodiscard]] Error absent_session_error(std::string_view subject);
 
-/// How long a found claim is left alone, because its request may still be under way.
+/// How long a found claim is left alone, because its request may still be under way: from its
+/// beginning on, and where a lease can run out (Lease::can_expire) from when ours was taken.
 inline constexpr std::chrono::milliseconds kClaimAge{5'000};
 
 }  // namespace latchkey

@@ -83,7 +83,7 @@ class PostgresConnection {
   ~PostgresConnection();
 
   /// Runs one statement, by itself or in the transaction that was begun. `sql` must be a literal:
-  /// it is prepared once and kept under its address. Errors: those of postgres_error; io,
+  /// it is prepared once, under a name made from its text. Errors: those of postgres_error; io,
   /// "postgres.connection_lost" (whether it was carried out is not known); invalid_argument,
   /// "postgres.text" (a NUL, which PostgreSQL does not keep).
   [[nodiscard]] Result<PostgresRows> run(const char* sql, const PostgresValues& values = {});
@@ -106,19 +106,21 @@ class PostgresConnection {
 };
 
 /// What a SQLSTATE means here; of the message the first line is repeated. Errors: locked,
-/// "postgres.busy" (a lock is held too long, or too many connections); conflict,
-/// "postgres.serialization" (to be run again), "postgres.constraint"; io, "postgres.timeout",
+/// "postgres.busy" (a lock is held too long, or too many connections), "postgres.serialization" (to
+/// be run again), "postgres.constraint" (another program makes the same tables); io,
+/// "postgres.constraint" (of a row), "postgres.timeout",
 /// "postgres.no_space", "postgres.read_only", "postgres.shutting_down", "postgres.connection_lost"
 /// (a pooler's, of its own to the server), "postgres.session_lost" (a prepared statement is gone,
 /// which a pooler does), "postgres.failed"; insecure_location, "postgres.privilege"; corrupt,
 /// "postgres.schema" (a table or column is not there), "postgres.damaged"; invalid_argument,
-/// "postgres.text".
+/// "postgres.text". Never conflict: no revisions were compared.
 [[nodiscard]] Error postgres_error(std::string_view sqlstate, std::string_view message);
 
 /// Why a connection could not be made, by libpq's text, of which nothing that may hold a password
 /// is repeated. Errors: io, "postgres.unreachable", "postgres.tls", "postgres.refused" (password,
-/// user or database), "postgres.starting", "postgres.too_many_connections", "postgres.read_only"
-/// (no server that takes writes); invalid_argument, "postgres.address".
+/// user or database), "postgres.refused_unclear" (a server's text that is not known here: a
+/// pooler's, or another language), "postgres.starting", "postgres.too_many_connections",
+/// "postgres.read_only" (no server that takes writes); invalid_argument, "postgres.address".
 [[nodiscard]] Error postgres_refusal(std::string_view message);
 
 }  // namespace latchkey

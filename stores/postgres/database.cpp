@@ -31,6 +31,7 @@ using Steady = std::chrono::steady_clock::time_point;
 
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kLongestPause{1'000};
+constexpr milliseconds kVainTime{1'000};
 constexpr milliseconds kGrace{1'000};  // for the server's own timeout to reach us first
 
 /// The pauses of one call that goes on trying.
@@ -80,9 +81,10 @@ bool is_lost(const Error& error, const PostgresConnection& connection) {
 }
 
 bool may_pass(const Error& refusal) {
-  constexpr std::array<std::string_view, 6> kPassing{
-      "postgres.unreachable", "postgres.starting",        "postgres.too_many_connections",
-      "postgres.read_only",   "postgres.connection_lost", "postgres.shutting_down"};
+  constexpr std::array<std::string_view, 7> kPassing{
+      "postgres.unreachable",    "postgres.starting",        "postgres.too_many_connections",
+      "postgres.read_only",      "postgres.connection_lost", "postgres.shutting_down",
+      "postgres.refused_unclear"};
   return is_one_of(refusal, kPassing);
 }
 
@@ -106,43 +108,61 @@ struct PostgresDatabase::Impl {
   Impl(SecretString address, PostgresOptions all)
       : options(std::move(all)), pool(std::move(address), pool_options(options)) {}
 
+  enum class Next {
+    done,
+    again_when_asked,      // the server asks for it
+    again_when_reachable,  // there was no server that could say anything
+  };
   template <class Outcome>
   struct Attempt {
     Outcome outcome;
-    bool is_final;
+    Next next;
   };
 
   /// Runs `work` once. `mends` says which refused connections are worth waiting for. The connection
   /// is back in the pool when it returns.
   template <class Work, class Mends>
-  auto attempt(const Work& work, const Mends& mends)
+  auto attempt(const Work& work, const Mends& mends, PostgresLane lane)
       -> Attempt<std::invoke_result_t<const Work&, PostgresConnection&>> {
-    auto loan = pool.borrow();
+    auto loan = pool.borrow(lane);
     if (!loan) {
-      const bool is_final = !mends(loan.error());
-      return {std::move(loan).error(), is_final};
+      const auto next = mends(loan.error()) ? Next::again_when_reachable : Next::done;
+      return {std::move(loan).error(), next};
     }
     auto outcome = work(loan->connection());
-    if (outcome) return {std::move(outcome), true};
-    const bool lost = is_lost(outcome.error(), loan->connection());
-    if (lost) loan->give_up();
-    const bool is_final = !lost && outcome.error().detail != "postgres.serialization";
-    return {std::move(outcome), is_final};
+    if (outcome) return {std::move(outcome), Next::done};
+    if (is_lost(outcome.error(), loan->connection())) {
+      loan->give_up();
+      return {std::move(outcome), Next::again_when_reachable};
+    }
+    const bool asks = outcome.error().detail == "postgres.serialization";
+    return {std::move(outcome), asks ? Next::again_when_asked : Next::done};
   }
 
   template <class Work, class Mends>
-  auto repeat(const Work& work, const Mends& mends) {
+  auto repeat(const Work& work, const Mends& mends, PostgresLane lane = PostgresLane::shared) {
     Patience patience(*options.clock, *options.random, options.recovery);
+    const bool is_vain = was_vain();
     for (;;) {
-      auto [outcome, is_final] = attempt(work, mends);
-      if (is_final || !patience.wait()) return std::move(outcome);
+      auto [outcome, next] = attempt(work, mends, lane);
+      const bool is_gone = next == Next::again_when_reachable;
+      if (outcome) vain_until = Steady::min();
+      if (next == Next::done || (is_gone && is_vain)) return std::move(outcome);
+      if (!patience.wait()) {
+        if (is_gone) vain_until = options.clock->steady_now() + kVainTime;
+        return std::move(outcome);
+      }
       ++repeated;
     }
   }
 
+  /// Has the time for recovery just been spent in vain?
+  [[nodiscard]] bool was_vain() const { return options.clock->steady_now() < vain_until.load(); }
+
   PostgresOptions options;
   PostgresPool pool;
   std::atomic<std::uint64_t> repeated = 0;
+  std::atomic<Steady> vain_until{Steady::min()};
 };
 
 PostgresDatabase::PostgresDatabase(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -156,17 +176,28 @@ Result<std::shared_ptr<PostgresDatabase>> PostgresDatabase::open(SecretString ad
   if (!complete) return std::move(complete).error();
   auto impl = std::make_unique<Impl>(*std::move(complete), with_defaults(std::move(options)));
   const auto schema = impl->options.migrate ? migrate_postgres : check_postgres_schema;
-  // Nobody there: rather a wrong address than a restart.
+  // Nobody there: rather a wrong address than a restart. Of an unclear refusal, too, waiting makes
+  // sense only where a connection was given before.
   const auto mends = [](const Error& refusal) {
-    return may_pass(refusal) && refusal.detail != "postgres.unreachable";
+    return may_pass(refusal) && refusal.detail != "postgres.unreachable" &&
+           refusal.detail != "postgres.refused_unclear";
   };
   if (auto ready = impl->repeat(schema, mends); !ready) return std::move(ready).error();
   return std::make_shared<PostgresDatabase>(std::move(impl));
 }
 
-Result<PostgresRows> PostgresDatabase::run(const char* sql, const PostgresValues& values) {
+Result<PostgresRows> PostgresDatabase::run(const char* sql, const PostgresValues& values,
+                                           PostgresLane lane) {
   return impl_->repeat([&](PostgresConnection& connection) { return connection.run(sql, values); },
-                       may_pass);
+                       may_pass, lane);
+}
+
+Result<PostgresRows> PostgresDatabase::run_once(const char* sql, const PostgresValues& values,
+                                                PostgresLane lane) {
+  return impl_
+      ->attempt([&](PostgresConnection& connection) { return connection.run(sql, values); },
+                may_pass, lane)
+      .outcome;
 }
 
 Result<void> PostgresDatabase::transaction(const PostgresWork& work) {

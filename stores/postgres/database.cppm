@@ -12,6 +12,7 @@ import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.postgres.connection;
+import latchkey.store.postgres.pool;
 import latchkey.store.postgres.transaction;
 
 // A database that keeps sessions and keys of many machines: a pool of connections, and the schema
@@ -23,6 +24,7 @@ export namespace latchkey {
 /// `recovery` and what was begun in it. Looking up a host's name takes as long as the system lets
 /// it.
 struct PostgresOptions {
+  /// One more is made for renewing leases when all of these are in use.
   std::size_t max_connections = 8;
   /// How long a call waits for a connection of the pool to become free.
   std::chrono::milliseconds pool_wait{5'000};
@@ -33,7 +35,9 @@ struct PostgresOptions {
   std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds lock_timeout{3'000};
   /// How long a call goes on trying, from the first failure on, when connections break or can't be
-  /// made (a restart, a failover), with pauses from 50 ms doubling to 1 s.
+  /// made (a restart, a failover), with pauses from 50 ms doubling to 1 s. When that was in vain,
+  /// calls of the next second try once, so that not each of those who come one after the other
+  /// waits for it anew.
   std::chrono::milliseconds recovery{15'000};
   /// Brings an older schema up to date; false: `locked`, "postgres.schema_old".
   bool migrate = true;
@@ -72,7 +76,12 @@ class PostgresDatabase {
   /// postgres_error; io, "postgres.connection_lost" and those of postgres_refusal (within
   /// `recovery` there was no way to learn the outcome); locked, "postgres.pool" (all connections
   /// are in use).
-  [[nodiscard]] Result<PostgresRows> run(const char* sql, const PostgresValues& values = {});
+  [[nodiscard]] Result<PostgresRows> run(const char* sql, const PostgresValues& values = {},
+                                         PostgresLane lane = PostgresLane::shared);
+  /// Runs one statement, and not again: for what may fail, and is not worth waiting for. Errors:
+  /// those of run(); after "postgres.connection_lost" it may have been carried out.
+  [[nodiscard]] Result<PostgresRows> run_once(const char* sql, const PostgresValues& values = {},
+                                              PostgresLane lane = PostgresLane::shared);
   /// Runs `work` in one transaction and commits it, unless it gives an error, or a statement of it
   /// gave one that it did not hand on (io, "postgres.failed"). `work` uses only the connection that
   /// it is given, and is run again as in run(), whole: it must be able to find that it has been

@@ -21,19 +21,20 @@ struct Meaning {
   std::string_view remedy;
 };
 
-// Whole states before their classes. CockroachDB says 40003 when it does not know the outcome, to
-// which running the statement again is the answer too.
+// Whole states before their classes. None is a `conflict`: that would say that another revision is
+// stored, which only the store itself can judge. CockroachDB says 40003 when it does not know the
+// outcome, to which running the statement again is the answer too.
 constexpr std::array kMeanings{
-    Meaning{"40", ErrorCode::conflict, "postgres.serialization", "try again"},
+    Meaning{"40", ErrorCode::locked, "postgres.serialization", "try again"},
     Meaning{"55P03", ErrorCode::locked, "postgres.busy",
             "another transaction holds the row; try again"},
     Meaning{"53300", ErrorCode::locked, "postgres.busy",
             "raise max_connections of the server, or lower those of its clients"},
-    Meaning{"23", ErrorCode::conflict, "postgres.constraint",
-            "read again what is there, then decide"},
-    Meaning{"42P07", ErrorCode::conflict, "postgres.constraint",
+    Meaning{"23", ErrorCode::io, "postgres.constraint",
+            "try again; if that does not help, see the server's log"},
+    Meaning{"42P07", ErrorCode::locked, "postgres.constraint",
             "another program makes the same tables; try again"},
-    Meaning{"42710", ErrorCode::conflict, "postgres.constraint",
+    Meaning{"42710", ErrorCode::locked, "postgres.constraint",
             "another program makes the same tables; try again"},
     Meaning{"57014", ErrorCode::io, "postgres.timeout",
             "nothing was changed; try again when the server has less to do"},
@@ -148,13 +149,21 @@ constexpr Refusal kUnreachable{ErrorCode::io,
                                "see whether the server is up, and whether host and port are right",
                                {}};
 
+// "FATAL:  " in whatever language, so somebody did answer.
+constexpr std::array<std::string_view, 1> kServerSigns{":  "};
+constexpr Refusal kUnclear{ErrorCode::io, "postgres.refused_unclear",
+                           "a server or pooler refuses it, for a reason that is not known here",
+                           "see its log", kServerSigns};
+
 const Refusal& refusal_of(std::string_view message) {
-  const auto* const found = std::ranges::find_if(kRefusals, [&](const Refusal& refusal) {
+  const auto fits = [&](const Refusal& refusal) {
     return std::ranges::any_of(refusal.signs, [&](std::string_view sign) {
       return message.find(sign) != std::string_view::npos;
     });
-  });
-  return found == kRefusals.end() ? kUnreachable : *found;
+  };
+  const auto* const found = std::ranges::find_if(kRefusals, fits);
+  if (found != kRefusals.end()) return *found;
+  return fits(kUnclear) ? kUnclear : kUnreachable;
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ import latchkey.store;
 import latchkey.store.backend;
 import latchkey.store.postgres.connection;
 import latchkey.store.postgres.database;
+import latchkey.store.postgres.pool;
 import latchkey.store.postgres.records;
 import latchkey.store.record;
 
@@ -35,6 +36,7 @@ namespace {
 
 constexpr Duration kFirstPause{10};
 constexpr Duration kLongestPause{250};
+constexpr std::chrono::milliseconds kLongestRetry{500};
 // More than anybody waits; what is added to the clock must not overflow.
 constexpr std::chrono::hours kLongestWait{24};
 
@@ -70,8 +72,20 @@ constexpr const char* kRelease =
     "UPDATE latchkey_leases SET holder = 0, expires_at = TIMESTAMPTZ '1970-01-01 00:00:00+00' "
     "WHERE subject = $1 AND holder = $2::BIGINT AND fence = $3::BIGINT";
 
+// $1: subject, $2: holder. Of an attempt to take the row that nobody knows the outcome of.
+constexpr const char* kGiveUp =
+    "UPDATE latchkey_leases SET holder = 0, expires_at = TIMESTAMPTZ '1970-01-01 00:00:00+00' "
+    "WHERE subject = $1 AND holder = $2::BIGINT";
+
+using Steady = std::chrono::steady_clock::time_point;
+
+Steady now_here() {
+  return std::chrono::steady_clock::now();
+}
+
 struct Slot {
   std::optional<LeaseRow> row;  // empty while it is being taken
+  Steady renewed{};             // when the last renewal that came through was begun
   std::optional<LeasedClaim> claim;
   bool lost = false;
 };
@@ -79,6 +93,7 @@ struct Slot {
 struct Renewal {
   std::string subject;
   LeaseRow row;
+  Steady renewed;
 };
 
 }  // namespace
@@ -91,12 +106,16 @@ struct PostgresLeases::Impl {
   void leave(const std::string& subject);
   Result<LeaseRow> take_row(const std::string& subject, const LockWait& wait);
   Result<std::optional<std::int64_t>> try_row(const std::string& subject, std::uint64_t holder);
+  void give_up(const std::string& subject, std::uint64_t holder);
   void hold(const std::string& subject, const LeaseRow& row);
   void release(const std::string& subject, const LeaseRow& row);
   bool check(const std::string& subject, const LeaseRow& row);
+  void note_renewed(const std::string& subject, const LeaseRow& row, Steady begun);
   void renew_until(const std::stop_token& stop);
-  std::vector<Renewal> renewals();
-  void renew(const Renewal& renewal);
+  [[nodiscard]] Steady next_renewal() const;
+  std::vector<Renewal> due_renewals() const;
+  [[nodiscard]] bool renew_due(const std::stop_token& stop);
+  [[nodiscard]] bool renew(const Renewal& renewal);
   PostgresValues renewing(const std::string& subject, const LeaseRow& row) const;
 
   std::shared_ptr<PostgresDatabase> database;
@@ -150,7 +169,10 @@ Result<LeaseRow> PostgresLeases::Impl::take_row(const std::string& subject, cons
   Clock& clock = database->clock();
   for (auto pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
     const auto fence = try_row(subject, holder);
-    if (!fence) return fence.error();
+    if (!fence) {
+      give_up(subject, holder);
+      return fence.error();
+    }
     if (*fence) return LeaseRow{.holder = holder, .fence = **fence};
     if (wait.stop.stop_requested()) return lease_cancelled(subject);
     const auto left = std::chrono::ceil<Duration>(wait.deadline - clock.steady_now());
@@ -159,22 +181,32 @@ Result<LeaseRow> PostgresLeases::Impl::take_row(const std::string& subject, cons
   }
 }
 
+// The row may have been taken all the same. What fails here ends by itself, when it has run out.
+void PostgresLeases::Impl::give_up(const std::string& subject, std::uint64_t holder) {
+  static_cast<void>(database
+                        ->run_once(kGiveUp, {PostgresValue::text(subject),
+                                             PostgresValue::integer(postgres_bits(holder))})
+                        .has_value());
+}
+
 void PostgresLeases::Impl::hold(const std::string& subject, const LeaseRow& row) {
   const std::lock_guard guard(mutex);
-  slots[subject].row = row;
+  Slot& slot = slots[subject];
+  slot.row = row;
+  slot.renewed = now_here();
   if (!renewer.joinable()) {
     renewer = std::jthread([this](const std::stop_token& stop) { renew_until(stop); });
   }
 }
 
-// What fails here ends by itself, when the row has run out.
+// Others in this process need not wait for a database that does not answer.
 void PostgresLeases::Impl::release(const std::string& subject, const LeaseRow& row) {
-  static_cast<void>(database
-                        ->run(kRelease, {PostgresValue::text(subject),
-                                         PostgresValue::integer(postgres_bits(row.holder)),
-                                         PostgresValue::integer(row.fence)})
-                        .has_value());
   leave(subject);
+  static_cast<void>(database
+                        ->run_once(kRelease, {PostgresValue::text(subject),
+                                              PostgresValue::integer(postgres_bits(row.holder)),
+                                              PostgresValue::integer(row.fence)})
+                        .has_value());
 }
 
 PostgresValues PostgresLeases::Impl::renewing(const std::string& subject,
@@ -196,41 +228,78 @@ bool PostgresLeases::Impl::check(const std::string& subject, const LeaseRow& row
     values.push_back(PostgresValue::integer(postgres_bits(claim->id)));
     values.push_back(PostgresValue::integer(postgres_bits(claim->revision.value)));
   }
-  const auto rows = database->run(claim ? kRenewClaimed : kRenew, values);
-  return rows && rows->size() == 1;
+  const Steady begun = now_here();
+  const auto rows = database->run(claim ? kRenewClaimed : kRenew, values, PostgresLane::leases);
+  if (!rows || rows->size() != 1) return false;
+  note_renewed(subject, row, begun);
+  return true;
 }
 
 // Renewing
 // --------------------------------------------------------------------------------------------------------
 
-std::vector<Renewal> PostgresLeases::Impl::renewals() {
+void PostgresLeases::Impl::note_renewed(const std::string& subject, const LeaseRow& row,
+                                        Steady begun) {
+  const std::lock_guard guard(mutex);
+  const auto slot = slots.find(subject);
+  if (slot != slots.end() && slot->second.row == row)
+    slot->second.renewed = std::max(slot->second.renewed, begun);
+}
+
+// A lease that is taken meanwhile is due no sooner.
+Steady PostgresLeases::Impl::next_renewal() const {
+  Steady next = now_here() + lease_time / 3;
+  for (const auto& [subject, slot] : slots) {
+    if (slot.row && !slot.lost) next = std::min(next, slot.renewed + lease_time / 3);
+  }
+  return next;
+}
+
+// Those first that run out first.
+std::vector<Renewal> PostgresLeases::Impl::due_renewals() const {
+  const Steady last = now_here() - lease_time / 3;
   const std::lock_guard guard(mutex);
   std::vector<Renewal> found;
   for (const auto& [subject, slot] : slots) {
-    if (slot.row && !slot.lost) found.push_back({subject, *slot.row});
+    if (slot.row && !slot.lost && slot.renewed <= last)
+      found.push_back({.subject = subject, .row = *slot.row, .renewed = slot.renewed});
   }
+  std::ranges::sort(found, {}, &Renewal::renewed);
   return found;
 }
 
-void PostgresLeases::Impl::renew(const Renewal& renewal) {
-  const auto rows = database->run(kRenew, renewing(renewal.subject, renewal.row));
-  // Not knowing is no loss: the next renewal, or still_held(), will see.
-  if (!rows || rows->size() == 1) return;
+// False when the database does not answer: that is no loss yet.
+bool PostgresLeases::Impl::renew(const Renewal& renewal) {
+  const Steady begun = now_here();
+  const auto rows =
+      database->run_once(kRenew, renewing(renewal.subject, renewal.row), PostgresLane::leases);
+  if (!rows) return false;
+  if (rows->size() == 1) {
+    note_renewed(renewal.subject, renewal.row, begun);
+    return true;
+  }
   const std::lock_guard guard(mutex);
   const auto slot = slots.find(renewal.subject);
   if (slot != slots.end() && slot->second.row == renewal.row) slot->second.lost = true;
+  return true;
+}
+
+// One whose row is locked keeps the others waiting, but not from their turn.
+bool PostgresLeases::Impl::renew_due(const std::stop_token& stop) {
+  bool answered = true;
+  for (const Renewal& renewal : due_renewals()) {
+    if (stop.stop_requested()) break;
+    answered = renew(renewal) && answered;
+  }
+  return answered;
 }
 
 void PostgresLeases::Impl::renew_until(const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
-    {
-      std::unique_lock lock(mutex);
-      due.wait_for(lock, stop, lease_time / 3, [] { return false; });
-    }
-    for (const Renewal& renewal : renewals()) {
-      if (stop.stop_requested()) return;
-      renew(renewal);
-    }
+  const auto retry = std::min(lease_time / 12, kLongestRetry);
+  for (bool answered = true; !stop.stop_requested(); answered = renew_due(stop)) {
+    std::unique_lock lock(mutex);
+    due.wait_until(lock, stop, answered ? next_renewal() : now_here() + retry,
+                   [] { return false; });
   }
 }
 
@@ -242,6 +311,7 @@ class PostgresLeases::Held final : public Lease {
   }
   ~Held() override { leases_->impl_->release(subject_, row_); }
   bool still_held() override { return leases_->impl_->check(subject_, row_); }
+  bool can_expire() const noexcept override { return true; }
 
  private:
   std::shared_ptr<PostgresLeases> leases_;

@@ -32,8 +32,10 @@ struct LeasedClaim {
   Revision revision;
 };
 
-/// The leases of one store object. A thread renews them at a third of `lease_time`, by real time:
-/// what they run out by is the database's. Thread-safe.
+/// The leases of one store object. A thread renews each at a third of `lease_time`, by real time:
+/// what they run out by is the database's. It waits for nobody else's statements, and when the
+/// database does not answer it asks again soon, for the lease first that runs out first.
+/// Thread-safe.
 class PostgresLeases : public std::enable_shared_from_this<PostgresLeases> {
  public:
   /// Always in a shared_ptr: leases may outlive the store.
@@ -46,7 +48,8 @@ class PostgresLeases : public std::enable_shared_from_this<PostgresLeases> {
   /// OAuthTokenStore::lease. Its still_held() renews the row and asks in the same statement whether
   /// it is ours yet, and whether what was claimed under it is still so: the claim is there, and its
   /// revision is the record's. False too when the database does not answer. A row that has run out
-  /// is ours until another has taken it.
+  /// is ours until another has taken it. When it ends, others in this process go on at once, and
+  /// the row is released if the database answers; else it runs out.
   [[nodiscard]] Result<std::unique_ptr<Lease>> take(std::string_view subject, const LockWait& wait);
 
   /// The row that is held here for this subject, or was until it was lost.

@@ -90,7 +90,7 @@ Result<std::optional<PendingRecord>> take_postgres_pending(PostgresDatabase& dat
   if (rows->size() == 0) return std::optional<PendingRecord>();
   // It is ours, and nobody else's ever: that the row goes too is for tidiness, and a sweep's work
   // if it fails.
-  static_cast<void>(database.run(kForget, {PostgresValue::text(key)}).has_value());
+  static_cast<void>(database.run_once(kForget, {PostgresValue::text(key)}).has_value());
   auto taken = read_pending(*rows, 0, key, 0);
   if (!taken) return std::move(taken).error();
   if (now >= taken->expires_at) return std::optional<PendingRecord>();

@@ -77,14 +77,16 @@ void PostgresPool::Loan::give_up() noexcept {
   is_given_up_ = true;
 }
 
-Result<PostgresPool::Loan> PostgresPool::borrow() {
+std::size_t PostgresPool::limit(PostgresLane lane) const noexcept {
+  return options_.max_connections + (lane == PostgresLane::leases ? 1 : 0);
+}
+
+Result<PostgresPool::Loan> PostgresPool::borrow(PostgresLane lane) {
   std::uint64_t generation = 0;
   {
     std::unique_lock lock(mutex_);
-    const auto is_free = [&] { return !idle_.empty() || places_taken_ < options_.max_connections; };
-    if (!free_.wait_for(lock, options_.wait, is_free)) {
-      return pool_exhausted(options_.max_connections);
-    }
+    const auto is_free = [&] { return places_taken_ - idle_.size() < limit(lane); };
+    if (!free_.wait_for(lock, options_.wait, is_free)) return pool_exhausted(limit(lane));
     if (!idle_.empty()) {
       Member member = std::move(idle_.back());
       idle_.pop_back();
@@ -97,7 +99,7 @@ Result<PostgresPool::Loan> PostgresPool::borrow() {
   const std::lock_guard lock(mutex_);
   if (!made) {
     --places_taken_;
-    free_.notify_one();
+    free_.notify_all();  // of two lanes not everybody who waits may go on
     return std::move(made).error();
   }
   ++counts_.connects;

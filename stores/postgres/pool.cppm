@@ -18,8 +18,16 @@ import latchkey.store.postgres.watchdog;
 
 export namespace latchkey {
 
+/// Which calls wait for which others.
+enum class PostgresLane {
+  shared,
+  /// For renewing and checking leases: they have one connection more, so that they never wait for
+  /// what is done under leases. They wait only for each other.
+  leases,
+};
+
 struct PostgresPoolOptions {
-  std::size_t max_connections;
+  std::size_t max_connections;                  ///< of PostgresLane::shared
   std::chrono::milliseconds wait;               ///< for a connection to become free; real time
   std::chrono::milliseconds statement_timeout;  ///< of the server
   std::chrono::milliseconds lock_timeout;       ///< of the server
@@ -70,12 +78,13 @@ class PostgresPool {
 
   /// Errors: locked, "postgres.pool" (none became free in time); those of postgres_refusal and
   /// postgres_error; invalid_argument, "postgres.encoding".
-  [[nodiscard]] Result<Loan> borrow();
+  [[nodiscard]] Result<Loan> borrow(PostgresLane lane = PostgresLane::shared);
   [[nodiscard]] PostgresPoolCounts counts() const;
 
  private:
   [[nodiscard]] Result<std::unique_ptr<PostgresConnection>> make();
   void take_back(Member member, bool is_given_up) noexcept;
+  [[nodiscard]] std::size_t limit(PostgresLane lane) const noexcept;
 
   const SecretString address_;
   const PostgresPoolOptions options_;

@@ -273,7 +273,7 @@ Result<void> PostgresStore::clear_claim(std::string_view subject, std::uint64_t 
 std::optional<std::string> PostgresStore::load_nonce(std::string_view origin,
                                                      std::string_view jkt) {
   const auto rows =
-      database_->run(kLoadNonce, {PostgresValue::text(jkt), PostgresValue::text(origin)});
+      database_->run_once(kLoadNonce, {PostgresValue::text(jkt), PostgresValue::text(origin)});
   if (!rows || rows->size() == 0) return std::nullopt;
   return std::string(rows->text(0, 0).value_or(""));
 }
@@ -282,9 +282,9 @@ void PostgresStore::save_nonce(std::string_view origin, std::string_view jkt,
                                std::string_view nonce) {
   static_cast<void>(
       database_
-          ->run(kSaveNonce,
-                {PostgresValue::text(jkt), PostgresValue::text(origin), PostgresValue::text(nonce),
-                 PostgresValue::integer(postgres_time(database_->clock().now()))})
+          ->run_once(kSaveNonce, {PostgresValue::text(jkt), PostgresValue::text(origin),
+                                  PostgresValue::text(nonce),
+                                  PostgresValue::integer(postgres_time(database_->clock().now()))})
           .has_value());
 }
 

@@ -12,11 +12,13 @@
 #include <utility>
 #include <vector>
 
+import latchkey.core.crypto;
 import latchkey.core.error;
 import latchkey.core.secret;
 import latchkey.core.time;
 import latchkey.store.postgres.connection;
 import latchkey.store.postgres.database;
+import latchkey.store.postgres.pool;
 import latchkey.test.outcome;
 import latchkey.test.postgres_place;
 
@@ -128,6 +130,36 @@ TEST_CASE("PostgresDatabase: a pool whose connections are all in use says so in 
   CHECK(outcome(done) == "ok");
 }
 
+TEST_CASE("PostgresDatabase: leases have one connection more, which no other call may take",
+          "[postgres]") {
+  PostgresPlace place;
+  const auto database = open(place, {.max_connections = 1, .pool_wait = milliseconds(50)});
+  const auto done = database->transaction([&](PostgresConnection&) -> Result<void> {
+    CHECK(outcome(database->run_once("SELECT 1", {}, PostgresLane::leases)) == "ok");
+    CHECK(outcome(database->run("SELECT 1", {}, PostgresLane::leases)) == "ok");
+    // It is idle now, and stays kept for leases.
+    CHECK(outcome(database->run("SELECT 1")) == "locked postgres.pool");
+    return {};
+  });
+  CHECK(outcome(done) == "ok");
+  CHECK(outcome(database->run("SELECT 1")) == "ok");
+  CHECK(database->counts().connections == 2);
+}
+
+TEST_CASE("PostgresDatabase: the name of a prepared statement is made from its text",
+          "[postgres]") {
+  PostgresPlace place;
+  const auto database = open(place, {.max_connections = 1});
+  constexpr const char* kNames = "SELECT name FROM pg_prepared_statements WHERE statement = $1";
+  const std::string same = kNames;
+  for (const char* text : {kNames, same.c_str()}) {
+    const auto rows = database->run(text, {PostgresValue::text(kNames)});
+    REQUIRE(outcome(rows) == "ok");
+    REQUIRE(rows->size() == 1);
+    CHECK(rows->text(0, 0) == "latchkey_" + sha256_base64url(kNames));
+  }
+}
+
 TEST_CASE("PostgresDatabase: sixteen threads share four connections", "[postgres][concurrency]") {
   PostgresPlace place;
   const auto database = open(place, {.max_connections = 4});
@@ -164,9 +196,8 @@ TEST_CASE("PostgresDatabase: what the server refuses keeps its SQLSTATE", "[post
   const auto database = open(place);
   place.run("CREATE TABLE notes (id BIGINT PRIMARY KEY)");
   CHECK(outcome(database->run("INSERT INTO notes VALUES (1)")) == "ok");
-  CHECK(outcome(database->run("INSERT INTO notes VALUES (1)")) == "conflict postgres.constraint");
-  CHECK(outcome(database->run("INSERT INTO notes VALUES (NULL)")) ==
-        "conflict postgres.constraint");
+  CHECK(outcome(database->run("INSERT INTO notes VALUES (1)")) == "io postgres.constraint");
+  CHECK(outcome(database->run("INSERT INTO notes VALUES (NULL)")) == "io postgres.constraint");
   CHECK(outcome(database->run("SELECT nothing FROM notes")) == "corrupt postgres.schema");
   CHECK(outcome(database->run("SELECT 1 FROM nowhere")) == "corrupt postgres.schema");
   CHECK(outcome(database->run("SELECT 1 / 0")) == "io postgres.failed");
@@ -245,7 +276,7 @@ TEST_CASE("PostgresDatabase: a transaction that never can be is given up after t
   const auto done = database->transaction([](PostgresConnection&) -> Result<void> {
     return postgres_error("40001", "ERROR:  could not serialize access");
   });
-  CHECK(outcome(done) == "conflict postgres.serialization");
+  CHECK(outcome(done) == "locked postgres.serialization");
   CHECK(clock->slept() <= milliseconds(1'000));
 }
 

@@ -24,14 +24,14 @@ std::string refusal_of(std::string_view cause) {
 }  // namespace
 
 TEST_CASE("postgres_error: a SQLSTATE tells what a program can do about it", "[postgres]") {
-  CHECK(error_of("40001") == "conflict postgres.serialization");
-  CHECK(error_of("40P01") == "conflict postgres.serialization");
-  CHECK(error_of("40003") == "conflict postgres.serialization");
+  CHECK(error_of("40001") == "locked postgres.serialization");
+  CHECK(error_of("40P01") == "locked postgres.serialization");
+  CHECK(error_of("40003") == "locked postgres.serialization");
   CHECK(error_of("55P03") == "locked postgres.busy");
   CHECK(error_of("53300") == "locked postgres.busy");
-  CHECK(error_of("23505") == "conflict postgres.constraint");
-  CHECK(error_of("42P07") == "conflict postgres.constraint");
-  CHECK(error_of("42710") == "conflict postgres.constraint");
+  CHECK(error_of("23505") == "io postgres.constraint");
+  CHECK(error_of("42P07") == "locked postgres.constraint");
+  CHECK(error_of("42710") == "locked postgres.constraint");
   CHECK(error_of("57014") == "io postgres.timeout");
   CHECK(error_of("53100") == "io postgres.no_space");
   CHECK(error_of("53200") == "io postgres.failed");
@@ -44,6 +44,15 @@ TEST_CASE("postgres_error: a SQLSTATE tells what a program can do about it", "[p
   CHECK(error_of("42703") == "corrupt postgres.schema");
   CHECK(error_of("XX001") == "corrupt postgres.damaged");
   CHECK(error_of("22021") == "invalid_argument postgres.text");
+}
+
+TEST_CASE("postgres_error: none is a conflict, which would say that somebody saved first",
+          "[postgres]") {
+  for (const char* state : {"40000", "40001", "40002", "40003", "40P01", "23000", "23502", "23503",
+                            "23505", "23514", "23P01", "42P07", "42710", "55P03"}) {
+    CAPTURE(state);
+    CHECK(postgres_error(state, "ERROR:  refused").code != ErrorCode::conflict);
+  }
 }
 
 TEST_CASE("postgres_error: an unknown SQLSTATE, or none, is a failure like any other",
@@ -80,6 +89,15 @@ TEST_CASE("postgres_refusal: libpq's text tells why there is no connection", "[p
   CHECK(refusal_of("SSL error: certificate verify failed") == "io postgres.tls");
   CHECK(refusal_of("server certificate for \"a\" does not match host name \"b\"") ==
         "io postgres.tls");
+}
+
+TEST_CASE("postgres_refusal: a server's text in another language is not an absent server",
+          "[postgres]") {
+  CHECK(refusal_of("FATAL:  Passwort-Authentifizierung für Benutzer »u« fehlgeschlagen") ==
+        "io postgres.refused_unclear");
+  CHECK(refusal_of("ВАЖНО:  роль \"u\" не существует") == "io postgres.refused_unclear");
+  CHECK(refusal_of("FATAL:  pgbouncer cannot connect to server") == "io postgres.refused_unclear");
+  CHECK(refusal_of("Verbindungsaufbau abgelehnt") == "io postgres.unreachable");
 }
 
 TEST_CASE("postgres_refusal: a missing certificate file is not a missing role or database",

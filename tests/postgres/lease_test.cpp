@@ -15,6 +15,7 @@ import latchkey.core;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.postgres;
+import latchkey.store.postgres.connection;
 import latchkey.store.postgres.database;
 import latchkey.store.vault;
 import latchkey.test.outcome;
@@ -141,6 +142,24 @@ TEST_CASE("postgres lease: it is renewed while it is held, also when its store i
   }
   CHECK(place.lease("fence", kAlice) == "1");
   CHECK(outcome(b.store->lease(kAlice, at_once())) == "locked lease.timeout");
+}
+
+TEST_CASE("postgres lease: it is renewed while others use all connections of the pool",
+          "[postgres][lease][concurrency]") {
+  PostgresStorePlace place({.lease_time = 300ms});
+  const Machine a = place.machine(0, {.max_connections = 1});
+  const auto held = a.store->lease(kAlice, at_once()).value();
+  const auto done = a.database->transaction([&](PostgresConnection&) -> Result<void> {
+    std::string expiry = place.lease("expires_at", kAlice);
+    for (int renewals = 0; renewals < 3; ++renewals) {
+      const std::string next = changed(place, "expires_at", expiry);
+      CHECK(next > expiry);
+      expiry = next;
+    }
+    CHECK(held->still_held());
+    return {};
+  });
+  CHECK(outcome(done) == "ok");
 }
 
 TEST_CASE("postgres lease: the thread of a former holder renews nothing that was taken over",

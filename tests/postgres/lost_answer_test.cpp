@@ -111,12 +111,6 @@ std::vector<Operation> operations() {
          return taken && taken->box == pending().box ? "ok" : "absent";
        },
        [](Shaky& s) { return !is_kept(s, "latchkey_pending"); }},
-      {"a nonce", std::string(kOrigin), nothing,
-       [](Shaky& s) {
-         s.store.save_nonce(kOrigin, "key", "nonce");
-         return "ok";
-       },
-       [](Shaky& s) { return s.witness.store->load_nonce(kOrigin, "key") == "nonce"; }},
       {"moving a record aside",
        "postgres.column",  // among what is written, and not in what is read
        [saved](Shaky& s) {
@@ -193,6 +187,30 @@ TEST_CASE("postgres lease: one that is another's stays so when the answer was lo
   CHECK(outcome(shaky.store.lease(kAlice, {.deadline = SystemClock().steady_now()})) ==
         "locked lease.timeout");
   CHECK(shaky.proxy.cuts() == 1);
+}
+
+TEST_CASE("postgres lease: one that was taken and not answered for is released by the failed call",
+          "[postgres][lease]") {
+  PostgresStorePlace place;
+  PostgresProxy proxy(port_in(place.database().address()));
+  const Machine machine = place.machine(proxy.port(), {.recovery = 0ms});
+  proxy.cut_answer_to(std::string(kAlice));
+  CHECK(outcome(machine.store->lease(kAlice, {.deadline = SystemClock().steady_now()})) ==
+        "io postgres.connection_lost");
+  CHECK(proxy.cuts() == 1);
+  CHECK(place.lease("fence", kAlice) == "1");
+  CHECK(place.lease("holder", kAlice) == "0");
+}
+
+TEST_CASE("postgres store: a nonce is not worth a second attempt", "[postgres][store]") {
+  Shaky shaky;
+  shaky.proxy.cut_question_with(std::string(kOrigin));
+  shaky.store.save_nonce(kOrigin, "key", "nonce");
+  CHECK(shaky.proxy.cuts() == 1);
+  CHECK(shaky.machine.database->counts().repeated == 0);
+  CHECK_FALSE(shaky.witness.store->load_nonce(kOrigin, "key").has_value());
+  shaky.store.save_nonce(kOrigin, "key", "nonce");
+  CHECK(shaky.store.load_nonce(kOrigin, "key") == "nonce");
 }
 
 TEST_CASE("postgres pending: of two at once exactly one takes it, also when an answer is lost",

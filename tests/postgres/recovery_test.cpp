@@ -116,6 +116,40 @@ TEST_CASE("PostgresDatabase: a server that does not come back is an error after 
   CHECK(outcome(once(*database, "a")) == "ok");
 }
 
+TEST_CASE("PostgresDatabase: after a recovery in vain the calls of the next second try once",
+          "[postgres]") {
+  PrivateServer server;
+  const auto clock = std::make_shared<ManualClock>(TimePoint{});
+  const auto database = open(server.address(), {.clock = clock});
+  server.kill();
+  CHECK(outcome(once(*database, "a")) == "io postgres.unreachable");
+  const auto slept = clock->slept();
+  for (int i = 0; i < 3; ++i) CHECK(outcome(once(*database, "a")) == "io postgres.unreachable");
+  CHECK(clock->slept() == slept);
+  clock->advance(seconds(1));
+  CHECK(outcome(once(*database, "a")) == "io postgres.unreachable");
+  CHECK(clock->slept() > slept);
+  server.start();
+  CHECK(outcome(once(*database, "a")) == "ok");
+  server.kill();
+  const auto before = clock->slept();
+  CHECK(outcome(once(*database, "a")) == "io postgres.unreachable");
+  CHECK(clock->slept() > before);
+}
+
+TEST_CASE("PostgresDatabase: run_once tries once", "[postgres]") {
+  PrivateServer server;
+  const auto clock = std::make_shared<ManualClock>(TimePoint{});
+  const auto database = open(server.address(), {.clock = clock});
+  server.kill();
+  CHECK(database->run_once("SELECT 1").error().code == ErrorCode::io);
+  CHECK(outcome(database->run_once("SELECT 1")) == "io postgres.unreachable");
+  CHECK(clock->slept() == milliseconds(0));
+  CHECK(database->counts().repeated == 0);
+  server.start();
+  CHECK(outcome(database->run_once("SELECT 1")) == "ok");
+}
+
 TEST_CASE("PostgresDatabase: an address where nobody answers is not waited for when it is opened",
           "[postgres]") {
   const auto clock = std::make_shared<ManualClock>(TimePoint{});

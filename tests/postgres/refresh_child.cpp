@@ -63,6 +63,7 @@ class StoppingStore final : public ForwardingStore {
     bool still_held() override {
       return store_.around("check", [&] { return inner_->still_held(); });
     }
+    bool can_expire() const noexcept override { return inner_->can_expire(); }
 
    private:
     StoppingStore& store_;

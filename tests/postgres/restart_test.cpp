@@ -7,12 +7,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 import latchkey.core;
+import latchkey.refresh.context;
 import latchkey.refresh.keeper;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.postgres;
+import latchkey.store.postgres.connection;
 import latchkey.store.postgres.database;
 import latchkey.store.vault;
 import latchkey.test.outcome;
@@ -62,6 +65,20 @@ struct Interrupted {
   }
 };
 
+std::string token_of(const Result<std::shared_ptr<const OAuthSession>>& session) {
+  return session ? std::string((*session)->access_token.expose()) : outcome(session);
+}
+
+// An hour goes by for the database alone.
+void let_an_hour_pass(const std::string& address) {
+  const auto connection = PostgresConnection::open(SecretString(address)).value();
+  static_cast<void>(
+      connection
+          ->script("UPDATE latchkey_leases SET expires_at = expires_at - INTERVAL '1 hour'; "
+                   "UPDATE latchkey_claims SET claimed_at = claimed_at - 3600000")
+          .value());
+}
+
 }  // namespace
 
 TEST_CASE("a database that is killed and comes back in the midst of a refresh: nothing is lost",
@@ -96,4 +113,35 @@ TEST_CASE(
   CHECK(it.world->server.refreshes() == 1);
   CHECK(it.world->stored().refresh_token->expose() == "rt-2");
   CHECK((*keeper->fresh(kSubject))->access_token.expose() == "at-2");
+}
+
+TEST_CASE(
+    "a lease that ran out in an outage after the answer: its holder saves, and who has it now "
+    "adopts that",
+    "[postgres][keeper]") {
+  PrivateServer server;
+  Interrupted it(server);
+  const auto other_database = PostgresDatabase::open(SecretString(server.address())).value();
+  const auto other_store = std::make_shared<WatchedStore>(
+      PostgresOAuthTokenStore::open(other_database, it.vault->sealer()).value());
+  SessionContext context = it.world->context;
+  context.store = other_store;
+  SessionKeeper other(std::move(context));
+  std::promise<void> taken;
+  other_store->set_after([&, waiting = true](std::string_view call) mutable {
+    if (call == "lease" && std::exchange(waiting, false)) taken.set_value();
+  });
+  std::future<std::string> adopted;
+  it.at("before:save", [&] {
+    server.kill();
+    server.start();
+    let_an_hour_pass(server.address());
+    adopted = std::async(std::launch::async, [&] { return token_of(other.fresh(kSubject)); });
+    taken.get_future().wait();
+  });
+  CHECK(token_of(it.world->keeper()->fresh(kSubject)) == "at-2");
+  CHECK(adopted.get() == "at-2");
+  CHECK(it.world->server.refreshes() == 1);
+  CHECK(it.world->server.replays() == 0);
+  CHECK(it.world->stored().refresh_token->expose() == "rt-2");
 }

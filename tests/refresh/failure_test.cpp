@@ -305,6 +305,49 @@ TEST_CASE(
   CHECK(world.server.revocations() == 0);
 }
 
+TEST_CASE(
+    "a conflict at the save without any other revision: the new token is kept, and saved later",
+    "[keeper]") {
+  World world;
+  world.log_in();
+  world.clock->advance(1h);
+  std::atomic<bool> refused = true;
+  world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
+    if (call == "save" && refused)
+      return make_error(ErrorCode::conflict, "test.serialization", "try again");
+    return std::nullopt;
+  });
+  const auto keeper = world.keeper();
+  CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
+  REQUIRE(keeper->unsaved(kSubject) != nullptr);
+  CHECK(world.server.revocations() == 0);
+  refused = false;
+  REQUIRE(keeper->settle(10s));
+  CHECK(world.stored().refresh_token->expose() == "rt-2");
+  CHECK(token_of(keeper->fresh(kSubject)) == "at-2");
+  CHECK(world.server.refreshes() == 1);
+}
+
+TEST_CASE("a conflict at the save, and what is stored can't be read: nothing is given up",
+          "[keeper]") {
+  World world;
+  world.log_in();
+  world.clock->advance(1h);
+  std::atomic<bool> broken = false;
+  world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
+    if (call == "save" && !broken.exchange(true))
+      return make_error(ErrorCode::conflict, "test.serialization", "try again");
+    if (call == "load" && broken) return disk_full();
+    return std::nullopt;
+  });
+  const auto keeper = world.keeper();
+  CHECK(outcome(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
+  REQUIRE(keeper->settle(10s));
+  broken = false;
+  world.store->set_hook({});
+  CHECK(world.stored().refresh_token->expose() == "rt-2");
+}
+
 TEST_CASE("a conflict at the save: another login wins, and what we got is revoked", "[keeper]") {
   World world;
   const Revision old = world.log_in();

@@ -10,6 +10,7 @@
 
 import latchkey.core;
 import latchkey.refresh.keeper;
+import latchkey.refresh.run;
 import latchkey.session;
 import latchkey.store;
 import latchkey.store.memory;
@@ -35,16 +36,25 @@ class LosingStore final : public ForwardingStore {
     struct Asked final : Lease {
       explicit Asked(LosingStore& owner) : store(owner) {}
       bool still_held() override { return store.at_check(); }
+      bool can_expire() const noexcept override { return true; }
       LosingStore& store;
     };
     return std::make_unique<Asked>(*this);
   }
+  Result<std::optional<RefreshClaim>> load_claim(std::string_view subject) override {
+    if (auto failure = at_load_claim()) return *std::move(failure);
+    return ForwardingStore::load_claim(subject);
+  }
   Result<void> save_claim(const RefreshClaim& claim) override {
     if (auto refusal = at_claim()) return *std::move(refusal);
-    return ForwardingStore::save_claim(claim);
+    if (auto saved = ForwardingStore::save_claim(claim); !saved) return saved;
+    if (auto failure = after_claim()) return *std::move(failure);
+    return {};
   }
 
   std::function<std::optional<Error>()> at_claim = [] { return std::nullopt; };
+  std::function<std::optional<Error>()> at_load_claim = [] { return std::nullopt; };
+  std::function<std::optional<Error>()> after_claim = [] { return std::nullopt; };
   std::function<bool()> at_check = [] { return true; };
 };
 
@@ -78,6 +88,16 @@ struct LosingWorld {
     return world.store->load_claim(kSubject).value();
   }
 };
+
+/// Written by a process that may be alive.
+RefreshClaim old_claim(const LosingWorld& w) {
+  return {.subject = std::string(kSubject),
+          .revision = w.revision,
+          .id = 5,
+          .at = w.world.clock->now() - 1h,
+          .pid = 1,
+          .host = "elsewhere"};
+}
 
 Error lost() {
   return make_error(ErrorCode::locked, "lease.lost", "the lease is another's");
@@ -180,12 +200,7 @@ TEST_CASE("a claim that is refused, and nobody has renewed: nothing is sent", "[
 TEST_CASE("a claim beside a found one has an id of its own: the former holder cannot clear it",
           "[keeper]") {
   LosingWorld w;
-  const RefreshClaim theirs{.subject = std::string(kSubject),
-                            .revision = w.revision,
-                            .id = 5,
-                            .at = w.world.clock->now() - 1h,
-                            .pid = 1,
-                            .host = "elsewhere"};
+  const RefreshClaim theirs = old_claim(w);
   REQUIRE(w.world.store->save_claim(theirs));
   std::optional<RefreshClaim> ours;
   w.store->at_check = [&] {
@@ -198,4 +213,75 @@ TEST_CASE("a claim beside a found one has an id of its own: the former holder ca
   REQUIRE(ours.has_value());
   CHECK(ours->id != theirs.id);
   CHECK(w.claim() == ours);
+}
+
+TEST_CASE("behind an old claim its holder has time to save, and what it saves is adopted",
+          "[keeper]") {
+  LosingWorld w;
+  REQUIRE(w.world.store->save_claim(old_claim(w)));
+  int loads = 0;
+  w.world.store->set_hook([&](std::string_view call) -> std::optional<Error> {
+    // The caller's look, and the first one under the lease.
+    if (call == "load" && ++loads == 3) w.renew_as_other();
+    return std::nullopt;
+  });
+  const auto before = w.world.clock->slept();
+  CHECK(w.refresh() == "theirs");
+  CHECK(w.world.clock->slept() - before == kClaimAge);
+  CHECK(w.world.server.refreshes() == 0);
+}
+
+TEST_CASE("behind an old claim whose holder has given up the refresh is no interrupted one",
+          "[keeper]") {
+  LosingWorld w;
+  const RefreshClaim theirs = old_claim(w);
+  REQUIRE(w.world.store->save_claim(theirs));
+  w.store->at_load_claim = [&, looks = 0]() mutable -> std::optional<Error> {
+    if (++looks == 2) REQUIRE(w.world.store->clear_claim(kSubject, theirs.id));
+    return std::nullopt;
+  };
+  w.world.server.next(RotatingServer::Fault::drop_before);
+  CHECK(w.refresh() == "unreachable test.lost");
+  CHECK_FALSE(w.claim().has_value());
+}
+
+TEST_CASE("behind an old claim of a holder that is gone the refresh goes on after the wait",
+          "[keeper]") {
+  LosingWorld w;
+  REQUIRE(w.world.store->save_claim(old_claim(w)));
+  const auto before = w.world.clock->slept();
+  CHECK(w.refresh() == "at-2");
+  CHECK(w.world.clock->slept() - before == kClaimAge);
+}
+
+TEST_CASE("behind an old claim, and what is stored can't be read again: nothing is sent",
+          "[keeper]") {
+  LosingWorld w;
+  REQUIRE(w.world.store->save_claim(old_claim(w)));
+  const auto gone = make_error(ErrorCode::io, "test.gone", "the database is gone");
+  SECTION("the record") {
+    w.world.store->set_hook([=, loads = 0](std::string_view call) mutable -> std::optional<Error> {
+      if (call == "load" && ++loads == 3) return gone;
+      return std::nullopt;
+    });
+  }
+  SECTION("the claim") {
+    w.store->at_load_claim = [=, looks = 0]() mutable -> std::optional<Error> {
+      if (++looks == 2) return gone;
+      return std::nullopt;
+    };
+  }
+  CHECK(w.refresh() == "io test.gone");
+  CHECK(w.world.server.refreshes() == 0);
+}
+
+TEST_CASE("a claim whose write failed is cleared: it may have been written all the same",
+          "[keeper]") {
+  LosingWorld w;
+  w.store->after_claim = [] {
+    return std::optional(make_error(ErrorCode::io, "test.gone", "the answer was lost"));
+  };
+  CHECK(w.refresh() == "io test.gone");
+  CHECK_FALSE(w.claim().has_value());
+  CHECK(w.world.server.refreshes() == 0);
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 import latchkey.core;
@@ -177,4 +178,54 @@ TEST_CASE("a lease that another process holds is an error before the caller's ti
   CHECK(outcome(world.keeper()->fresh(kSubject)) == "locked lease.timeout");
   CHECK(world.clock->slept() == 44s);
   CHECK(world.transport->count() == 0);
+}
+
+TEST_CASE(
+    "a store that hangs: only who asks it waits for it, the others go when their time is over",
+    "[keeper][concurrency]") {
+  World world;
+  world.log_in();
+  const auto keeper = world.keeper();
+  std::promise<void> asked, answer;
+  world.store->set_hook([&, first = true](std::string_view call) mutable -> std::optional<Error> {
+    if (call == "load" && std::exchange(first, false)) {
+      asked.set_value();
+      answer.get_future().wait();
+    }
+    return std::nullopt;
+  });
+  auto patient = std::async(std::launch::async, [&] { return token_of(keeper->fresh(kSubject)); });
+  asked.get_future().wait();
+  CHECK(token_of(keeper->fresh(kSubject, {.timeout = 20ms})) == "timeout session.timeout");
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK(token_of(keeper->fresh(kSubject, {.stop = stop.get_token()})) ==
+        "cancelled refresh.cancelled");
+  CHECK_FALSE(keeper->is_refreshing(kSubject));
+  answer.set_value();
+  CHECK(patient.get() == "at-1");
+}
+
+TEST_CASE("a store that hangs while an unsaved session is saved keeps no caller",
+          "[keeper][concurrency]") {
+  World world;
+  world.log_in();
+  world.clock->advance(1h);
+  std::promise<void> asked, answer;
+  world.store->set_hook([&, saves = 0](std::string_view call) mutable -> std::optional<Error> {
+    if (call != "save" || ++saves > 2) return std::nullopt;
+    if (saves == 2) {
+      asked.set_value();
+      answer.get_future().wait();
+    }
+    return make_error(ErrorCode::io, "io.no_space", "the disk is full");
+  });
+  const auto keeper = world.keeper();
+  CHECK(token_of(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
+  asked.get_future().wait();
+  CHECK(token_of(keeper->fresh(kSubject)) == "session_not_durable session.not_durable");
+  CHECK(keeper->unsaved(kSubject) != nullptr);
+  answer.set_value();
+  REQUIRE(keeper->settle(10s));
+  CHECK(world.stored().refresh_token->expose() == "rt-2");
 }

@@ -88,6 +88,7 @@ class ReadsBeforeLease final : public ForwardingStore {
         : lease_(std::move(lease)), store_(store), subject_(std::move(subject)) {}
     ~Remembering() override { store_.forget(subject_); }
     bool still_held() override { return lease_->still_held(); }
+    bool can_expire() const noexcept override { return lease_->can_expire(); }
 
    private:
     std::unique_ptr<Lease> lease_;

@@ -87,6 +87,7 @@ class WatchedLease final : public Lease {
     if (held) current.checks(begun);
     return held;
   }
+  bool can_expire() const noexcept override { return inner_->can_expire(); }
 
  private:
   std::unique_ptr<Lease> inner_;
