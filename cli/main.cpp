@@ -314,8 +314,10 @@ void add_store_commands(CLI::App& app, Parsed& p) {
       ->add_option("--to", p.migrate.to,
                    "the target, as for --store; --master-key is that of its vault")
       ->required();
-  migrate->add_option("--from-master-key", p.migrate.from_master_key,
-                      "what opens the source's vault, as for --master-key; found out if not given");
+  migrate->add_option(
+      "--from-master-key", p.migrate.from_master_key,
+      "what opens the source's vault, as for --master-key: a command, or a key file that is "
+      "not in the default place, must be named");
   migrate->add_flag("--dry-run", p.migrate.dry_run, "only count what would be moved");
   add(*store, "stats", "how many sessions, keys and logins it holds, and whose", p,
       run_store_stats);

@@ -92,6 +92,15 @@ Result<Places> places(const Options& options) {
   return where;
 }
 
+bool is_same_file(const std::filesystem::path& one, const std::filesystem::path& other) {
+  std::error_code fault;
+  if (std::filesystem::equivalent(one, other, fault)) return true;
+  const auto a = std::filesystem::weakly_canonical(one, fault);
+  if (fault) return one.lexically_normal() == other.lexically_normal();
+  const auto b = std::filesystem::weakly_canonical(other, fault);
+  return !fault && a == b;
+}
+
 HttpRule http_rule_of(const Options& options) noexcept {
   return options.allow_http_for_loopback ? HttpRule::allow_http_for_loopback : HttpRule::https_only;
 }

@@ -56,6 +56,10 @@ struct Places {
 /// path that is none.
 [[nodiscard]] Result<Places> places(const Options& options);
 
+/// Whether both paths lead to one file or folder, by whatever links, be it there or not.
+[[nodiscard]] bool is_same_file(const std::filesystem::path& one,
+                                const std::filesystem::path& other);
+
 /// Looks up a variable of the environment; empty if it is not set, or is empty.
 using Variables = std::function<std::optional<std::string>(const std::string& name)>;
 

@@ -20,6 +20,7 @@ import latchkey.refresh.migration;
 import latchkey.refresh.tombstones;
 import latchkey.store;
 import latchkey.store.postgres.database;
+import latchkey.store.postgres.vault;
 import latchkey.store.vault;
 import latchkey.store.vault.managed;
 
@@ -59,7 +60,37 @@ Result<StoreName> end_of_migration(const std::string& text, const Places& where)
 
 struct Ends {
   Workspace from, to;
+  std::string target;  // its lasting name
 };
+
+Error same_store() {
+  return make_error(ErrorCode::invalid_argument, "migration.same_store",
+                    "cannot move sessions: --from and --to are the same store, or one is a copy of "
+                    "the other; name two different ones");
+}
+
+// Whoever reads it has named --master-key, or LATCHKEY_MASTER_KEY, which is the target's.
+Error of_source(Error error) {
+  if (error.detail.starts_with("vault.") || error.detail == "cli.master_key_command")
+    error.message +=
+        "; this is the source's vault: name its master key with --from-master-key if it is not in "
+        "its usual place";
+  return error;
+}
+
+// The source is opened first: nothing is made at a target of a source that is not there.
+Result<Ends> open_both(const Options& source, const Options& target) {
+  auto from = open_workspace(source, Opening::existing);
+  if (!from) return of_source(std::move(from).error());
+  auto to = open_workspace(target);
+  if (!to) return std::move(to).error();
+  if (from->database && to->database) {
+    const auto same = PostgresKeyVault::is_same(*from->database, *to->database);
+    if (!same) return same.error();
+    if (*same) return same_store();
+  }
+  return Ends{.from = *std::move(from), .to = *std::move(to), .target = {}};
+}
 
 // The global options say how the target's vault is opened, which may be made now; the source's is
 // there, and its header says how, but for what only --from-master-key can.
@@ -75,15 +106,12 @@ Result<Ends> open_ends(const Options& options, const StoreMigrateCommand& comman
   if (!from) return from.error();
   const auto to = end_of_migration(target.store, *where);
   if (!to) return to.error();
-  if (*from == *to) {
-    return make_error(ErrorCode::invalid_argument, "migration.same_store",
-                      "cannot move sessions: --from and --to are the same store");
-  }
-  auto opened_from = open_workspace(source);
-  if (!opened_from) return std::move(opened_from).error();
-  auto opened_to = open_workspace(target);
-  if (!opened_to) return std::move(opened_to).error();
-  return Ends{.from = *std::move(opened_from), .to = *std::move(opened_to)};
+  if (is_same_store(*from, *to)) return same_store();
+  auto name = lasting_name(*to);
+  if (!name) return std::move(name).error();
+  auto ends = open_both(source, target);
+  if (ends) ends->target = *std::move(name);
+  return ends;
 }
 
 // Keys that the moved sessions have left behind, and that are old enough.
@@ -124,12 +152,13 @@ void print_migration(const MigrationReport& done, std::size_t keys, const Option
 Exit run_store_migrate(const Options& options, const StoreMigrateCommand& command) {
   const auto ends = open_ends(options, command);
   if (!ends) return report(ends.error(), options.format);
-  const auto& [from, to] = *ends;
+  const auto& [from, to, target] = *ends;
   ProgressLine line;
   const auto done = migrate_sessions(
       {.store = from.store, .vault = from.vault}, {.store = to.store, .vault = to.vault},
       {.progress = [&](std::size_t n, std::size_t total) { line("sessions moved", n, total); },
        .stop = options.stop,
+       .target = target,
        .dry_run = command.dry_run});
   if (!done) return report(done.error(), options.format);
   // A vault in the data folder that seals the target too is needed as it is.
@@ -210,7 +239,7 @@ void print_garbage(const Garbage& garbage, Format format, bool dry_run) {
 }  // namespace
 
 Exit run_store_gc(const Options& options, const StoreGcCommand& command) {
-  const auto workspace = open_workspace(options);
+  const auto workspace = open_workspace(options, Opening::existing);
   if (!workspace) return report(workspace.error(), options.format);
   const auto garbage = collect(*workspace, options, command);
   if (!garbage) return report(garbage.error(), options.format);

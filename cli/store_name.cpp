@@ -12,6 +12,7 @@ import latchkey.cli.options;
 import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.secret;
+import latchkey.store.postgres.address;
 
 namespace latchkey::cli {
 namespace {
@@ -25,10 +26,13 @@ StoreName postgres(std::string_view address) {
       .kind = Kind::postgres, .path = {}, .address = std::make_shared<const SecretString>(address)};
 }
 
+// Repeats nothing from the colon on: a mistyped address may have its password anywhere.
 Error unknown(const std::string& text) {
+  const std::string kind = text.substr(0, text.find_first_of(":=@ \t\r\n"));
   return make_error(ErrorCode::invalid_argument, "cli.store",
-                    "cannot use the store " + printable(without_passwords(text), 200) +
-                        ": write sqlite:PATH, file:FOLDER, memory: or postgresql://HOST/DATABASE");
+                    "cannot use the store " + printable(kind, 200) +
+                        (kind.size() < text.size() ? "...: write" : ": write") +
+                        " sqlite:PATH, file:FOLDER, memory: or postgresql://HOST/DATABASE");
 }
 
 // Where the password of "//USER:PASSWORD@" begins and ends, `begin` being behind the slashes. Both
@@ -43,6 +47,25 @@ Span password_in_authority(std::string_view text, std::size_t begin) {
   if (at == std::string_view::npos || at < begin || colon == std::string_view::npos || colon > at)
     return {begin, begin};
   return {colon + 1, at};
+}
+
+// "postgres:/USER:PASSWORD@", "postgresl:PASSWORD@": words that are no URI, and may have been meant
+// as one.
+std::string mask_near_authorities(std::string text) {
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find_first_of(" \t\n\"'", begin), text.size());
+    const std::size_t at = text.substr(0, end).rfind('@');
+    const std::size_t kind = text.find(':', begin);
+    if (at == std::string::npos || at < begin || kind > at || text.compare(kind, 3, "://") == 0) {
+      begin = end + 1;
+      continue;
+    }
+    const std::size_t user = text.find(':', kind + 1);
+    const std::size_t password = (user < at ? user : kind) + 1;
+    text.replace(password, at - password, kMask);
+    begin = std::min(text.find_first_of(" \t\n\"'", password), text.size()) + 1;
+  }
+  return text;
 }
 
 std::string mask_authorities(std::string text) {
@@ -128,8 +151,21 @@ std::string shown(const StoreName& name) {
   return "sqlite:" + printable(name.path.native(), 300);
 }
 
+bool is_same_store(const StoreName& one, const StoreName& other) {
+  if (one == other) return true;
+  if (one.kind != other.kind || one.path.empty()) return false;
+  return is_same_file(one.path, other.path);
+}
+
+Result<std::string> lasting_name(const StoreName& name) {
+  if (name.kind == Kind::postgres) return postgres_address_name(*name.address);
+  std::error_code fault;
+  const auto path = std::filesystem::weakly_canonical(name.path, fault);
+  return (name.kind == Kind::file ? "file:" : "sqlite:") + (fault ? name.path : path).string();
+}
+
 std::string without_passwords(std::string_view text) {
-  return mask_keywords(mask_authorities(std::string(text)));
+  return mask_keywords(mask_near_authorities(mask_authorities(std::string(text))));
 }
 
 }  // namespace latchkey::cli

@@ -33,6 +33,14 @@ struct StoreName {
 /// For people: "sqlite:PATH"; of a database nothing but its kind.
 [[nodiscard]] std::string shown(const StoreName& name);
 
+/// Whether both are one file or folder, also by way of links; of databases only whether the
+/// addresses are the same.
+[[nodiscard]] bool is_same_store(const StoreName& one, const StoreName& other);
+/// A name that tells stores apart and stays the same, for MigrationOptions::target: links are
+/// followed, and of an address nothing but host, port and database is kept. Error: that of an
+/// address that can't be read.
+[[nodiscard]] Result<std::string> lasting_name(const StoreName& name);
+
 /// The text with "***" in place of passwords of addresses in it: for what is repeated of a command
 /// line.
 [[nodiscard]] std::string without_passwords(std::string_view text);

@@ -167,7 +167,7 @@ Exit run_store_stats(const Options& options) {
   if (!where) return report(where.error(), options.format);
   const auto name = store_name(options, *where);
   if (!name) return report(name.error(), options.format);
-  const auto workspace = open_workspace(options);
+  const auto workspace = open_workspace(options, Opening::existing);
   if (!workspace) return report(workspace.error(), options.format);
   const auto stats = take_stats(*workspace, *name);
   if (!stats) return report(stats.error(), options.format);

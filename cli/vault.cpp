@@ -170,7 +170,7 @@ Exit run_vault_rewrap(const Options& options, const VaultCommand& command) {
   const auto before = vault_kind(*where, *database);
   if (!before) return report(before.error(), options.format);
   const bool from_file = *before == Kind::key_file;
-  if (from_file && fresh->kind() == Kind::key_file && fresh->path() == where->key) {
+  if (from_file && fresh->kind() == Kind::key_file && is_same_file(fresh->path(), where->key)) {
     return report(
         make_error(ErrorCode::invalid_argument, "cli.same_key_file",
                    "the vault is under the key file " + printable(where->key.native(), 300) +
@@ -181,8 +181,8 @@ Exit run_vault_rewrap(const Options& options, const VaultCommand& command) {
   say("start the programs again that have the vault open: in " +
       std::to_string(kSealingGrace.count()) + " minutes they stop saving sessions");
   if (from_file) {
-    say("the key file " + printable(where->key.native(), 300) +
-        " is not used any more; remove it when you need no copy of the vault from before");
+    say("this vault does not use the key file " + printable(where->key.native(), 300) +
+        " any more; other vaults may, and copies of this one from before do");
   }
   return tell_rewrapped(*fresh, options.format);
 }

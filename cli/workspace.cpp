@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 module latchkey.cli.workspace;
@@ -10,6 +12,7 @@ import latchkey.atproto.client;
 import latchkey.cli.options;
 import latchkey.cli.store_name;
 import latchkey.cli.vault_key;
+import latchkey.core.encoding;
 import latchkey.core.error;
 import latchkey.core.os.files;
 import latchkey.core.os.process;
@@ -92,10 +95,41 @@ bool has_other_stores(const Places& where) {
 
 namespace {
 
+Error no_store(const StoreName& name, const std::string& cause) {
+  return make_error(ErrorCode::invalid_argument, "cli.no_store",
+                    "cannot use the store " + shown(name) + ": " + cause +
+                        "; check its name, or log in to make it");
+}
+
+// So that a mistyped name is not taken for an empty store.
+Result<void> check_there(const StoreName& name) {
+  std::error_code fault;
+  const auto status = std::filesystem::status(name.path, fault);
+  const bool is_there =
+      name.kind == StoreName::Kind::sqlite
+          ? std::filesystem::is_regular_file(status)
+          : std::filesystem::is_directory(status) && !std::filesystem::is_empty(name.path, fault);
+  if (name.kind == StoreName::Kind::memory || is_there) return {};
+  return no_store(name, "there is none");
+}
+
+Result<void> check_has_vault(const StoreName& name, const Places& where,
+                             const std::shared_ptr<PostgresDatabase>& database) {
+  const auto kind = vault_kind(where, database);
+  if (!kind) return kind.error();
+  if (*kind) return {};
+  return no_store(name, database ? "the database has no vault for it"
+                                 : "there is no vault in " + printable(where.vault.native(), 300));
+}
+
 Result<Workspace> open_in_database(const Options& options, const Places& where,
-                                   const StoreName& name) {
-  auto database = open_database(name);
+                                   const StoreName& name, Opening opening) {
+  auto database = open_database(name, {.migrate = opening == Opening::make});
   if (!database) return std::move(database).error();
+  if (opening == Opening::existing) {
+    if (auto there = check_has_vault(name, where, *database); !there)
+      return std::move(there).error();
+  }
   auto vault = open_fleet_vault(options, where, *database);
   if (!vault) return std::move(vault).error();
   auto store = PostgresOAuthTokenStore::open(*database, *vault);
@@ -108,12 +142,18 @@ Result<Workspace> open_in_database(const Options& options, const Places& where,
 
 }  // namespace
 
-Result<Workspace> open_workspace(const Options& options) {
+Result<Workspace> open_workspace(const Options& options, Opening opening) {
   const auto where = places(options);
   if (!where) return where.error();
   const auto name = store_name(options, *where);  // before anything is made
   if (!name) return name.error();
-  if (name->kind == StoreName::Kind::postgres) return open_in_database(options, *where, *name);
+  if (name->kind == StoreName::Kind::postgres)
+    return open_in_database(options, *where, *name, opening);
+  if (opening == Opening::existing) {
+    if (auto there = check_there(*name); !there) return std::move(there).error();
+    if (auto there = check_has_vault(*name, *where, nullptr); !there)
+      return std::move(there).error();
+  }
   auto vault = open_vault(options, *where, nullptr);
   if (!vault) return std::move(vault).error();
   if (is_another(*name, *where)) {

@@ -42,9 +42,13 @@ struct Workspace {
   bool vault_serves_this_store_alone = false;
 };
 
-/// Opens both, creating what is not there yet. The vault of a store in a database is in the same
-/// database.
-[[nodiscard]] Result<Workspace> open_workspace(const Options& options);
+enum class Opening { make, existing };
+
+/// Opens both; `make` creates what is not there yet, `existing` nothing at all. The vault of a
+/// store in a database is in the same database. Errors: those of opening them; with `existing`
+/// invalid_argument, "cli.no_store" (there is no such store, or no vault for it).
+[[nodiscard]] Result<Workspace> open_workspace(const Options& options,
+                                               Opening opening = Opening::make);
 
 /// All rows, over all pages.
 [[nodiscard]] Result<std::vector<ListedSession>> all_sessions(OAuthTokenStore& store);

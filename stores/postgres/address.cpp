@@ -111,4 +111,14 @@ Result<SecretString> complete_postgres_address(const SecretString& address,
   return std::move(text).finish();
 }
 
+Result<std::string> postgres_address_name(const SecretString& address) {
+  const Options written = written_in(address);
+  if (!written) return postgres_refusal("invalid URI");
+  const Options used = used_for(keywords_of(written));
+  const auto host = value_of(used, "host"), at = value_of(used, "hostaddr");
+  std::string name = "postgresql://";
+  name.append(host.empty() ? at : host).append(":").append(value_of(used, "port"));
+  return name.append("/").append(value_of(used, "dbname"));
+}
+
 }  // namespace latchkey

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 module;
 #include <chrono>
+#include <string>
 export module latchkey.store.postgres.address;
 import latchkey.core.error;
 import latchkey.core.secret;
@@ -22,5 +23,10 @@ struct PostgresAddressDefaults {
 /// libpq. Error: invalid_argument, "postgres.address".
 [[nodiscard]] Result<SecretString> complete_postgres_address(
     const SecretString& address, const PostgresAddressDefaults& defaults);
+
+/// For people, and to tell databases apart: "postgresql://HOST:PORT/DATABASE" as libpq would
+/// connect, its environment and service file included, without user, password and whatever else
+/// there is. Error: that of an address that can't be read.
+[[nodiscard]] Result<std::string> postgres_address_name(const SecretString& address);
 
 }  // namespace latchkey

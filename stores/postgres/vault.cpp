@@ -4,6 +4,7 @@ module;
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 module latchkey.store.postgres.vault;
 import latchkey.core.error;
 import latchkey.store.postgres.database;
@@ -40,6 +41,20 @@ Result<std::optional<MasterKey::Kind>> PostgresKeyVault::kind_of(PostgresDatabas
   const auto header = PostgresShelf::peek_header(database);
   if (!header) return header.error();
   return kind_in(*header);
+}
+
+// A header that is replaced in between, as by a rotation, is looked at again.
+Result<bool> PostgresKeyVault::is_same(PostgresDatabase& one, PostgresDatabase& other) {
+  auto before = PostgresShelf::peek_header(one);
+  for (;;) {
+    if (!before) return std::move(before).error();
+    const auto there = PostgresShelf::peek_header(other);
+    if (!there) return there.error();
+    auto after = PostgresShelf::peek_header(one);
+    if (!after) return std::move(after).error();
+    if (*after == *before) return after->has_value() && *after == *there;
+    before = std::move(after);
+  }
 }
 
 PostgresKeyVault::PostgresKeyVault(std::shared_ptr<PostgresDatabase> database, OpenVault vault,

@@ -32,6 +32,10 @@ class PostgresKeyVault final : public ShelvedKeyVault {
   /// authenticated yet; empty if there is no vault.
   [[nodiscard]] static Result<std::optional<MasterKey::Kind>> kind_of(PostgresDatabase& database);
 
+  /// Whether both databases have the same vault, byte for byte: they are one under two addresses,
+  /// or one is a copy of the other. False if either has none.
+  [[nodiscard]] static Result<bool> is_same(PostgresDatabase& one, PostgresDatabase& other);
+
   /// Where its keys are.
   [[nodiscard]] const std::shared_ptr<PostgresDatabase>& database() const noexcept {
     return database_;

@@ -2,6 +2,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -64,6 +65,20 @@ std::string address_of(const std::string& text) {
   return name->kind == Kind::postgres ? std::string(name->address->expose()) : "another kind";
 }
 
+std::string lasting_name_of(const std::string& text) {
+  return latchkey::cli::lasting_name(parse_store_name(text, {}).value()).value();
+}
+
+void plant_login(const Home& home) {
+  const TimePoint now = SystemClock().now();
+  home.store()
+      ->save_pending({.key = sha256_base64url("state"),
+                      .expires_at = now + std::chrono::minutes{5},
+                      .box = {1}},
+                     now)
+      .value();
+}
+
 }  // namespace
 
 TEST_CASE("store name: an address goes to libpq as it is, keywords without their prefix",
@@ -90,6 +105,10 @@ TEST_CASE("store name: no password of an address is repeated", "[store]") {
   CHECK(without_passwords("password='not closed") == "password=***");
   CHECK(without_passwords("PASSWORD=secret PASSWORD=secret2") == "PASSWORD=*** PASSWORD=***");
   CHECK(without_passwords("no password here") == "no password here");
+  CHECK(without_passwords("postgres:/me:secret@h/db") == "postgres:/me:***@h/db");
+  CHECK(without_passwords("not: postgresl:secret@h here") == "not: postgresl:***@h here");
+  CHECK(without_passwords("postgresl:me:se:cr@et@h") == "postgresl:me:***@h");
+  CHECK(without_passwords("did:plc:alice and @alice") == "did:plc:alice and @alice");
   CHECK(without_passwords("").empty());
 }
 
@@ -98,6 +117,13 @@ TEST_CASE("store: a mistyped address is refused without its password", "[store]"
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"sessions", "--store", "postgresq://me:Marked1@h/db"},
            {"sessions", "--store", "psql:host=h password=Marked1"},
+           {"sessions", "--store", "postgres:/me:Marked1@h/db"},
+           {"sessions", "--store", "postgresl:me:Marked1@h"},
+           {"sessions", "--store", "postgres: //me:Mar ked1 Marked1@h/db"},
+           {"sessions", "--store", "host=h passwd=Marked1"},
+           {"sessions", "--store", "me@Marked1"},
+           {"sessions", "postgres:/me:Marked1@h/db"},
+           {"store", "stats", "--store", "postgresql: //me:Marked1@h/db"},
            {"sessions", "postgresql://me:Marked1@h/db"},
            {"store", "migrate", "--to", "psql://me:Marked1@h/db"},
            {"store", "migrate", "postgresql://me:Marked1@h/db"}}) {
@@ -167,9 +193,10 @@ TEST_CASE("store migrate: what is left is told, with the exit code of its error"
 TEST_CASE("store migrate: a session on its way is told as such, and not as one to log in again",
           "[store]") {
   const Home home;
-  home.plant(kAlice, "https://pds.test", [](OAuthSession& session) {
+  const std::string folder = "file:" + (home.path() / "files").string();
+  home.plant(kAlice, "https://pds.test", [&](OAuthSession& session) {
     SystemRandom random;
-    session = as_moving(session, SystemClock().now(), random, {});
+    session = as_moving(session, SystemClock().now(), random, lasting_name_of(folder));
   });
   CHECK(error_of(tool(home, {"refresh"})) == "4 session.moving");
   CHECK(error_of(tool(home, {"logout"})) == "4 session.moving");
@@ -181,7 +208,8 @@ TEST_CASE("store migrate: a session on its way is told as such, and not as one t
   CHECK(run(home.start({"doctor"})).out.find("note\tsession.moving") != std::string::npos);
   CHECK(result(tool(home, {"store", "stats"}))["moving"] == 1);
   CHECK(result(tool(home, {"store", "gc", "--dead-after", "0"}))["dead_sessions_removed"] == 0);
-  const std::string folder = "file:" + (home.path() / "files").string();
+  const std::string other = "file:" + (home.path() / "other").string();
+  CHECK(error_of(tool(home, {"store", "migrate", "--to", other})) == "4 migration.other_target");
   CHECK(result(tool(home, {"store", "migrate", "--to", folder}))["moved"] == 1);
   CHECK(result(tool(home, {"whoami", "--store", folder}))["state"] == "active");
 }
@@ -197,6 +225,59 @@ TEST_CASE("store migrate: ends that cannot be are usage errors", "[store]") {
   CHECK(error_of(tool(home, {"store", "migrate"})) == "2 cli.usage");
   CHECK(error_of(tool(home, {"store"})) == "2 cli.usage");
   CHECK(result(tool(home, {"sessions"})).size() == 1);
+}
+
+TEST_CASE("store name: what lasts of an address is host, port and database", "[store]") {
+  CHECK(lasting_name_of("postgresql://me:secret@h/db?sslmode=require") == "postgresql://h:5432/db");
+  CHECK(lasting_name_of("postgres://h:5432/db") == "postgresql://h:5432/db");
+  CHECK(lasting_name_of("postgresql:host=h dbname=db password='se cret' user=you") ==
+        "postgresql://h:5432/db");
+  CHECK(lasting_name_of("postgresql://h:5433/db") == "postgresql://h:5433/db");
+  CHECK(lasting_name_of("postgresql://h/db?password=secret&host=i") == "postgresql://i:5432/db");
+  CHECK_FALSE(latchkey::cli::lasting_name(parse_store_name("postgresql://[h/db", {}).value()));
+}
+
+TEST_CASE("store migrate: a store is not moved into itself by another name", "[store]") {
+  const Home home;
+  home.plant();
+  plant_login(home);
+  const auto data = home.data_dir() / "data";
+  std::filesystem::create_symlink(data / "sessions.db", home.path() / "link");
+  std::filesystem::create_directory_symlink(data, home.path() / "folder");
+  for (const auto& path : {home.path() / "link", home.path() / "folder" / "sessions.db",
+                           data / ".." / "data" / "sessions.db"}) {
+    const std::string same = "sqlite:" + path.string();
+    CHECK(error_of(tool(home, {"store", "migrate", "--to", same})) == "2 migration.same_store");
+    CHECK(error_of(tool(home, {"store", "migrate", "--from", same, "--to",
+                               "sqlite:" + (data / "sessions.db").string()})) ==
+          "2 migration.same_store");
+  }
+  CHECK(result(tool(home, {"sessions"})).size() == 1);
+  CHECK(result(tool(home, {"store", "stats"}))["pending"] == 1);
+}
+
+TEST_CASE("store: what is counted, cleaned up or moved from is never made", "[store]") {
+  const Home home;
+  const auto file = home.path() / "mistyped", to = home.path() / "to";
+  const std::string target = "sqlite:" + to.string();
+  for (const std::string& name : {"sqlite:" + file.string(), "file:" + file.string()}) {
+    for (const auto& words : std::vector<std::vector<std::string>>{
+             {"store", "migrate", "--from", name, "--to", target},
+             {"store", "migrate", "--dry-run", "--from", name, "--to", target},
+             {"store", "stats", "--store", name},
+             {"store", "gc", "--store", name}}) {
+      CAPTURE(words[1], name);
+      CHECK(error_of(tool(home, words)) == "2 cli.no_store");
+    }
+  }
+  CHECK(error_of(tool(home, {"store", "stats"})) == "2 cli.no_store");
+  CHECK_FALSE(std::filesystem::exists(file));
+  CHECK_FALSE(std::filesystem::exists(to));
+  CHECK_FALSE(std::filesystem::exists(home.data_dir() / "data" / "sessions.db"));
+  write_text(file, "there, but no vault");
+  CHECK(error_of(tool(home, {"store", "stats", "--store", "sqlite:" + file.string()})) ==
+        "2 cli.no_store");
+  CHECK(read_text(file) == "there, but no vault");
 }
 
 TEST_CASE("store stats: counts sessions by state, issuer and client, and what lies beside",
@@ -281,4 +362,24 @@ TEST_CASE("vault: the key file can lie anywhere", "[vault]") {
   CHECK(result(tool(home, {"vault", "rewrap", "--master-key", "key-file:" + file, "--to",
                            "key-file:" + other}))["kind"] == "key-file");
   CHECK(result(tool(home, {"sessions", "--master-key", "key-file:" + other})).empty());
+}
+
+TEST_CASE("vault: a key file by another name is the same, and none is called needless", "[vault]") {
+  const Home home;
+  home.plant();
+  const auto key = home.data_dir() / "config" / "vault.key", link = home.path() / "link";
+  std::filesystem::create_directory_symlink(key.parent_path(), link);
+  CHECK(error_of(
+            tool(home, {"vault", "rewrap", "--to", "key-file:" + (link / "vault.key").string()})) ==
+        "2 cli.same_key_file");
+  CHECK(error_of(tool(
+            home, {"vault", "rewrap", "--to",
+                   "key-file:" + (key.parent_path() / ".." / "config" / "vault.key").string()})) ==
+        "2 cli.same_key_file");
+  const auto moved = run(home.start(
+      {"vault", "rewrap", "--to", "key-file:" + (home.path() / "mount" / "key").string()}));
+  INFO(moved.err);
+  CHECK(moved.status == 0);
+  CHECK(moved.err.find("other vaults may") != std::string::npos);
+  CHECK(moved.err.find("remove") == std::string::npos);
 }

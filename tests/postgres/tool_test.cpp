@@ -182,6 +182,8 @@ TEST_CASE("tool: a password in an address is in nothing that anybody reads", "[t
         "postgresql://postgres:Marked1@" + host + "/there_is_no_such_database",
         "postgresql://postgres:Marked1@" + host + "/x?no_such_option=1",
         std::string("postgresql:host=127.0.0.1 password=Marked1 port=none"),
+        "postgresql: //postgres:Marked1@" + host + "/x",
+        "postgresql:/postgres:Marked1@" + host + "/x",
         std::string("postgresql://postgres:Marked1@[127.0.0.1/x")}) {
     const Machine machine(address);
     for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
@@ -197,6 +199,64 @@ TEST_CASE("tool: a password in an address is in nothing that anybody reads", "[t
     }
   }
   CHECK(read_text(trace.path() / "trace").value_or("").find("Marked1") == std::string::npos);
+}
+
+TEST_CASE("tool: a database is not moved into itself by another address", "[tool]") {
+  PostgresPlace place;
+  const Machine machine(place.address());
+  machine.home.plant();
+  REQUIRE(result(machine(machine.migration()))["moved"] == 1);
+  const TimePoint now = SystemClock().now();
+  machine.store()
+      ->save_pending({.key = sha256_base64url("state"),
+                      .expires_at = now + std::chrono::minutes(5),
+                      .box = {1}},
+                     now)
+      .value();
+  const std::string port = std::to_string(port_of(place.address()));
+  for (const std::string& same :
+       {place.address() + "?application_name=another",
+        "postgresql:host=localhost user=postgres port=" + port + " dbname=" + place.name()}) {
+    CHECK(error_of(machine({"store", "migrate", "--to", same})) == "2 migration.same_store");
+    CHECK(error_of(machine({"store", "migrate", "--from", same, "--to", machine.address})) ==
+          "2 migration.same_store");
+  }
+  CHECK(result(machine({"store", "stats"}))["pending"] == 1);
+  CHECK(result(machine({"sessions"})).size() == 1);
+}
+
+TEST_CASE("tool: in a database that is counted, cleaned up or moved from nothing is made",
+          "[tool]") {
+  PostgresPlace place;
+  const Machine machine(place.address());
+  const std::string to = "sqlite:" + (machine.home.path() / "to").string();
+  const std::vector<std::vector<std::string>> all{
+      {"store", "stats"}, {"store", "gc"}, {"store", "migrate", "--to", to}};
+  for (const auto& words : all) CHECK(machine(words).status != 0);
+  CHECK(place.value("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE "
+                    "'latchkey%'") == "0");
+  REQUIRE(PostgresDatabase::open(place.secret_address()));
+  for (const auto& words : all) CHECK(error_of(machine(words)) == "2 cli.no_store");
+  CHECK(place.value("SELECT count(*) FROM latchkey_vault") == "0");
+  CHECK_FALSE(std::filesystem::exists(machine.home.path() / "to"));
+}
+
+TEST_CASE("tool: a source whose master key must be named says with which option", "[tool]") {
+  const PostgresPlace place;
+  const Machine machine(place.address());
+  const std::string key = (machine.home.path() / "mount" / "key").string();
+  machine.home.plant();
+  REQUIRE(run(machine.home.start({"vault", "rewrap", "--to", "key-file:" + key})).status == 0);
+  std::filesystem::remove(machine.key());
+  auto words = machine.migration();
+  words.push_back("--json");
+  ToolStart start = machine.start(words);
+  start.environment["LATCHKEY_MASTER_KEY_FILE"] = key;
+  const auto refused = run(start);
+  CHECK(error_of(refused) == "4 vault.key_file_missing");
+  CHECK(refused.err.find("--from-master-key") != std::string::npos);
+  start.words.insert(start.words.end(), {"--from-master-key", "key-file:" + key});
+  CHECK(result(run(std::move(start)))["moved"] == 1);
 }
 
 TEST_CASE("tool: the doctor looks at a database, and makes nothing in it", "[tool]") {
