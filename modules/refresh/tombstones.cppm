@@ -28,9 +28,9 @@ struct TombstoneOptions {
 };
 
 struct RemovedTombstones {
-  std::size_t sessions = 0;  ///< looked at
-  std::size_t removed = 0;   ///< with dry_run: would be
-  std::size_t left = 0;      ///< could not be removed, or not be read
+  std::size_t sessions = 0;              ///< looked at
+  std::size_t removed = 0;               ///< with dry_run: would be
+  std::size_t left = 0;                  ///< could not be removed, or not be read
   std::vector<ListedSession> told_left;  ///< the first hundred of them, and why
 };
 
@@ -38,8 +38,8 @@ struct RemovedTombstones {
 [[nodiscard]] bool is_forgotten(const SessionSummary& session, TimePoint now, Duration age);
 
 /// Removes the forgotten sessions, each under its lease and by compare-and-swap: a login that
-/// happens meanwhile stays. Their keys stay in the vault, unless the store takes them along. Errors:
-/// invalid_argument, "tombstones.age"; cancelled, "tombstones.cancelled"; those of
+/// happens meanwhile stays. Their keys stay in the vault, unless the store takes them along.
+/// Errors: invalid_argument, "tombstones.age"; cancelled, "tombstones.cancelled"; those of
 /// OAuthTokenStore::list.
 [[nodiscard]] Result<RemovedTombstones> remove_tombstones(OAuthTokenStore& store,
                                                           const TombstoneOptions& options = {});

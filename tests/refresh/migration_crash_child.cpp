@@ -21,10 +21,8 @@ int main(int count, char** arguments) {
     if (++steps == last) std::raise(SIGKILL);
     return std::nullopt;
   };
-  const MigrationPlace source =
-      stepped(open_place(arguments[1], folder / "source"), "source", die);
-  const MigrationPlace target =
-      stepped(open_place(arguments[2], folder / "target"), "target", die);
+  const MigrationPlace source = stepped(open_place(arguments[1], folder / "source"), "source", die);
+  const MigrationPlace target = stepped(open_place(arguments[2], folder / "target"), "target", die);
   const auto report = migrate_sessions(source, target, at_once());
   return report && report->left == 0 ? 0 : 1;
 }

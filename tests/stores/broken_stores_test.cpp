@@ -282,12 +282,11 @@ struct Sound final : ForwardingStore {
 }  // namespace
 
 TEST_CASE("conformance: a store that only forwards passes what the broken ones fail", "[store]") {
-  for (const auto* rule :
-       {"save.compares_revisions", "load.unreadable_is_an_error", "lease.has_one_holder",
-        "pending.is_single_use", "counter.moves_for_other_instances",
-        "list.reports_unreadable_records", "remove.compares_revisions",
-        "sweep.removes_expired_pending", "sweep.keeps_sessions",
-        "sweep.removes_claims_of_nobody"}) {
+  for (const auto* rule : {"save.compares_revisions", "load.unreadable_is_an_error",
+                           "lease.has_one_holder", "pending.is_single_use",
+                           "counter.moves_for_other_instances", "list.reports_unreadable_records",
+                           "remove.compares_revisions", "sweep.removes_expired_pending",
+                           "sweep.keeps_sessions", "sweep.removes_claims_of_nobody"}) {
     INFO(rule);
     CHECK(outcome_of<Sound>(rule) == RuleOutcome::passed);
   }
