@@ -191,9 +191,13 @@ Exit run_vault_rotate(const Options& options, const VaultCommand& command) {
   const auto workspace = open_workspace(options);
   if (!workspace) return report(workspace.error(), options.format);
   if (command.drop_old) return drop_old(*workspace, options.format);
-  const auto done =
-      rotate_vault(*workspace->vault, *workspace->store,
-                   {.progress = RotationLine(), .stop = options.stop, .random = {}, .clock = {}});
+  const auto done = rotate_vault(*workspace->vault, *workspace->store,
+                                 {.progress = RotationLine(),
+                                  .stop = options.stop,
+                                  // In a database they wait for commits, and several can at once.
+                                  .workers = workspace->database ? std::size_t{4} : std::size_t{1},
+                                  .random = {},
+                                  .clock = {}});
   if (!done) return report(done.error(), options.format);
   const auto left = show_left(*done);
   if (options.format == Format::json) {
