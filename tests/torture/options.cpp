@@ -11,6 +11,7 @@ module;
 #include <string_view>
 #include <vector>
 module latchkey.test.torture_options;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_run;
 import latchkey.test.torture_sabotage;
 import latchkey.test.torture_schedule;
@@ -119,8 +120,9 @@ Rates rates_against(Sabotage sabotage) {
     case Sabotage::check:
     case Sabotage::compare:
       rates.expiry = 300ms;
-      rates.pause = 2'000ms;
+      rates.pause = 1'500ms;
       rates.only_long_pauses = true;
+      rates.pause_at = sabotage == Sabotage::check ? Stage::claimed : Stage::posting;
       break;
     default:
       break;

@@ -37,8 +37,9 @@ const Stop* lapse_of(const RefreshNote& holder, TimePoint other_claim, std::span
 // or while it was being sent.
 Death death_of_unsaved(const RefreshNote& consumer, const Stop& stop) {
   if (!stop.worker) {
-    return {Cause::unreachable, "who had its answer could not reach the database, and was taken "
-                                "over"};
+    return {Cause::unreachable,
+            "who had its answer could not reach the database, and was taken "
+            "over"};
   }
   const auto at_stop =
       std::find_if(stop.under_way.begin(), stop.under_way.end(),
@@ -77,8 +78,9 @@ Death judge_takeover(const RefreshNote* consumer, const RefreshNote* replayer,
     return lost("it was sent twice, and nobody had stood still long enough to lose the lease");
   }
   if (!consumer_first) {
-    return {Cause::check_gap, "who sent it again had been stopped between its check and its "
-                              "request"};
+    return {Cause::check_gap,
+            "who sent it again had been stopped between its check and its "
+            "request"};
   }
   if (consumer->saved) {
     return {Cause::check_gap,

@@ -23,16 +23,10 @@ constexpr TimePoint at(int milliseconds) {
 // Worker 1 spends a token and is stopped before it saves; worker 2 takes over, waits, and sends the
 // token again.
 struct Takeover {
-  RefreshNote consumer{.worker = 1,
-                       .request = 11,
-                       .stage = Stage::answered,
-                       .claimed = at(0),
-                       .checked = at(10)};
-  RefreshNote replayer{.worker = 2,
-                       .request = 22,
-                       .stage = Stage::over,
-                       .claimed = at(5'000),
-                       .checked = at(5'010)};
+  RefreshNote consumer{
+      .worker = 1, .request = 11, .stage = Stage::answered, .claimed = at(0), .checked = at(10)};
+  RefreshNote replayer{
+      .worker = 2, .request = 22, .stage = Stage::over, .claimed = at(5'000), .checked = at(5'010)};
   std::vector<Stop> stops{
       {.worker = 1, .from = at(20), .until = at(8'000), .under_way = {consumer}}};
 
@@ -81,9 +75,10 @@ TEST_CASE("takeover: a stop that has not ended is one", "[torture]") {
   CHECK(takeover.cause() == Cause::paused_saving);
 }
 
-TEST_CASE("takeover: when the database was away over the save it is in the window, under a name of "
-          "its own",
-          "[torture]") {
+TEST_CASE(
+    "takeover: when the database was away over the save it is in the window, under a name of "
+    "its own",
+    "[torture]") {
   Takeover takeover;
   takeover.stops[0].worker.reset();
   CHECK(takeover.cause() == Cause::unreachable);
@@ -191,9 +186,10 @@ TEST_CASE("takeover: who was stopped before the check, and not after, is LOST", 
   CHECK(late.cause() == Cause::lost);
 }
 
-TEST_CASE("takeover: who was stopped between check and request and was the first to send is the "
-          "gap",
-          "[torture]") {
+TEST_CASE(
+    "takeover: who was stopped between check and request and was the first to send is the "
+    "gap",
+    "[torture]") {
   Takeover takeover;
   takeover.stops[0].under_way[0].request = 0;
   takeover.stops[0].under_way[0].stage = Stage::claimed;

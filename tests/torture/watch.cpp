@@ -97,8 +97,8 @@ class WatchedLease final : public Lease {
 // The store is as it was, and so is the room in it: it only cannot be had now.
 bool is_out_of_reach(const Error& error) {
   constexpr std::array<std::string_view, 6> kDetails{
-      "postgres.connection_lost", "postgres.unreachable",   "postgres.starting",
-      "postgres.shutting_down",   "postgres.timeout", "postgres.too_many_connections"};
+      "postgres.connection_lost", "postgres.unreachable", "postgres.starting",
+      "postgres.shutting_down",   "postgres.timeout",     "postgres.too_many_connections"};
   return error.code == ErrorCode::locked ||
          std::find(kDetails.begin(), kDetails.end(), error.detail) != kDetails.end();
 }

@@ -83,9 +83,10 @@ class Processes final : public Workers {
     for (std::size_t i = 0; i < crew_.size(); ++i) spawn(i);
   }
 
+  // Who stands still is left alone, so that it lives to wake up.
   void kill(std::uint64_t number) override {
-    const std::size_t i = number % crew_.size();
-    if (!crew_[i].process) return;
+    const std::size_t i = first_awake(number);
+    if (!crew_[i].process || crew_[i].pause) return;
     crew_[i].process->kill();
     ++kills_;
     bury(i);
@@ -93,12 +94,9 @@ class Processes final : public Workers {
   }
 
   void pause(std::uint64_t number, Stage aim, std::chrono::milliseconds lasts) override {
-    const std::size_t i = number % crew_.size();
+    const std::size_t i = aim == Stage::idle ? first_awake(number) : first_at(aim, number);
     Member& member = crew_[i];
     if (!member.process || member.pause) return;
-    const auto give_up = Steady::now() + (aim == Stage::idle ? 0ms : kAimPatience);
-    while (!has_stage(member.board->read(), aim) && Steady::now() < give_up)
-      std::this_thread::sleep_for(kAimTick);
     const TimePoint from = SystemClock().now();
     if (!stand_still(*member.process)) return;
     member.pause = {.stop = {.worker = i, .from = from, .under_way = notes_of(i)},
@@ -162,6 +160,25 @@ class Processes final : public Workers {
     std::unique_ptr<Scoreboard> board;
     std::optional<Pause> pause;
   };
+
+  // The one of this number, or after it.
+  [[nodiscard]] std::size_t first_awake(std::uint64_t number) const {
+    for (std::size_t k = 0; k < crew_.size(); ++k) {
+      const std::size_t i = (number + k) % crew_.size();
+      if (!crew_[i].pause) return i;
+    }
+    return number % crew_.size();
+  }
+  // The first to have a refresh at this stage.
+  [[nodiscard]] std::size_t first_at(Stage stage, std::uint64_t number) const {
+    for (const auto give_up = Steady::now() + kAimPatience; Steady::now() < give_up;
+         std::this_thread::sleep_for(kAimTick)) {
+      for (std::size_t i = 0; i < crew_.size(); ++i) {
+        if (!crew_[i].pause && has_stage(crew_[i].board->read(), stage)) return i;
+      }
+    }
+    return first_awake(number);
+  }
 
   [[nodiscard]] std::filesystem::path board_file(std::size_t i) const {
     return boards_folder_ / ("board-" + std::to_string(i));
