@@ -84,6 +84,35 @@ TEST_CASE(
   CHECK(takeover.cause() == Cause::unreachable);
 }
 
+TEST_CASE("takeover: who reached the database again for long enough should have saved: LOST",
+          "[torture]") {
+  Takeover takeover;
+  takeover.stops[0].worker.reset();
+  takeover.stops[0].until = at(1'000);
+  CHECK(takeover.cause() == Cause::unreachable);  // four seconds
+  takeover.replayer.claimed = at(5'999);
+  CHECK(takeover.cause() == Cause::unreachable);
+  takeover.replayer.claimed = at(6'000);
+  CHECK(takeover.cause() == Cause::lost);
+  CHECK(takeover.story().find("reach the database for 5000 ms") != std::string::npos);
+}
+
+TEST_CASE("takeover: a second outage, or a stop of who had the answer, takes its time to save away",
+          "[torture]") {
+  Takeover takeover;
+  takeover.replayer.claimed = at(6'500);
+  takeover.stops = {{.from = at(20), .until = at(1'000)}};
+  CHECK(takeover.cause() == Cause::lost);
+  takeover.stops.push_back({.from = at(1'600), .until = at(1'700)});
+  CHECK(takeover.cause() == Cause::unreachable);
+  takeover.stops[1].worker = 1;
+  CHECK(takeover.cause() == Cause::unreachable);
+  takeover.stops[1].worker = 2;  // whoever else
+  CHECK(takeover.cause() == Cause::lost);
+  takeover.stops[1] = {.from = at(6'500), .until = at(7'000)};  // too late to matter
+  CHECK(takeover.cause() == Cause::lost);
+}
+
 TEST_CASE("takeover: when nobody was stopped it is LOST", "[torture]") {
   Takeover takeover;
   takeover.stops.clear();
