@@ -53,8 +53,8 @@ class Books {
   /// Refusals that a client gives no cause for: unknown tokens, wrong keys and clients.
   [[nodiscard]] std::vector<std::string> strange_refusals() const;
   [[nodiscard]] std::size_t replays() const noexcept { return replayed_.size(); }
-  /// Is there a reason for a claim on this live session: a refresh of it that was cut off or stopped,
-  /// or that met a fault since the last one that went well?
+  /// Is there a reason for a claim on this live session: a refresh of it that was cut off or
+  /// stopped, or that met a fault since the last one that went well?
   [[nodiscard]] bool explains_claim(std::size_t subject, const std::string& key) const;
 
  private:
@@ -69,9 +69,9 @@ class Books {
   [[nodiscard]] std::string history(const std::string& key) const;
 
   std::optional<ExpiringLease> lease_;
-  std::map<Mark, Consumed> consumed_;                           // by token
-  std::map<Mark, std::set<Stage>> cut_;                         // by request
-  std::map<Mark, RefreshNote> notes_;                           // by request
+  std::map<Mark, Consumed> consumed_;    // by token
+  std::map<Mark, std::set<Stage>> cut_;  // by request
+  std::map<Mark, RefreshNote> notes_;    // by request
   std::vector<Stop> stops_;
   std::map<std::string, std::vector<ServedRefresh>> sessions_;  // by key, in order
   std::map<std::string, bool> open_;  // by key: the last request's outcome is unknown

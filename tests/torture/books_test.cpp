@@ -123,7 +123,8 @@ TEST_CASE("books: who was killed with an unsaved session is LOST: there was room
   CHECK(books.judge("k").cause == Cause::lost);
 }
 
-TEST_CASE("books: who was killed while nobody could reach the store is in the window", "[torture]") {
+TEST_CASE("books: who was killed while nobody could reach the store is in the window",
+          "[torture]") {
   Books books;
   books.enter(consumed(kFirst));
   books.enter_cut(cut(kFirst, Stage::held_up));

@@ -20,8 +20,7 @@ export namespace latchkey::test {
 class Observer {
  public:
   /// `books`: empty ones.
-  Observer(sandbox::Sandbox& servers, Books books)
-      : servers_(servers), books_(std::move(books)) {}
+  Observer(sandbox::Sandbox& servers, Books books) : servers_(servers), books_(std::move(books)) {}
 
   /// Enters what the server has seen since the last time.
   void look();

@@ -11,6 +11,7 @@ module;
 #include <string_view>
 #include <vector>
 module latchkey.test.torture_options;
+import latchkey.test.torture_notes;
 import latchkey.test.torture_run;
 import latchkey.test.torture_sabotage;
 import latchkey.test.torture_schedule;
@@ -96,7 +97,7 @@ Rates usual_rates(std::string_view store) {
 
 // Nothing but what the broken promise is for: sessions that many want to refresh at once, and for
 // the room full disks in which workers are killed. A check or a comparison is missed by who stands
-// still until somebody else has taken over and done the work.
+// still until somebody else has taken over and done the work; and somebody must be awake for that.
 Rates rates_against(Sabotage sabotage) {
   Rates rates{.fault = 0ms,
               .kill = 0ms,
@@ -119,8 +120,9 @@ Rates rates_against(Sabotage sabotage) {
     case Sabotage::check:
     case Sabotage::compare:
       rates.expiry = 300ms;
-      rates.pause = 2'000ms;
+      rates.pause = 2'500ms;
       rates.only_long_pauses = true;
+      rates.pause_at = sabotage == Sabotage::check ? Stage::claimed : Stage::answered;
       break;
     default:
       break;

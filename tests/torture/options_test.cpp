@@ -44,8 +44,7 @@ TEST_CASE("options: with PostgreSQL there are four stores, and only that one's s
 }
 
 TEST_CASE("options: the time of a lease is that of the database's", "[torture]") {
-  const auto runs =
-      runs_of(parse_command_line({"--store", "postgres", "--lease-time", "900"}), 5);
+  const auto runs = runs_of(parse_command_line({"--store", "postgres", "--lease-time", "900"}), 5);
   REQUIRE(runs.size() == 1);
   CHECK(runs[0].store == "postgres");
   CHECK(runs[0].lease_time == 900ms);
@@ -62,8 +61,8 @@ TEST_CASE("options: what can't be understood is refused", "[torture]") {
   for (const Words& words :
        {Words{"--seconds"}, Words{"--seconds", "0"}, Words{"--seconds", "-1"},
         Words{"--seconds", "5x"}, Words{"--seconds", ""}, Words{"--seed", "99999999999999999999"},
-        Words{"--store", "postgresql"}, Words{"--lease-time", "0"}, Words{"--sabotage", "all"}, Words{"--processes", "1000"},
-        Words{"--threads", "0"}, Words{"--loud", "1"}, Words{"5"},
+        Words{"--store", "postgresql"}, Words{"--lease-time", "0"}, Words{"--sabotage", "all"},
+        Words{"--processes", "1000"}, Words{"--threads", "0"}, Words{"--loud", "1"}, Words{"5"},
         Words{"--sabotages", "--sabotage", "room"}, Words{"--sabotages", "--control", "room"},
         Words{"--sabotage", "lease", "--control", "room"}}) {
     CAPTURE(words);

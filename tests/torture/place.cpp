@@ -48,8 +48,7 @@ Result<Place> open_database(const Site& site) {
   if (!database) return std::move(database).error();
   auto vault = PostgresKeyVault::open(*database, master_key_in(site.folder));
   if (!vault) return std::move(vault).error();
-  auto sessions =
-      PostgresOAuthTokenStore::open(*database, *vault, {.lease_time = site.lease_time});
+  auto sessions = PostgresOAuthTokenStore::open(*database, *vault, {.lease_time = site.lease_time});
   if (!sessions) return std::move(sessions).error();
   return Place{.vault = *std::move(vault), .store = *std::move(sessions)};
 }

@@ -27,9 +27,9 @@ struct Scene {
 
 /// Where store and vault lie.
 struct Site {
-  std::string store;              ///< "file", "sqlite", "postgres" or "memory"
-  std::filesystem::path folder;   ///< for files; of a database's vault, the master key's
-  std::string address{};          ///< of the database
+  std::string store;                       ///< "file", "sqlite", "postgres" or "memory"
+  std::filesystem::path folder;            ///< for files; of a database's vault, the master key's
+  std::string address{};                   ///< of the database
   std::chrono::milliseconds lease_time{};  ///< of a store whose leases expire
   [[nodiscard]] bool is_database() const { return store == "postgres"; }
 };

@@ -122,8 +122,7 @@ class Run {
     workers_ = in_memory() ? worker_threads(*memory_, std::move(worker))
                            : worker_processes(options_.program, std::move(worker),
                                               options_.processes, boards_.path(), observer_);
-    if (server_)
-      outages_.emplace(*server_, observer_, [this] { return workers_->under_way(); });
+    if (server_) outages_.emplace(*server_, observer_, [this] { return workers_->under_way(); });
   }
 
   [[nodiscard]] Result<Place> open() const {

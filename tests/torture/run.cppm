@@ -42,10 +42,10 @@ struct RunReport {
   std::chrono::milliseconds lasted{};
   Totals totals;
   sandbox::TokenCounts tokens;
-  std::map<std::string, unsigned> faults;  ///< that happened, by kind
-  std::map<std::string, unsigned> phases;  ///< of the disk, by name
-  std::map<std::string, unsigned> outages; ///< of the database, by name
-  std::vector<std::string> not_run;        ///< phases that this run could not have, and why
+  std::map<std::string, unsigned> faults;   ///< that happened, by kind
+  std::map<std::string, unsigned> phases;   ///< of the disk, by name
+  std::map<std::string, unsigned> outages;  ///< of the database, by name
+  std::vector<std::string> not_run;         ///< phases that this run could not have, and why
   unsigned kills = 0;
   std::map<std::string, unsigned> pauses;  ///< of workers, by the stage of a refresh
   std::vector<std::string> crashes;

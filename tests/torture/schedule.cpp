@@ -96,13 +96,14 @@ Fault draw_fault(Dice& dice) {
 }
 
 // Most pauses cost a lease of a second or two, and are over before anybody has done anything about
-// the claim. The others are longer than its five seconds, too.
-Event draw_pause(Dice& dice, bool only_long) {
+// the claim. The others are longer than the lease, the claim's five seconds, and a refresh.
+Event draw_pause(Dice& dice, const Rates& rates) {
   constexpr std::array kAims{Stage::idle, Stage::claimed, Stage::posting, Stage::answered};
   Event event{.kind = Event::Kind::pause, .number = dice.below(1'000'000)};
   event.aim = kAims[dice.below(kAims.size())];
-  const bool is_long = dice.below(3) == 0 || only_long;
-  event.lasts = is_long ? dice.between(milliseconds{6'000}, milliseconds{9'000})
+  if (rates.pause_at != Stage::idle) event.aim = rates.pause_at;
+  const bool is_long = dice.below(3) == 0 || rates.only_long_pauses;
+  event.lasts = is_long ? dice.between(milliseconds{7'500}, milliseconds{9'500})
                         : dice.between(milliseconds{300}, milliseconds{4'000});
   return event;
 }
@@ -231,7 +232,7 @@ Schedule make_schedule(std::uint64_t seed, milliseconds length, const Rates& rat
   draw_stream(schedule, length, rates.expiry, dice_for(seed, Stream::expiries),
               [](Dice&) { return Event{.kind = Event::Kind::expire}; });
   draw_stream(schedule, length, rates.pause, dice_for(seed, Stream::pauses),
-              [&rates](Dice& dice) { return draw_pause(dice, rates.only_long_pauses); });
+              [&rates](Dice& dice) { return draw_pause(dice, rates); });
   draw_database(schedule, length, rates.database, dice_for(seed, Stream::database));
   draw_phases(schedule, length, rates, dice_for(seed, Stream::phases));
   // Within a stream no two events have one moment.

@@ -31,17 +31,17 @@ class Dice {
 
 struct Event {
   enum class Kind {
-    fault,            ///< `fault` is given to the server, and the one before is withdrawn
-    kill,             ///< SIGKILL for worker `number`, modulo how many there are
-    expire,           ///< all access tokens are refused from now on
-    pause,            ///< SIGSTOP for worker `number` at `aim`, and SIGCONT when it `lasted`
-    kill_database,    ///< SIGKILL for all its processes; started again when it `lasted`
-    restart_database, ///< in order, with its connections cut
-    pause_database,   ///< SIGSTOP for all its processes, and SIGCONT when it `lasted`
-    fill_disk,        ///< until `number` pages are free
-    free_disk,        ///< the end of it
-    forbid_writes,    ///< workers are stopped, the disk turns read-only, workers are started again
-    allow_writes,     ///< the same back
+    fault,             ///< `fault` is given to the server, and the one before is withdrawn
+    kill,              ///< SIGKILL for worker `number`, modulo how many there are
+    expire,            ///< all access tokens are refused from now on
+    pause,             ///< SIGSTOP for worker `number` at `aim`, and SIGCONT when it `lasted`
+    kill_database,     ///< SIGKILL for all its processes; started again when it `lasted`
+    restart_database,  ///< in order, with its connections cut
+    pause_database,    ///< SIGSTOP for all its processes, and SIGCONT when it `lasted`
+    fill_disk,         ///< until `number` pages are free
+    free_disk,         ///< the end of it
+    forbid_writes,     ///< workers are stopped, the disk turns read-only, workers are started again
+    allow_writes,      ///< the same back
   };
   std::chrono::milliseconds at{};
   Kind kind{};
@@ -61,7 +61,8 @@ struct Rates {
   std::chrono::milliseconds expiry{1'500};
   std::chrono::milliseconds pause{2'500};
   bool only_long_pauses = false;  ///< else a third of them are longer than a claim is respected
-  std::chrono::milliseconds database{0};        ///< between two things that happen to it
+  Stage pause_at = Stage::idle;   ///< all of them aim at this stage; idle: each at another
+  std::chrono::milliseconds database{0};       ///< between two things that happen to it
   std::chrono::milliseconds calm{3'000};       ///< between two phases of the disk
   std::chrono::milliseconds full{3'000};       ///< how long one lasts
   std::chrono::milliseconds read_only{1'200};  ///< how long one lasts

@@ -21,6 +21,7 @@ namespace latchkey::test {
 // Zeros are an empty board: a new file need not be written.
 struct Scoreboard::Layout {
   Counters counters;
+  std::atomic<Stage> halt;  // idle: none is ordered
   std::array<Slot, kSlots> slots;
 };
 static_assert(static_cast<std::uint32_t>(Stage::idle) == 0);
@@ -82,6 +83,18 @@ Counters& Scoreboard::counters() noexcept {
   return layout_->counters;
 }
 
+void Scoreboard::order_halt(Stage stage) noexcept {
+  layout_->halt = stage;
+}
+
+bool Scoreboard::withdraw_halt() noexcept {
+  return layout_->halt.exchange(Stage::idle) != Stage::idle;
+}
+
+bool Scoreboard::obey_halt(Stage stage) noexcept {
+  return layout_->halt.compare_exchange_strong(stage, Stage::idle);
+}
+
 std::vector<RefreshNote> Scoreboard::read() const {
   std::vector<RefreshNote> notes;
   for (const Slot& slot : layout_->slots) {
@@ -105,6 +118,7 @@ std::vector<RefreshNote> Scoreboard::collect() {
 std::vector<RefreshNote> Scoreboard::clear() {
   std::vector<RefreshNote> cut = read();
   for (Slot& slot : layout_->slots) slot.stage = Stage::idle;
+  layout_->halt = Stage::idle;
   return cut;
 }
 

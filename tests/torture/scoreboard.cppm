@@ -47,11 +47,20 @@ class Scoreboard {
   /// An idle slot, now `claimed`; null if all are taken: what is done then is in no book.
   [[nodiscard]] Slot* take(std::uint32_t subject, TimePoint claimed) noexcept;
   [[nodiscard]] Counters& counters() noexcept;
+  /// Asks the writer's process to stop itself (SIGSTOP) when the next refresh reaches this stage:
+  /// nobody else can hit a stage that lasts a millisecond. The driver's.
+  void order_halt(Stage stage) noexcept;
+  /// True if nobody has obeyed; else the process has stopped, or is about to. The driver's.
+  [[nodiscard]] bool withdraw_halt() noexcept;
+  /// True if this stage was ordered: the caller has to stop its process. The order is gone. The
+  /// writer's.
+  [[nodiscard]] bool obey_halt(Stage stage) noexcept;
   /// What is under way.
   [[nodiscard]] std::vector<RefreshNote> read() const;
   /// What has ended; its slots are idle afterwards. To be called so often that slots are left.
   [[nodiscard]] std::vector<RefreshNote> collect();
-  /// What was under way; afterwards all slots are idle. For when the writer is gone.
+  /// What was under way; afterwards all slots are idle, and nothing is ordered. For when the writer
+  /// is gone.
   [[nodiscard]] std::vector<RefreshNote> clear();
 
  private:

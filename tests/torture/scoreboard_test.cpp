@@ -46,6 +46,30 @@ TEST_CASE("scoreboard: another mapping of the file sees what was written", "[tor
   CHECK(reader.counters().calls == 1);
 }
 
+TEST_CASE("scoreboard: an ordered halt is obeyed once, at its stage, and then gone", "[torture]") {
+  const TemporaryFolder folder;
+  Scoreboard driver(folder.path() / "board");
+  Scoreboard writer(folder.path() / "board");
+  CHECK_FALSE(writer.obey_halt(Stage::claimed));
+  driver.order_halt(Stage::answered);
+  CHECK_FALSE(writer.obey_halt(Stage::claimed));
+  CHECK(writer.obey_halt(Stage::answered));
+  CHECK_FALSE(writer.obey_halt(Stage::answered));
+  CHECK_FALSE(driver.withdraw_halt());
+}
+
+TEST_CASE("scoreboard: a halt that was withdrawn, or whose process is gone, is obeyed by nobody",
+          "[torture]") {
+  const TemporaryFolder folder;
+  Scoreboard board(folder.path() / "board");
+  board.order_halt(Stage::claimed);
+  CHECK(board.withdraw_halt());
+  CHECK_FALSE(board.obey_halt(Stage::claimed));
+  board.order_halt(Stage::claimed);
+  static_cast<void>(board.clear());
+  CHECK_FALSE(board.obey_halt(Stage::claimed));
+}
+
 TEST_CASE("scoreboard: a claim has no request, whatever the slot held before", "[torture]") {
   const TemporaryFolder folder;
   Scoreboard board(folder.path() / "board");

@@ -33,12 +33,24 @@ const Stop* lapse_of(const RefreshNote& holder, TimePoint other_claim, std::span
   return found == stops.end() ? nullptr : &*found;
 }
 
+// Since when, at that moment, nothing has kept the holder from saving: neither a stop of its own
+// nor one of the store.
+TimePoint free_since(const RefreshNote& holder, TimePoint moment, std::span<const Stop> stops) {
+  TimePoint since = *holder.claimed;
+  for (const Stop& stop : stops) {
+    if (stop.worker.value_or(holder.worker) == holder.worker && stop.from < moment)
+      since = std::max(since, stop.until);
+  }
+  return since;
+}
+
 // What the first was doing when it was stopped, after the request that consumed the token was sent
 // or while it was being sent.
 Death death_of_unsaved(const RefreshNote& consumer, const Stop& stop) {
   if (!stop.worker) {
-    return {Cause::unreachable, "who had its answer could not reach the database, and was taken "
-                                "over"};
+    return {Cause::unreachable,
+            "who had its answer could not reach the database, and was taken "
+            "over"};
   }
   const auto at_stop =
       std::find_if(stop.under_way.begin(), stop.under_way.end(),
@@ -77,12 +89,20 @@ Death judge_takeover(const RefreshNote* consumer, const RefreshNote* replayer,
     return lost("it was sent twice, and nobody had stood still long enough to lose the lease");
   }
   if (!consumer_first) {
-    return {Cause::check_gap, "who sent it again had been stopped between its check and its "
-                              "request"};
+    return {Cause::check_gap,
+            "who sent it again had been stopped between its check and its "
+            "request"};
   }
   if (consumer->saved) {
     return {Cause::check_gap,
             "its answer was saved between the check and the request of who had taken over"};
+  }
+  // Who takes over leaves it that time. Requests may last longer, but its answer was there already.
+  const TimePoint free = free_since(first, *second.claimed, stops);
+  if (!lapse->worker && *second.claimed - lease.claim_age >= free) {
+    return lost("who had its answer could reach the database for " +
+                milliseconds_text(*second.claimed - free) +
+                " before it was sent again, and did not save it");
   }
   return death_of_unsaved(*consumer, *lapse);
 }

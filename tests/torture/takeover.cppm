@@ -24,7 +24,8 @@ import latchkey.test.torture_notes;
 //
 //  * The first sent and consumed the token, and had not saved the answer when the second sent it
 //    again: it was stopped while posting or saving (paused_posting, paused_saving), or the database
-//    was (unreachable).
+//    was (unreachable). Who reaches the database again tries to save, every two seconds: if there
+//    was the time of a claim for that before the second's claim, it is LOST.
 //  * The first was stopped after its check and before its request, and sent what the second had
 //    spent meanwhile; or the first's save came after the second's check and before its request took
 //    effect. That is the gap between a check and a request, which no fence can close (check_gap).

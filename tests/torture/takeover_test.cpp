@@ -23,16 +23,10 @@ constexpr TimePoint at(int milliseconds) {
 // Worker 1 spends a token and is stopped before it saves; worker 2 takes over, waits, and sends the
 // token again.
 struct Takeover {
-  RefreshNote consumer{.worker = 1,
-                       .request = 11,
-                       .stage = Stage::answered,
-                       .claimed = at(0),
-                       .checked = at(10)};
-  RefreshNote replayer{.worker = 2,
-                       .request = 22,
-                       .stage = Stage::over,
-                       .claimed = at(5'000),
-                       .checked = at(5'010)};
+  RefreshNote consumer{
+      .worker = 1, .request = 11, .stage = Stage::answered, .claimed = at(0), .checked = at(10)};
+  RefreshNote replayer{
+      .worker = 2, .request = 22, .stage = Stage::over, .claimed = at(5'000), .checked = at(5'010)};
   std::vector<Stop> stops{
       {.worker = 1, .from = at(20), .until = at(8'000), .under_way = {consumer}}};
 
@@ -81,12 +75,42 @@ TEST_CASE("takeover: a stop that has not ended is one", "[torture]") {
   CHECK(takeover.cause() == Cause::paused_saving);
 }
 
-TEST_CASE("takeover: when the database was away over the save it is in the window, under a name of "
-          "its own",
-          "[torture]") {
+TEST_CASE(
+    "takeover: when the database was away over the save it is in the window, under a name of "
+    "its own",
+    "[torture]") {
   Takeover takeover;
   takeover.stops[0].worker.reset();
   CHECK(takeover.cause() == Cause::unreachable);
+}
+
+TEST_CASE("takeover: who reached the database again for long enough should have saved: LOST",
+          "[torture]") {
+  Takeover takeover;
+  takeover.stops[0].worker.reset();
+  takeover.stops[0].until = at(1'000);
+  CHECK(takeover.cause() == Cause::unreachable);  // four seconds
+  takeover.replayer.claimed = at(5'999);
+  CHECK(takeover.cause() == Cause::unreachable);
+  takeover.replayer.claimed = at(6'000);
+  CHECK(takeover.cause() == Cause::lost);
+  CHECK(takeover.story().find("reach the database for 5000 ms") != std::string::npos);
+}
+
+TEST_CASE("takeover: a second outage, or a stop of who had the answer, takes its time to save away",
+          "[torture]") {
+  Takeover takeover;
+  takeover.replayer.claimed = at(6'500);
+  takeover.stops = {{.from = at(20), .until = at(1'000)}};
+  CHECK(takeover.cause() == Cause::lost);
+  takeover.stops.push_back({.from = at(1'600), .until = at(1'700)});
+  CHECK(takeover.cause() == Cause::unreachable);
+  takeover.stops[1].worker = 1;
+  CHECK(takeover.cause() == Cause::unreachable);
+  takeover.stops[1].worker = 2;  // whoever else
+  CHECK(takeover.cause() == Cause::lost);
+  takeover.stops[1] = {.from = at(6'500), .until = at(7'000)};  // too late to matter
+  CHECK(takeover.cause() == Cause::lost);
 }
 
 TEST_CASE("takeover: when nobody was stopped it is LOST", "[torture]") {
@@ -191,9 +215,10 @@ TEST_CASE("takeover: who was stopped before the check, and not after, is LOST", 
   CHECK(late.cause() == Cause::lost);
 }
 
-TEST_CASE("takeover: who was stopped between check and request and was the first to send is the "
-          "gap",
-          "[torture]") {
+TEST_CASE(
+    "takeover: who was stopped between check and request and was the first to send is the "
+    "gap",
+    "[torture]") {
   Takeover takeover;
   takeover.stops[0].under_way[0].request = 0;
   takeover.stops[0].under_way[0].stage = Stage::claimed;

@@ -3,6 +3,7 @@ module;
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -47,6 +48,10 @@ class CurrentSlot {
   void reach(Stage stage) {
     if (slot_ != nullptr) slot_->stage = stage;
   }
+  // Where the driver wants it. All threads of the process stand still then.
+  void halt_if_ordered(Stage stage) {
+    if (slot_ != nullptr && board_->obey_halt(stage)) static_cast<void>(std::raise(SIGSTOP));
+  }
   void sends(Mark request) {
     if (slot_ != nullptr) slot_->request = request;
     reach(Stage::posting);
@@ -82,6 +87,7 @@ class WatchedLease final : public Lease {
     if (changed_ && !current.has_claimed()) ++counters_.adoptions;
   }
   bool still_held() override {
+    current.halt_if_ordered(Stage::claimed);
     const TimePoint begun = SystemClock().now();
     const bool held = inner_->still_held();
     if (held) current.checks(begun);
@@ -98,8 +104,8 @@ class WatchedLease final : public Lease {
 // The store is as it was, and so is the room in it: it only cannot be had now.
 bool is_out_of_reach(const Error& error) {
   constexpr std::array<std::string_view, 6> kDetails{
-      "postgres.connection_lost", "postgres.unreachable",   "postgres.starting",
-      "postgres.shutting_down",   "postgres.timeout", "postgres.too_many_connections"};
+      "postgres.connection_lost", "postgres.unreachable", "postgres.starting",
+      "postgres.shutting_down",   "postgres.timeout",     "postgres.too_many_connections"};
   return error.code == ErrorCode::locked ||
          std::find(kDetails.begin(), kDetails.end(), error.detail) != kDetails.end();
 }
@@ -172,6 +178,7 @@ class WatchedTransport final : public HttpTransport {
     current.sends(mark_of(*proof));
     auto answer = inner_->send(request, options);
     current.reach(Stage::answered);
+    current.halt_if_ordered(Stage::answered);
     return answer;
   }
 

@@ -9,7 +9,8 @@ import latchkey.store;
 import latchkey.test.torture_scoreboard;
 
 // Decorators that write on the scoreboard how far each refresh has got, as the keeper sees it: they
-// go around everything else.
+// go around everything else. Before the check of a lease and with an answer in hand they stop the
+// process, if the scoreboard orders it.
 
 export namespace latchkey::test {
 

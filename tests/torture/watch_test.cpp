@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <cstddef>
@@ -97,7 +100,40 @@ struct Refresh {
   }
 };
 
+// What a process of its own meets that does all that: true if it stops itself, and ends well when
+// it is woken.
+bool stops_once(Refresh& refresh) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto lease = refresh.store->lease(kName, {.deadline = std::chrono::steady_clock::now()});
+    refresh.claim();
+    const bool held = lease && (*lease)->still_held();
+    refresh.post();
+    _exit(held ? 0 : 1);
+  }
+  int status = 0;
+  if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status)) return false;
+  return kill(child, SIGCONT) == 0 && waitpid(child, &status, WUNTRACED) == child &&
+         WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 }  // namespace
+
+TEST_CASE("watch: a process stops itself at the stage where a halt is ordered", "[torture]") {
+  Refresh refresh;
+  refresh.board->order_halt(Stage::claimed);
+  CHECK(stops_once(refresh));
+  const auto before_check = refresh.cut();
+  REQUIRE(before_check);
+  CHECK(before_check->stage == Stage::answered);  // it went on when it was woken
+  refresh.board->order_halt(Stage::answered);
+  CHECK(stops_once(refresh));
+}
+
+TEST_CASE("watch: without an order no process stops itself", "[torture]") {
+  Refresh refresh;
+  CHECK_FALSE(stops_once(refresh));
+}
 
 TEST_CASE("watch: a claim is on the board, with the number of its session", "[torture]") {
   Refresh refresh;

@@ -35,7 +35,7 @@ using Steady = std::chrono::steady_clock;
 // More than a request may take (SendOptions::timeout).
 constexpr auto kPatience = 45s;
 // How long a pause waits for the stage that it aims at, and how often it looks.
-constexpr auto kAimPatience = 300ms;
+constexpr auto kAimPatience = 500ms;
 constexpr auto kAimTick = 100us;
 
 void add(Totals& totals, Counters& counters) {
@@ -57,12 +57,16 @@ bool has_stage(const std::vector<RefreshNote>& notes, Stage stage) {
                      [&](const RefreshNote& note) { return note.stage == stage; });
 }
 
+bool wait_for_stop(const ChildProcess& process, int options) {
+  siginfo_t info{};
+  return waitid(P_PID, static_cast<id_t>(process.id()), &info,
+                WSTOPPED | WEXITED | WNOWAIT | options) == 0 &&
+         info.si_pid != 0 && info.si_code == CLD_STOPPED;
+}
+
 // False if it has ended instead.
 bool stand_still(const ChildProcess& process) {
-  siginfo_t info{};
-  return ::kill(process.id(), SIGSTOP) == 0 &&
-         waitid(P_PID, static_cast<id_t>(process.id()), &info, WSTOPPED | WEXITED | WNOWAIT) == 0 &&
-         info.si_code == CLD_STOPPED;
+  return ::kill(process.id(), SIGSTOP) == 0 && wait_for_stop(process, 0);
 }
 
 class Processes final : public Workers {
@@ -83,9 +87,10 @@ class Processes final : public Workers {
     for (std::size_t i = 0; i < crew_.size(); ++i) spawn(i);
   }
 
+  // Who stands still is left alone, so that it lives to wake up.
   void kill(std::uint64_t number) override {
-    const std::size_t i = number % crew_.size();
-    if (!crew_[i].process) return;
+    const std::size_t i = first_awake(number);
+    if (!crew_[i].process || crew_[i].pause) return;
     crew_[i].process->kill();
     ++kills_;
     bury(i);
@@ -93,15 +98,14 @@ class Processes final : public Workers {
   }
 
   void pause(std::uint64_t number, Stage aim, std::chrono::milliseconds lasts) override {
-    const std::size_t i = number % crew_.size();
+    // Requests take their time, and are to be hit while they are under way.
+    const std::size_t i = aim == Stage::posting ? first_at(aim, number) : first_awake(number);
     Member& member = crew_[i];
     if (!member.process || member.pause) return;
-    const auto give_up = Steady::now() + (aim == Stage::idle ? 0ms : kAimPatience);
-    while (!has_stage(member.board->read(), aim) && Steady::now() < give_up)
-      std::this_thread::sleep_for(kAimTick);
-    const TimePoint from = SystemClock().now();
-    if (!stand_still(*member.process)) return;
-    member.pause = {.stop = {.worker = i, .from = from, .under_way = notes_of(i)},
+    const bool by_itself = aim == Stage::claimed || aim == Stage::answered;
+    const auto from = by_itself ? halted(member, aim) : stopped(member);
+    if (!from) return;
+    member.pause = {.stop = {.worker = i, .from = *from, .under_way = notes_of(i)},
                     .wake = Steady::now() + lasts};
     observer_.enter_stop(member.pause->stop);
     count_pause(member.pause->stop);
@@ -162,6 +166,43 @@ class Processes final : public Workers {
     std::unique_ptr<Scoreboard> board;
     std::optional<Pause> pause;
   };
+
+  // The one of this number, or after it.
+  [[nodiscard]] std::size_t first_awake(std::uint64_t number) const {
+    for (std::size_t k = 0; k < crew_.size(); ++k) {
+      const std::size_t i = (number + k) % crew_.size();
+      if (!crew_[i].pause) return i;
+    }
+    return number % crew_.size();
+  }
+  // The first to have a refresh at this stage.
+  [[nodiscard]] std::size_t first_at(Stage stage, std::uint64_t number) const {
+    for (const auto give_up = Steady::now() + kAimPatience; Steady::now() < give_up;
+         std::this_thread::sleep_for(kAimTick)) {
+      for (std::size_t i = 0; i < crew_.size(); ++i) {
+        if (!crew_[i].pause && has_stage(crew_[i].board->read(), stage)) return i;
+      }
+    }
+    return first_awake(number);
+  }
+
+  // Both give the time before the stop; empty: it has ended instead.
+  static std::optional<TimePoint> stopped(const Member& member) {
+    const TimePoint from = SystemClock().now();
+    return stand_still(*member.process) ? std::optional(from) : std::nullopt;
+  }
+  static std::optional<TimePoint> halted(Member& member, Stage stage) {
+    member.board->order_halt(stage);
+    for (const auto give_up = Steady::now() + kAimPatience; Steady::now() < give_up;) {
+      const TimePoint from = SystemClock().now();
+      std::this_thread::sleep_for(kAimTick);
+      if (wait_for_stop(*member.process, WNOHANG)) return from;
+    }
+    // Who has obeyed must not be stopped twice: one SIGCONT would not be enough.
+    const TimePoint from = SystemClock().now();
+    if (member.board->withdraw_halt()) return stopped(member);
+    return wait_for_stop(*member.process, 0) ? std::optional(from) : std::nullopt;
+  }
 
   [[nodiscard]] std::filesystem::path board_file(std::size_t i) const {
     return boards_folder_ / ("board-" + std::to_string(i));

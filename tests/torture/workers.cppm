@@ -32,10 +32,10 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
   virtual ~Workers();
   virtual void start() = 0;
-  /// SIGKILL for one of them, and a new one in its place.
+  /// SIGKILL for one of them that does not stand still, and a new one in its place.
   virtual void kill(std::uint64_t number) = 0;
-  /// SIGSTOP for one of them, and SIGCONT after that time: as soon as it has a refresh at this
-  /// stage, or after a moment wherever it is. Nothing if it stands still already.
+  /// SIGSTOP for one of them, and SIGCONT after that time: for the first that has a refresh at this
+  /// stage within a moment, or for the one of this number. Nothing if all stand still already.
   virtual void pause(std::uint64_t number, Stage aim, std::chrono::milliseconds lasts) = 0;
   /// Replaces those that have ended by themselves, wakes those whose pause is over, and hands on
   /// what all have noted. To be called all the time.
