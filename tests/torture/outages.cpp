@@ -11,6 +11,7 @@ module;
 #include <functional>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -61,12 +62,19 @@ bool is_alive(pid_t process) {
   return !state.empty() && state != "Z";
 }
 
+// In the server's folder, or where a file in that says: see server.sh.
+std::filesystem::path data_of(const PrivateServer& server) {
+  std::string home;
+  std::getline(std::ifstream(server.folder() / "home"), home);
+  return (home.empty() ? server.folder() : std::filesystem::path(home)) / "data";
+}
+
 // SIGKILL for all its processes, the first one first: it would start others. Nothing is written any
 // more, and every connection breaks in the midst of what it does.
 void kill_hard(const PrivateServer& server) {
-  std::ifstream file(server.folder() / "data" / "postmaster.pid");
+  std::ifstream file(data_of(server) / "postmaster.pid");
   pid_t first = 0;
-  if (!(file >> first)) return;
+  if (!(file >> first)) throw std::runtime_error("the database's process is not known");
   const auto children = children_of(first);
   ::kill(first, SIGKILL);
   for (const pid_t child : children) ::kill(child, SIGKILL);

@@ -123,6 +123,7 @@ class ChecksNothing final : public ForwardingStore {
    public:
     explicit Unchecked(std::unique_ptr<Lease> lease) : lease_(std::move(lease)) {}
     bool still_held() override { return true; }
+    bool can_expire() const noexcept override { return lease_->can_expire(); }
 
    private:
     std::unique_ptr<Lease> lease_;

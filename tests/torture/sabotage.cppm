@@ -23,10 +23,9 @@ enum class Sabotage {
 };
 inline constexpr std::array kSabotages{Sabotage::lease, Sabotage::handout, Sabotage::reread,
                                        Sabotage::room,  Sabotage::check,   Sabotage::compare};
-/// Those by which a session is lost where leases expire. The claim's own statement sees a missing
-/// lease and an old revision there, so that `lease` and `reread` cost nothing, nor does `room`: the
-/// disk is the database's.
-inline constexpr std::array kExpiringSabotages{Sabotage::handout, Sabotage::check,
+/// Those by which a session is lost where leases expire. The claim's own statement sees an old
+/// revision there, so that `reread` costs nothing, nor does `room`: the disk is the database's.
+inline constexpr std::array kExpiringSabotages{Sabotage::lease, Sabotage::handout, Sabotage::check,
                                                Sabotage::compare};
 [[nodiscard]] std::string_view to_string(Sabotage sabotage) noexcept;
 [[nodiscard]] std::optional<Sabotage> sabotage_from(std::string_view name) noexcept;
