@@ -33,7 +33,7 @@ constexpr std::string_view kHexPrefix = "\\x";
 // By its text: behind a pooler another program may have prepared a statement of this name in the
 // same session, and it must then be this one.
 std::string name_of(std::string_view sql) {
-  return "latchkey_" + sha256_base64url(sql);
+  return "latchkey_" + hex_encode(sha256(sql)).substr(0, 32);
 }
 
 Error connection_lost() {

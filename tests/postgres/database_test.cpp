@@ -146,20 +146,6 @@ TEST_CASE("PostgresDatabase: leases have one connection more, which no other cal
   CHECK(database->counts().connections == 2);
 }
 
-TEST_CASE("PostgresDatabase: the name of a prepared statement is made from its text",
-          "[postgres]") {
-  PostgresPlace place;
-  const auto database = open(place, {.max_connections = 1});
-  constexpr const char* kNames = "SELECT name FROM pg_prepared_statements WHERE statement = $1";
-  const std::string same = kNames;
-  for (const char* text : {kNames, same.c_str()}) {
-    const auto rows = database->run(text, {PostgresValue::text(kNames)});
-    REQUIRE(outcome(rows) == "ok");
-    REQUIRE(rows->size() == 1);
-    CHECK(rows->text(0, 0) == "latchkey_" + sha256_base64url(kNames));
-  }
-}
-
 TEST_CASE("PostgresDatabase: sixteen threads share four connections", "[postgres][concurrency]") {
   PostgresPlace place;
   const auto database = open(place, {.max_connections = 4});
