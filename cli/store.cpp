@@ -29,6 +29,10 @@ import latchkey.store.vault.managed;
 namespace latchkey::cli {
 namespace {
 
+// A lease in a database outlives a holder that was killed by 20 s: a migration that is run again
+// after that waits for it.
+constexpr std::chrono::seconds kLeasePatience{30};
+
 using Json = nlohmann::ordered_json;
 
 void print_json(const Json& json) {
@@ -158,6 +162,7 @@ Exit run_store_migrate(const Options& options, const StoreMigrateCommand& comman
       {.store = from.store, .vault = from.vault}, {.store = to.store, .vault = to.vault},
       {.progress = [&](std::size_t n, std::size_t total) { line("sessions moved", n, total); },
        .stop = options.stop,
+       .lease_patience = kLeasePatience,
        .target = target,
        .dry_run = command.dry_run});
   if (!done) return report(done.error(), options.format);
