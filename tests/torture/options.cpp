@@ -120,7 +120,7 @@ Rates rates_against(Sabotage sabotage) {
     case Sabotage::check:
     case Sabotage::compare:
       rates.expiry = 300ms;
-      rates.pause = 2'500ms;
+      rates.pause = 4'000ms;
       rates.only_long_pauses = true;
       rates.pause_at = sabotage == Sabotage::check ? Stage::claimed : Stage::answered;
       break;

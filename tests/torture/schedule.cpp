@@ -96,14 +96,15 @@ Fault draw_fault(Dice& dice) {
 }
 
 // Most pauses cost a lease of a second or two, and are over before anybody has done anything about
-// the claim. The others are longer than the lease, the claim's five seconds, and a refresh.
+// the claim. The others are longer than the lease, the claim's five seconds after whoever takes it
+// over has it, and a refresh.
 Event draw_pause(Dice& dice, const Rates& rates) {
   constexpr std::array kAims{Stage::idle, Stage::claimed, Stage::posting, Stage::answered};
   Event event{.kind = Event::Kind::pause, .number = dice.below(1'000'000)};
   event.aim = kAims[dice.below(kAims.size())];
   if (rates.pause_at != Stage::idle) event.aim = rates.pause_at;
   const bool is_long = dice.below(3) == 0 || rates.only_long_pauses;
-  event.lasts = is_long ? dice.between(milliseconds{7'500}, milliseconds{9'500})
+  event.lasts = is_long ? dice.between(milliseconds{9'000}, milliseconds{11'000})
                         : dice.between(milliseconds{300}, milliseconds{4'000});
   return event;
 }

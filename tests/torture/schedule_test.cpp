@@ -39,7 +39,7 @@ TEST_CASE("schedule: another seed gives others", "[torture]") {
 }
 
 TEST_CASE("schedule: the hash is the same on every machine", "[torture]") {
-  CHECK(hash_of(make_schedule(1, 10s, {})) == "5ebc0a56460a230e");
+  CHECK(hash_of(make_schedule(1, 10s, {})) == "ee41973fc99fcb92");
 }
 
 TEST_CASE("schedule: a longer run begins like a shorter one, but for its phases", "[torture]") {
@@ -122,7 +122,7 @@ TEST_CASE("schedule: where long pauses at one stage are asked for there are no o
   REQUIRE(count(schedule, Event::Kind::pause) > 10);
   for (const Event& event : schedule) {
     if (event.kind != Event::Kind::pause) continue;
-    CHECK(event.lasts >= 7'500ms);
+    CHECK(event.lasts >= 9'000ms);
     CHECK(event.aim == Stage::posting);
   }
 }
