@@ -14,7 +14,7 @@ import latchkey.test.torture_sabotage;
 export namespace latchkey::test {
 
 struct CommandLine {
-  std::chrono::seconds length{60};  ///< of all runs together; of each with a sabotage at most 30 s
+  std::chrono::seconds length{60};  ///< of all runs together, and of each with a sabotage at most
   std::optional<std::uint64_t> seed{};
   std::string store = "all";
   unsigned processes = 4;

@@ -75,19 +75,17 @@ TEST_CASE(
     "behind, each where it costs something",
     "[torture]") {
   CommandLine line = parse_command_line({"--sabotages"});
-  CHECK(runs_of(line, 5).size() == 4);
   line.has_postgres = true;
   const auto runs = runs_of(line, 5);
-  REQUIRE(runs.size() == kSabotages.size());
+  REQUIRE(runs.size() == 4);
   for (const RunOptions& run : runs) {
-    const bool expiring = run.sabotage == Sabotage::check || run.sabotage == Sabotage::compare;
-    CHECK(run.store == (expiring ? "postgres" : "file"));
+    CHECK(run.store == "file");
     CHECK(run.sabotage != Sabotage::none);
     CHECK(run.end_at_first_loss);
-    CHECK(run.length <= 30s);
+    CHECK(run.length <= 60s);
     CHECK(run.rates.fault == 0ms);
     CHECK(run.rates.database == 0ms);
-    CHECK((run.rates.pause > 0ms) == expiring);
+    CHECK(run.rates.pause == 0ms);
   }
 }
 
@@ -109,7 +107,7 @@ TEST_CASE("options: of a store that is named, all sabotages are those that break
 TEST_CASE("options: a control run differs from the run with a sabotage by the sabotage",
           "[torture]") {
   for (const std::string name : {"lease", "handout", "reread", "room", "check", "compare"}) {
-    const auto control = runs_of(parse_command_line({"--control", name, "--seconds", "30"}), 5);
+    const auto control = runs_of(parse_command_line({"--control", name}), 5);
     const auto broken = runs_of(parse_command_line({"--sabotage", name}), 5);
     REQUIRE(control.size() == 1);
     CHECK(control[0].store == broken[0].store);
