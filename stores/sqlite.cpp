@@ -113,7 +113,6 @@ class SqliteStore final : public OAuthTokenStore, public std::enable_shared_from
   Result<SaveVerdict> judge(const SealedRecord& record, Revision expected);
   Result<std::optional<Revision>> stored_revision(std::string_view subject);
   Result<void> forget(const char* sql, std::string_view subject);
-  Result<std::size_t> drop_expired(TimePoint now);
 
   Path database_;
   std::shared_ptr<FileSystem> files_;
@@ -366,24 +365,9 @@ Result<void> SqliteStore::clear_claim(std::string_view subject, std::uint64_t id
   return query->text(1, subject).integer(2, static_cast<std::int64_t>(id)).run();
 }
 
-Result<std::size_t> SqliteStore::drop_expired(TimePoint now) {
-  auto query = writer_.connection->query("DELETE FROM pending_logins WHERE expires_at <= ?1");
-  if (!query) return std::move(query).error();
-  if (auto done = query->integer(1, now.time_since_epoch().count()).run(); !done) {
-    return std::move(done).error();
-  }
-  return static_cast<std::size_t>(query->changes());
-}
-
 Result<Swept> SqliteStore::sweep(TimePoint now) {
   const std::lock_guard guard(writer_.mutex);
-  const auto pending = drop_expired(now);
-  if (!pending) return pending.error();
-  auto query = writer_.connection->query(
-      "DELETE FROM claims WHERE subject NOT IN (SELECT subject FROM sessions)");
-  if (!query) return std::move(query).error();
-  if (auto done = query->run(); !done) return std::move(done).error();
-  return Swept{.pending = *pending, .others = static_cast<std::size_t>(query->changes())};
+  return sweep_sqlite(*writer_.connection, now);
 }
 
 // Pending logins
@@ -394,7 +378,9 @@ Result<void> SqliteStore::save_pending(const PendingRecord& pending, TimePoint n
   const std::lock_guard guard(writer_.mutex);
   auto transaction = SqliteTransaction::begin(*writer_.connection);
   if (!transaction) return std::move(transaction).error();
-  if (auto dropped = drop_expired(now); !dropped) return std::move(dropped).error();
+  if (auto dropped = drop_expired_sqlite_logins(*writer_.connection, now); !dropped) {
+    return std::move(dropped).error();
+  }
   auto query = writer_.connection->query(
       "INSERT INTO pending_logins (state_digest, expires_at, box) VALUES (?1, ?2, ?3) "
       "ON CONFLICT (state_digest) DO NOTHING");

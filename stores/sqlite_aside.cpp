@@ -173,4 +173,23 @@ Result<SideRecords> sqlite_side_records(SqliteConnection& connection) {
   return SideRecords{.claims = std::move(*claims), .pending = std::move(*pending)};
 }
 
+Result<std::size_t> drop_expired_sqlite_logins(SqliteConnection& connection, TimePoint now) {
+  auto query = connection.query("DELETE FROM pending_logins WHERE expires_at <= ?1");
+  if (!query) return std::move(query).error();
+  if (auto done = query->integer(1, now.time_since_epoch().count()).run(); !done) {
+    return std::move(done).error();
+  }
+  return static_cast<std::size_t>(query->changes());
+}
+
+Result<Swept> sweep_sqlite(SqliteConnection& connection, TimePoint now) {
+  const auto pending = drop_expired_sqlite_logins(connection, now);
+  if (!pending) return pending.error();
+  auto query =
+      connection.query("DELETE FROM claims WHERE subject NOT IN (SELECT subject FROM sessions)");
+  if (!query) return std::move(query).error();
+  if (auto done = query->run(); !done) return std::move(done).error();
+  return Swept{.pending = *pending, .others = static_cast<std::size_t>(query->changes())};
+}
+
 }  // namespace latchkey

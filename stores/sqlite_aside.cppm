@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 module;
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -41,6 +42,11 @@ struct SqliteRow {
 /// Error: corrupt, "claim.malformed".
 [[nodiscard]] Result<RefreshClaim> read_sqlite_claim(const SqliteQuery& row, int first,
                                                      std::string_view subject);
+/// Removes pending logins that have expired, and gives their number.
+[[nodiscard]] Result<std::size_t> drop_expired_sqlite_logins(SqliteConnection& connection,
+                                                             TimePoint now);
+/// OAuthTokenStore::sweep.
+[[nodiscard]] Result<Swept> sweep_sqlite(SqliteConnection& connection, TimePoint now);
 /// OAuthTokenStore::side_records.
 [[nodiscard]] Result<SideRecords> sqlite_side_records(SqliteConnection& connection);
 
